@@ -1,0 +1,48 @@
+# The lab-book. Every command does its own set-up in .venv, once.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help book html test clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+JUPYTER_BOOK := $(BIN)/jupyter-book build
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+book: $(VENV)/.full  ## execute every chapter, then render the book
+	@$(BIN)/python -m lib build
+
+html: $(VENV)/.book  ## render the executed chapters in book/ (seconds, no torch)
+	@$(JUPYTER_BOOK) -q . >/dev/null
+	@echo "The book: _build/html/index.html"
+
+test: $(VENV)/.full  ## style, library, notebooks (smoke profile), book without warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+	LABBOOK_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks
+	$(JUPYTER_BOOK) -q -W -n --keep-going --all --path-output _build/test . >/dev/null
+
+clean:  ## remove what was built; keeps .venv and the training runs in _build/runs
+	@[ ! -d _build ] || find _build -mindepth 1 -maxdepth 1 ! -name runs -exec rm -rf {} +
+	@rm -rf .pytest_cache .ruff_cache .hypothesis
+
+# Set-up in two steps, so that reading the book does not need torch.
+$(VENV)/.book: requirements-book.txt
+	@command -v $(PYTHON) >/dev/null || \
+	    { echo "Python 3.11 or newer is needed, and there is no '$(PYTHON)' here (try: make PYTHON=/path/to/python3)." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; $(PYTHON) is %d.%d (try: make PYTHON=python3.11)." % sys.version_info[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo "Python has no venv module here; install it first (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what renders the book into $(VENV) (once, about half a minute) ..."
+	@$(PIP) install -r requirements-book.txt
+	@touch $@
+
+$(VENV)/.full: $(VENV)/.book requirements.txt pyproject.toml
+	@echo "Installing the library and its requirements into $(VENV) (once, a few minutes) ..."
+	@$(PIP) install -r requirements.txt
+	@touch $@

@@ -1,0 +1,200 @@
+"""The command line: run chapters, build the book, show the data, measure the speed."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lib import chapter
+from lib.refusal import Refusal
+
+
+class Commands(typer.core.TyperGroup):
+    """Turn what stops a command into one line and an exit code: 1 failed, 2 refused, 130 interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except Refusal as refusal:
+            line, code = f"Refused: {refusal}", 2
+        except chapter.Failed as failure:
+            line, code = str(failure), 1
+        except KeyboardInterrupt:
+            line, code = "Interrupted; the same command resumes training runs from their last checkpoints.", 130
+        typer.echo(line, err=True)
+        raise typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""The lab-book: chapters are notebooks with parameters, executed by papermill and rendered as a book.
+
+    A chapter is named by its file or the beginning of it: `week1` is notebooks/week1_noisy_stn.ipynb. Its parameters
+    are listed by `papermill --help-notebook notebooks/week1_noisy_stn.ipynb`.
+
+    Exit codes: 0 fine, 1 a chapter failed, 2 refused before any work, 130 interrupted.""",
+)
+
+
+# ---------------------------------------------------------------- run
+
+
+@app.command()
+def run(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="CHAPTER", help="Names or beginnings of names; none means all.")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="smoke (seconds, numbers meaningless), quick (minutes on two cores) or full (for a GPU)."),
+    ] = None,
+    seed: Annotated[str | None, typer.Option(help="The first seed; the others follow it.")] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter", "-p", metavar="NAME=VALUE", help="A parameter of every chapter named; may be repeated."
+        ),
+    ] = None,
+    publish: Annotated[bool, typer.Option("--publish", help="Also put the executed chapters into book/.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the executed notebooks.", show_default="_build/notebooks")
+    ] = None,
+) -> None:
+    """Execute chapters, all of them checked before the first one starts.
+
+    Values are written as in Python or JSON; a text needs no quotes, a list no brackets:
+
+    `python -m lib run week1 --profile smoke -p optimiser=adam -p stds=0,15`
+    """
+    pairs = [*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile, seed=seed))]
+    _run(chapter.find(words or ()), pairs, out or chapter.root() / "_build" / "notebooks", publish)
+
+
+def _given(**options: Any) -> Iterable[tuple[str, Any]]:
+    return ((name, value) for name, value in options.items() if value is not None)
+
+
+def _run(paths: list[Path], pairs: list[str], folder: Path, publish: bool = False) -> list[Path]:
+    """Check every chapter, then execute one after the other; return the executed notebooks."""
+    values = [chapter.overrides(path, pairs) for path in paths]
+    for path, given in zip(paths, values, strict=True):
+        chapter.check(path, given)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    executed = []
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        book = bars.add_task("chapters", total=len(paths))
+        for path, given in zip(paths, values, strict=True):
+            label = f"[{len(executed) + 1}/{len(paths)}] {path.stem}"
+            console.print(f"{label} ...")
+            cells, start = bars.add_task(path.stem), time.perf_counter()
+
+            def count(done: int, total: int, cells=cells) -> None:
+                bars.update(cells, completed=done, total=total)
+
+            output = folder / path.name
+            notebook = chapter.execute(path, given, output, count)
+            if publish:
+                chapter.publish(notebook, output := chapter.root() / "book" / path.name)
+            executed.append(output)
+            bars.remove_task(cells)
+            bars.advance(book)
+            console.print(f"{label}: {time.perf_counter() - start:.1f} s, {os.path.relpath(output)}")
+    return executed
+
+
+# ---------------------------------------------------------------- build
+
+
+@app.command()
+def build(
+    no_run: Annotated[bool, typer.Option("--no-run", help="Render the chapters in book/ as they are.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Render every page anew; a warning fails.")] = False,
+) -> None:
+    """Execute every chapter as its parameters stand, and render the book around the results.
+
+    book/ is not touched: its pages and the fresh chapters meet in _build/source. LABBOOK_PROFILE sets another profile
+    than quick. The log of the rendering is _build/book.log.
+    """
+    made = chapter.root() / "_build"
+    chapters = [] if no_run else _run(chapter.chapters(), [], made / "notebooks")
+    try:
+        _stage(made / "source", chapters)
+        _render(made / "source", made, strict)
+    except OSError as error:
+        raise Refusal(f"the book cannot be written: {error}.") from None
+    typer.echo(f"The book: {os.path.relpath(made / 'html' / 'index.html')}")
+
+
+def _stage(source: Path, chapters: list[Path]) -> None:
+    """Copy what the book is made of, then lay the executed chapters over it; unchanged files keep their times."""
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    unread = shutil.ignore_patterns("__pycache__", ".*", "*.safetensors")
+    for part in chapter.root().iterdir():
+        if part.name in ("book", "lib") or (part.name.startswith("_") and part.name not in ("_build", "__pycache__")):
+            copy = shutil.copy2 if part.is_file() else lambda *where: shutil.copytree(*where, ignore=unread)
+            copy(part, source / part.name)
+    for path in chapters:
+        shutil.copy2(path, source / "book" / path.name)
+
+
+def _render(source: Path, made: Path, strict: bool) -> None:
+    options = ["--all", "-W", "-n", "--keep-going"] if strict else []
+    start = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
+    command = [sys.executable, "-c", start, "build", *options, "--path-output", str(made.parent), str(source)]
+    log = made / "book.log"
+    with open(log, "w", encoding="utf-8") as file:
+        done = subprocess.run(command, cwd=chapter.root(), stdout=file, stderr=subprocess.STDOUT, check=False)
+    said = re.sub(r"\x1b\[[\d;]*m", "", log.read_text("utf-8", errors="replace")).replace(f"{source}{os.sep}", "")
+    for line in re.findall(r".*\b(?:WARNING|ERROR)\b.*", said):
+        typer.echo(line, err=True)
+    if done.returncode:
+        cause = (re.findall(r"^.*(?:Error|Exception): .*\S", said, re.M) or ["see the warnings above"])[-1]
+        raise chapter.Failed(f"jupyter-book failed: {cause}\nIts log: {os.path.relpath(log)}")
+
+
+# ---------------------------------------------------------------- data, bench
+
+
+@app.command()
+def data(
+    data: Annotated[str, typer.Option(help="auto, mnist or digits.")] = "auto",
+) -> None:
+    """Show which digits a chapter would use: where they are from, how many, and their checksums.
+
+    MNIST is looked for in the folder LABBOOK_DATA (it holds MNIST/raw), then downloaded; without either, auto takes the
+    digits that scikit-learn brings.
+    """
+    chapter.COMMON["data"].check("data", data)
+    from lib import digits
+
+    sets = digits.load(data)
+    typer.echo(f"{sets.name}: {sets.origin}")
+    for part in ("train", "validation", "test"):
+        images = getattr(sets, part).images
+        digest = hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()
+        typer.echo(f"{part:<11}{len(images):>7} images  sha256 {digest}")
+
+
+@app.command()
+def bench() -> None:
+    """Measure stimuli per second against the pipeline of 2021 and against what the machine could do at best."""
+    from lib import bench
+
+    bench.main()

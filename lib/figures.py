@@ -1,0 +1,266 @@
+"""Figures of the book: each function takes results and returns a matplotlib figure; `show` puts it on the page.
+
+Convention: colours are the first four of Okabe and Ito, the same name the same colour within a figure; the ground is
+transparent, text grey, so that one picture serves light and dark pages. Accuracies are drawn in percent.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import HTML, display
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from .models import Seen
+from .runs import Run
+from .scenes import EDGE, Stimuli
+
+STYLE = str(Path(__file__).with_name("gadfly.mplstyle"))
+CHANCE = 10.0  # percent
+INK = "#7a7a7a"
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+COLOURS = (BLUE, ORANGE, GREEN, PINK)
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+
+# Figures go to the page through `show` alone.
+matplotlib.use("agg")
+
+
+def show(figure: Figure, alt: str, caption: str = "") -> None:
+    """Display a figure with its description for readers who cannot see it, and a caption that stands alone; close
+    it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    plt.close(figure)
+    source = base64.b64encode(buffer.getvalue()).decode()
+    width = round(figure.get_figwidth() * 96)
+    below = f"<figcaption>{caption}</figcaption>" if caption else ""
+    display(
+        HTML(
+            f'<figure class="plot"><img class="dark-light" width="{width}" alt="{html.escape(alt, quote=True)}" '
+            f'src="data:image/png;base64,{source}">{below}</figure>'
+        )
+    )
+
+
+def _axes(rows: int, columns: int, width: float, height: float, **options):
+    with plt.style.context(STYLE):
+        return plt.subplots(rows, columns, figsize=(width, height), **options)
+
+
+# ---- stimuli --------------------------------------------------------------------------------------------------------
+
+
+def stimuli(batch: Stimuli, columns: int = 8) -> Figure:
+    """Show stimuli (B, 1, h, w) in a grid, each titled with its label and contrast."""
+    n = len(batch.labels)
+    rows = -(-n // columns)
+    figure, axes = _axes(rows, columns, 1.05 * columns, 1.35 * rows, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, label, contrast in zip(axes.flat, batch.images, batch.labels, batch.contrast, strict=False):
+        axis.imshow(image[0], vmin=0, vmax=1)
+        axis.set_title(f"{label}, {100 * contrast:.0f} %", fontsize=9, loc="center")
+    return figure
+
+
+def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
+    """Show what a spatial transformer does: above, each stimulus with the window's outline (orange) and the digit's
+    true box (blue, dashed); below, what the classifier saw, with its answer and the label where they differ.
+    """
+    n = min(columns, len(batch.labels))
+    figure, axes = _axes(2, n, 1.1 * n, 2.75, squeeze=False)
+    edge = batch.images.shape[-1]
+    corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1]])  # (5, 3): x, y, 1
+    for k in range(n):
+        above, below = axes[:, k]
+        above.imshow(batch.images[k, 0], vmin=0, vmax=1)
+        x, y = ((seen.theta[k] @ corners.T + 1) * edge / 2 - 0.5).numpy()
+        above.plot(x, y, color=ORANGE, lw=2, label="window")
+        top, left = (batch.offsets[k] + (edge - EDGE) // 2).tolist()
+        square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * EDGE - 0.5
+        above.plot(
+            square[:, 0] + left, square[:, 1] + top, color="#56B4E9", lw=1.5, ls=(0, (3, 2)), label="digit's frame"
+        )
+        above.set_xlim(-edge * 0.35, edge * 1.35)
+        above.set_ylim(edge * 1.35, -edge * 0.35)
+        below.imshow(seen.crop[k, 0], vmin=0, vmax=1)
+        answer, label = seen.logits[k].argmax().item(), batch.labels[k].item()
+        below.set_title(f"{answer} ✓" if answer == label else f"{answer} ✗ ({label})", fontsize=10, loc="center")
+        for axis in (above, below):
+            axis.axis("off")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+
+def learning_curves(
+    groups: Mapping[str, Sequence[Run]], stated: Mapping[str, Sequence[float]] | None = None, key: str = "accuracy"
+) -> Figure:
+    """Draw an accuracy against training images, one thin line per run, one colour per group; `stated`: 2021's values
+    by group, one per epoch of 60 000 images, dotted."""
+    figure, axis = _axes(1, 1, 7.2, 3.6)
+    stated = stated or {}
+    for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
+        for k, run in enumerate(runs):
+            images = np.cumsum([record["images"] for record in run.history]) / 1000
+            values = [100 * record[key] for record in run.history]
+            axis.plot(images, values, color=colour, ls=dash, lw=1.6, label=name if k == 0 else None)
+        if name in stated:
+            images = 60 * np.arange(1, len(stated[name]) + 1)
+            values = 100 * np.array(stated[name])
+            axis.plot(images, values, color=colour, ls="none", marker="o", ms=3, alpha=0.6, label=f"{name}, 2021")
+    _percent(axis)
+    axis.set_xlabel("training images (thousands)")
+    axis.set_ylabel("accuracy (%)")
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+def per_stage(
+    groups: Mapping[str, Sequence[Run]],
+    quantities: Mapping[str, str],
+    stated: Mapping[str, Mapping[float, float]] | None = None,
+) -> Figure:
+    """Draw quantities at the end of each stage against the stage's shift std: line, mean of the seeds; band, their
+    range.
+
+    Args:
+        groups: runs by name. quantities: label -> "accuracy", "fixed_accuracy", "spread" (of tx, ty, pixels) or
+        "follow" (correlation).
+        stated: group -> {std: accuracy of 2021}, drawn as dots on "accuracy".
+    """
+    figure, axes = _axes(len(quantities), 1, 7.2, 0.5 + 2.3 * len(quantities), sharex=True, squeeze=False)
+    for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
+        for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
+            runs = [run for run in runs if run.history[0]["theta"] or quantity.endswith("accuracy")]
+            if not runs:
+                continue
+            stds = [stage["scene"].get("std", 15) for stage in runs[0].training["stages"]]
+            values = np.array([[measure(record, quantity) for record in run.last_of_stages()] for run in runs])
+            axis.plot(stds, values.mean(0), color=colour, ls=dash, label=name)
+            if len(runs) > 1:
+                axis.fill_between(stds, values.min(0), values.max(0), color=colour, alpha=0.2, lw=0)
+            if quantity == "accuracy" and stated and name in stated:
+                points = sorted(stated[name].items())
+                axis.plot(
+                    *zip(*((x, 100 * y) for x, y in points), strict=True),
+                    "o",
+                    color=colour,
+                    ms=3.5,
+                    alpha=0.7,
+                    label=f"{name}, 2021",
+                )
+        axis.set_ylabel(label)
+        if quantity.endswith("accuracy"):
+            _percent(axis)
+        else:
+            axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
+    axes[-1, 0].set_xlabel("standard deviation of the shift at that stage (pixels)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
+def measure(record: dict, quantity: str) -> float:
+    """Return a quantity of an epoch's record: an accuracy in percent, the "spread" of the window's position over
+    inputs in pixels (root mean square of tx and ty), or how its position "follow"s the digit (mean correlation)."""
+    if quantity.endswith("accuracy"):
+        return 100 * record[quantity]
+    theta = record["theta"]
+    if quantity == "spread":
+        return float(np.sqrt((theta["spread"][2] ** 2 + theta["spread"][5] ** 2) / 2)) * EDGE / 2
+    return float(np.mean(theta["follow"]))
+
+
+def _percent(axis) -> None:
+    axis.set_ylim(0, 100)
+    axis.axhline(CHANCE, color=INK, lw=1, ls=(0, (2, 3)))
+    axis.text(1, CHANCE, "chance ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
+
+
+# ---- accuracy maps --------------------------------------------------------------------------------------------------
+
+LEVELS = (20, 40, 60, 80)
+
+
+def maps(by_name: Mapping[str, Tensor], columns: int = 2) -> Figure:
+    """Draw accuracy maps (n, n), 0 to 1, as images on one scale with contours at 20, 40, 60 and 80 %."""
+    rows = -(-len(by_name) // columns)
+    figure, axes = _axes(rows, columns, 3.5 * columns + 0.6, 3.5 * rows, sharex=True, sharey=True, squeeze=False)
+    for axis in axes.flat[len(by_name) :]:
+        axis.axis("off")
+    for axis, (name, accuracy) in zip(axes.flat, by_name.items(), strict=False):
+        reach = 27
+        percent = 100 * accuracy.numpy()
+        picture = axis.imshow(
+            percent, vmin=0, vmax=100, cmap="cividis", extent=(-reach - 0.5, reach + 0.5, reach + 0.5, -reach - 0.5)
+        )
+        ticks = np.linspace(-reach, reach, len(percent))
+        lines = axis.contour(ticks, ticks, percent, LEVELS, colors="white", linewidths=0.9)
+        axis.clabel(lines, fmt="%d", fontsize=7)
+        axis.set_title(name)
+        axis.grid(False)
+        axis.set_xticks((-20, -10, 0, 10, 20))
+        axis.set_yticks((-20, -10, 0, 10, 20))
+    for axis in axes[-1]:
+        axis.set_xlabel("shift to the right (pixels)")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("shift down (pixels)")
+    figure.colorbar(picture, ax=axes, label="accuracy (%)", shrink=0.8).outline.set_visible(False)
+    return figure
+
+
+def surfaces(by_name: Mapping[str, Tensor]) -> Figure:
+    """Draw accuracy maps as surfaces over the shift, side by side, on one scale; the view that the lab-book liked."""
+    with plt.style.context(STYLE):
+        figure = plt.figure(figsize=(4.0 * len(by_name), 3.7), layout="constrained")
+        for k, (name, accuracy) in enumerate(by_name.items(), 1):
+            axis = figure.add_subplot(1, len(by_name), k, projection="3d")
+            axis.patch.set_alpha(0)
+            percent = 100 * accuracy.numpy()
+            reach = 27
+            ticks = np.linspace(-reach, reach, len(percent))
+            x, y = np.meshgrid(ticks, ticks)
+            axis.plot_surface(
+                x, y, percent, cmap="cividis", vmin=0, vmax=100, rstride=2, cstride=2, lw=0.2, edgecolor="#44444455"
+            )
+            axis.contour(x, y, percent, LEVELS, zdir="z", offset=0, colors=INK, linewidths=0.8)
+            axis.set(zlim=(0, 100), xlabel="right (px)", ylabel="down (px)", zlabel="accuracy (%)", title=name)
+            for pane in (axis.xaxis, axis.yaxis, axis.zaxis):
+                pane.set_pane_color((0, 0, 0, 0))
+            axis.view_init(elev=28, azim=-60)
+    return figure
+
+
+def profiles(by_name: Mapping[str, Tensor], stated: Mapping[str, Tensor] | None = None) -> Figure:
+    """Draw the mean accuracy of maps against the distance of the digit from the centre, in rings of one pixel; 2021's
+    dotted."""
+    figure, axis = _axes(1, 1, 7.2, 3.4)
+    for (name, accuracy), colour, dash in zip(by_name.items(), COLOURS, DASHES, strict=False):
+        axis.plot(*_radial(accuracy), color=colour, ls=dash, label=name)
+        if stated and name in stated:
+            radius, values = _radial(stated[name])
+            axis.plot(radius[::2], values[::2], "o", ms=3.5, color=colour, alpha=0.7, label=f"{name}, 2021")
+    _percent(axis)
+    axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="accuracy (%)")
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+def _radial(accuracy: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    values = 100 * accuracy.numpy()
+    axis = np.linspace(-27, 27, len(values))
+    ring = np.hypot(*np.meshgrid(axis, axis)).round().astype(int)
+    rings = [r for r in range(28) if (ring == r).any()]
+    return np.array(rings), np.array([values[ring == r].mean() for r in rings])

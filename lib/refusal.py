@@ -1,0 +1,46 @@
+"""Bad input, answered in one clear sentence."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class Refusal(ValueError):
+    """Input that the library does not accept: one sentence that names the value and what is allowed.
+
+    In a notebook the sentence is shown alone, without a traceback.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Refused: {self}"]
+
+
+def nearest(word: object, allowed: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the closest allowed name, or an empty string."""
+    match = difflib.get_close_matches(str(word), [str(name) for name in allowed], n=1, cutoff=0.5)
+    return f" Did you mean {match[0]!r}?" if match else ""
+
+
+def choose(name: str, value: object, allowed: Iterable[str]) -> str:
+    """Return `value` if it is one of `allowed`.
+
+    Raises:
+        Refusal: `value` is something else; the sentence names it, the choices and the nearest one.
+    """
+    allowed = list(allowed)
+    if value not in allowed:
+        raise Refusal(f"{name}={value!r} is not one of {', '.join(allowed)}.{nearest(value, allowed)}")
+    return value
+
+
+def within(name: str, value: float, low: float, high: float, unit: str = "") -> float:
+    """Return `value` if it is a number in [low, high].
+
+    Raises:
+        Refusal: not a number, not finite, or outside; the sentence names value, bounds and unit.
+    """
+    unit = f" {unit}" if unit else ""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise Refusal(f"{name}={value!r} must be a number from {low:g} to {high:g}{unit}.")
+    return value

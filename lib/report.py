@@ -1,0 +1,189 @@
+"""What a page says about itself: notices, the answer, verdicts on claims, costs, provenance. All of it computed.
+
+Values that other pages quote are glued: `answer`, `claims` (JSON) and `runs` (JSON).
+"""
+
+from __future__ import annotations
+
+import html
+import importlib.metadata
+import json
+import subprocess
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from IPython.display import HTML, Markdown, display
+from myst_nb import glue
+
+from . import digits, models
+from .chapter import Here, root
+from .digits import DigitSets
+from .refusal import Refusal, nearest
+from .runs import Run, Store
+
+VERDICTS = ("confirmed", "refuted", "partly", "open")
+PACKAGES = ("torch", "numpy", "MotionClouds", "matplotlib")
+
+
+@cache
+def claims() -> dict[str, dict]:
+    """Return the claims of the lab-book by number: week, claim, setting, stated."""
+    return tomllib.loads(Path(__file__).with_name("claims.toml").read_text("utf-8"))
+
+
+def verdict(holds: Iterable[bool]) -> str:
+    """Return the verdict on a claim from one judgement per seed or part.
+
+    All true: confirmed. All false: refuted. Mixed: partly. None at all: open.
+    """
+    holds = [bool(each) for each in holds]
+    if not holds:
+        return "open"
+    return "confirmed" if all(holds) else "partly" if any(holds) else "refuted"
+
+
+def percent(values: float | Sequence[float], digits: int = 1) -> str:
+    """Return proportions as text: `94.2 %`, or for several `94.2 % (93.9 to 94.5, 3 seeds)`."""
+    if isinstance(values, (int, float)):
+        return f"{100 * values:.{digits}f} %"
+    values = list(values)
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return percent(mean, digits)
+    low, high = (f"{100 * extreme(values):.{digits}f}" for extreme in (min, max))
+    return f"{percent(mean, digits)} ({low} to {high}, {len(values)} seeds)"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> None:
+    """Display a table; cells are text, or ready HTML if they start with `<`."""
+
+    def cell(value: object) -> str:
+        text = str(value)
+        return text if text.startswith("<") else html.escape(text)
+
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
+    body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>" for row in rows)
+    caption = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    display(HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"))
+
+
+class Page:
+    """The parts of a chapter that are computed from its runs.
+
+    Args:
+        here: the checked parameters. sets: the digits. store: where its runs come from.
+    """
+
+    def __init__(self, here: Here, sets: DigitSets, store: Store):
+        self.here, self.sets, self.store = here, sets, store
+        self.records: list[dict] = []
+
+    def notices(self, schedules: Mapping[str, tuple[Run, int]]) -> None:
+        """Display what a reader must know first: digits that are not MNIST, shortened schedules, meaningless numbers.
+
+        Args:
+            schedules: name of an experiment -> one of its runs, and the number of images of the 2021 schedule.
+        """
+        if text := digits.banner(self.sets):
+            display(HTML(f'<div class="banner banner-data"><p>{text}</p></div>'))
+        cut = [
+            f"{name} {run.images / whole:.1%}" for name, (run, whole) in schedules.items() if run.images < 0.85 * whole
+        ]
+        if self.here.profile == "smoke":
+            text = "This page is a smoke test: a few steps of training, numbers without meaning."
+        elif cut:
+            text = "Shortened schedules, as a share of the training images of 2021: " + "; ".join(cut) + "."
+        else:
+            return
+        display(HTML(f'<div class="banner banner-short"><p>{text}</p></div>'))
+
+    def answer(self, text: str) -> None:
+        """Display the chapter's answer in one sentence, and glue it as `answer`."""
+        display(Markdown(f"**{text}**"))
+        glue("answer", text, display=False)
+
+    def judge(self, claim: str, holds: Iterable[bool], measured: str, note: str = "", runs: Sequence[Run] = ()) -> None:
+        """Record the verdict on a claim.
+
+        Args:
+            holds: one judgement per seed or part (see `verdict`). measured: what was found, in numbers. note: the rule
+            that
+                decided, or what an open claim would take. runs: the evidence.
+
+        Raises:
+            Refusal: an unknown claim, or one already judged.
+        """
+        if claim not in claims():
+            raise Refusal(f"There is no claim {claim!r}.{nearest(claim, claims())}")
+        if any(record["id"] == claim for record in self.records):
+            raise Refusal(f"{claim} was judged already on this page.")
+        seeds = sorted({run.training.get("seed", 0) for run in runs})
+        facts = {"id": claim, **claims()[claim], "measured": measured, "verdict": verdict(holds)}
+        self.records.append({**facts, "seeds": seeds, "chapter": self.here.name, "note": note})
+
+    def verdicts(self) -> None:
+        """Display every claim judged on this page, and glue the records as `claims` (JSON)."""
+        rows = [
+            (
+                f"<strong>{record['id']}</strong>",
+                record["claim"],
+                record["stated"],
+                record["measured"],
+                f'<span class="verdict verdict-{record["verdict"]}">{record["verdict"]}</span>',
+                record["note"],
+            )
+            for record in self.records
+        ]
+        table(("claim", "what the lab-book claimed", "stated in 2021", "measured here", "verdict", "decided by"), rows)
+        glue("claims", json.dumps(self.records), display=False)
+
+    def costs(self, experiments: Mapping[str, Sequence[Run]]) -> None:
+        """Display what each experiment cost: parameters, images, seconds and the machine, mean over its runs."""
+        rows = []
+        for name, runs in experiments.items():
+            run = runs[0]
+            model = models.build(run.training["model"], **run.training.get("options", {}))
+            seconds = sum(each.seconds for each in runs) / len(runs)
+            rows.append(
+                (
+                    name,
+                    f"{models.count(model):,}",
+                    len(runs),
+                    f"{run.images:,}",
+                    f"{seconds / 60:.1f}",
+                    run.machine["device"],
+                )
+            )
+        table(("experiment", "parameters", "runs", "training images per run", "minutes per run", "trained on"), rows)
+
+    def provenance(self) -> None:
+        """Display where the page comes from, and glue the runs that it used as `runs` (JSON)."""
+        where = self.store.used.values()
+        machines = sorted({f"{run.machine['device']}, torch {run.machine['torch']}" for run in where})
+        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+        minutes = sum(run.seconds for run in where) / 60
+        display(
+            Markdown(
+                f"*Provenance. Data: {self.sets.origin}. Seeds: {', '.join(map(str, self.here.seeds))}. Profile: "
+                f"{self.here.profile}, runs={self.here.runs}. Analysis: {versions}. Training: {len(where)} runs, "
+                f"{minutes:.0f} minutes on {'; '.join(machines)}. Code: {_commit()}.*"
+            )
+        )
+        glue("runs", json.dumps(self.store.manifest()), display=False)
+
+
+def _commit() -> str:
+    """Return the commit of the code, with a mark if files beside the executed pages have changed since."""
+    try:
+        command = ("git", "-C", str(root()))
+        commit = subprocess.run(
+            (*command, "rev-parse", "--short=10", "HEAD"), capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(
+            (*command, "status", "--porcelain", "--", "lib", "notebooks"), capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "not under version control"
+    return f"commit {commit.stdout.strip()}{' with changes' if changed.stdout.strip() else ''}"

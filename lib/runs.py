@@ -1,0 +1,214 @@
+"""The store of training runs: configuration -> metrics and weights, found again by content.
+
+A run lives in a folder named after the SHA-256 of its configuration: `run.json` (sealed with its checksum),
+`weights.safetensors`, and one JSON per evaluation. Two folders are searched: the published one, `book/runs/`, and the
+local one, `_build/runs/`, to which all new runs go. Several processes may share them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from . import files, models
+from .digits import DigitSets
+from .refusal import Refusal
+from .training import Training, train
+
+WEIGHTS_LIMIT = 5_000_000  # bytes of a published weights file
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, configuration (plain data), one record per epoch, and where it was trained."""
+
+    folder: Path
+    training: dict
+    history: list[dict]
+    machine: dict
+    weights_sha256: str
+
+    @property
+    def id(self) -> str:
+        """The first 16 hexadecimal digits of the configuration's SHA-256."""
+        return self.folder.name
+
+    @property
+    def images(self) -> int:
+        """Training images seen."""
+        return sum(record["images"] for record in self.history)
+
+    @property
+    def seconds(self) -> float:
+        """Training time, evaluations excluded."""
+        return sum(record["seconds"] for record in self.history)
+
+    def last_of_stages(self) -> list[dict]:
+        """Return the last epoch's record of each stage."""
+        return [
+            a
+            for a, b in zip(self.history, [*self.history[1:], {"stage": None}], strict=True)
+            if a["stage"] != b["stage"]
+        ]
+
+    def model(self, device: torch.device | str = "cpu") -> nn.Module:
+        """Return the trained model in evaluation mode.
+
+        Raises:
+            Refusal: the weights are missing (only metrics were published) or altered.
+        """
+        path = self.folder / "weights.safetensors"
+        if not path.exists():
+            raise Refusal(
+                f"{path} does not exist: of this run only the metrics are kept; retrain it with runs='retrain'."
+            )
+        content = path.read_bytes()
+        if (found := files.digest(content)) != self.weights_sha256:
+            raise Refusal(f"{path} is truncated or altered: expected SHA-256 {self.weights_sha256}, found {found}.")
+        model = models.build(self.training["model"], **self.training.get("options", {}))
+        model.load_state_dict(load_tensors(content))
+        return model.to(device).eval()
+
+
+def identity(description: dict) -> str:
+    """Return the name of a description: 16 hexadecimal digits of the SHA-256 of its canonical JSON."""
+    return files.digest(json.dumps(description, sort_keys=True).encode())[:16]
+
+
+class Store:
+    """Where runs are looked up and kept.
+
+    Args:
+        published: folder of runs that come with the book, read only. local: folder for new runs.
+        reuse: whether stored runs are used at all; without it everything is trained and computed anew.
+        say: receives a line per stage of a training.
+    """
+
+    def __init__(self, published: Path, local: Path, reuse: bool = True, say: Callable[[str], None] | None = None):
+        self.published, self.local, self.reuse, self.say = Path(published), Path(local), reuse, say
+        self.used: dict[str, Run] = {}  # in the order of use
+        self.shown: set[str] = set()  # ids of the runs whose weights were asked for
+
+    def find(self, training: Training) -> Run | None:
+        """Return the stored run of this configuration, or None.
+
+        Raises:
+            Refusal: a stored run that is truncated or altered.
+        """
+        name = identity(training.describe())
+        for root in (self.published, self.local):
+            if (root / name / "run.json").exists():
+                return _read(root / name)
+        return None
+
+    def obtain(self, candidates: Training | Sequence[Training], sets: DigitSets, device: str = "cpu") -> Run:
+        """Return a run of the first candidate that is stored, else train the last one.
+
+        Args:
+            candidates: one configuration, or several from the longest schedule to the one worth training now.
+        """
+        candidates = [candidates] if isinstance(candidates, Training) else list(candidates)
+        run = next(filter(None, map(self.find, candidates)), None) if self.reuse else None
+        run = run or self._train(candidates[-1], sets, device)
+        self.used[run.id] = run
+        return run
+
+    def _train(self, training: Training, sets: DigitSets, device: str) -> Run:
+        name = identity(training.describe())
+        self.local.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.local / f"{name}.lock"):
+            if self.reuse and (self.local / name / "run.json").exists():  # another process was first
+                return _read(self.local / name)
+            outcome = train(training, sets, device, self.local / f"{name}.checkpoint", say=self.say)
+            weights = save_tensors({key: value.cpu().contiguous() for key, value in outcome.model.state_dict().items()})
+            record = {
+                "training": training.describe(),
+                "machine": machine(device),
+                "weights_sha256": files.digest(weights),
+                "history": outcome.history,
+            }
+            files.write(self.local / name / "weights.safetensors", weights)
+            files.write(
+                self.local / name / "run.json", files.seal(_json(record))
+            )  # last: its presence makes the run whole
+        return _read(self.local / name)
+
+    def model(self, run: Run, device: torch.device | str = "cpu") -> nn.Module:
+        """Return a run's trained model, and remember that the weights are needed."""
+        self.shown.add(run.id)
+        return run.model(device)
+
+    def evaluate(
+        self, run: Run, name: str, compute: Callable[[nn.Module], object], device: str = "cpu", **settings
+    ) -> object:
+        """Return an evaluation of a run: a stored one with the same settings, else `compute(model)`, which is then
+        kept.
+
+        Args:
+            name: what is evaluated. settings: all that the result depends on besides the run. compute: gets the model,
+            returns plain data.
+        """
+        description = json.loads(json.dumps({"evaluation": name, **settings}))
+        file = f"{name}-{identity(description)}.json"
+        if self.reuse:
+            for root in (self.published, self.local):
+                if (path := root / run.id / file).exists():
+                    return json.loads(files.unseal(path.read_bytes(), path))["result"]
+        result = compute(run.model(device))
+        self.local.joinpath(run.id).mkdir(parents=True, exist_ok=True)
+        files.write(self.local / run.id / file, files.seal(_json({**description, "result": result})))
+        return result
+
+    def manifest(self) -> list[dict]:
+        """Return the runs used so far, for `publish`: id, and whether the weights were shown."""
+        return [{"id": name, "weights": name in self.shown} for name in self.used]
+
+
+def publish(manifest: Sequence[dict], local: Path, published: Path) -> None:
+    """Copy runs to the published folder: metrics and evaluations, and the weights of those that were shown.
+
+    Args:
+        manifest: what `Store.manifest` returned.
+
+    Raises:
+        Refusal: weights above 5 MB; a disk that is full.
+    """
+    for entry in manifest:
+        source, target = local / entry["id"], published / entry["id"]
+        weights = source / "weights.safetensors"
+        if entry["weights"] and weights.exists():
+            if (size := weights.stat().st_size) > WEIGHTS_LIMIT:
+                raise Refusal(f"{weights} has {size} bytes; at most {WEIGHTS_LIMIT} are published.")
+            files.write(target / weights.name, weights.read_bytes())
+        for path in sorted(source.glob("*.json"), key=lambda path: path.name == "run.json"):  # run.json makes it whole
+            files.write(target / path.name, path.read_bytes())
+
+
+def machine(device: torch.device | str) -> dict:
+    """Return what a result's provenance needs to know of the machine."""
+    cuda = str(device).startswith("cuda")
+    return {
+        "device": torch.cuda.get_device_name(device) if cuda else f"{os.cpu_count()} CPU cores ({platform.machine()})",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _json(record: dict) -> bytes:
+    return json.dumps(record, indent=1, sort_keys=True).encode()
+
+
+def _read(folder: Path) -> Run:
+    path = folder / "run.json"
+    record = json.loads(files.unseal(path.read_bytes(), path))
+    return Run(folder, record["training"], record["history"], record["machine"], record["weights_sha256"])

@@ -1,0 +1,46 @@
+"""Facts of the 2021 study that results are compared with: accuracies per epoch, and accuracy maps.
+
+Source: the public repository of the lab-book (github.com/dabane-ghassan/int-lab-book) and, for "what", that of the
+What/Where model (github.com/laurentperrinet/WhereIsMyMNIST); each entry names its notebook.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .refusal import choose
+
+_FOLDER = Path(__file__).parent / "study_2021"
+
+
+@cache
+def _read(name: str) -> dict:
+    return json.loads((_FOLDER / f"{name}.json").read_text("utf-8"))
+
+
+def series(run: str) -> list[dict]:
+    """Return the stages of a run: std (pixels), optimiser, lr, accuracy (test, one per epoch, 0 to 1).
+
+    Raises:
+        Refusal: an unknown run.
+    """
+    return _read("series")[choose("run", run, _read("series"))]["stages"]
+
+
+def final_accuracies(run: str) -> dict[float, float]:
+    """Return the accuracy at the end of each stage of a run, by std."""
+    return {stage["std"]: stage["accuracy"][-1] for stage in series(run)}
+
+
+def accuracy_map(run: str) -> Tensor:
+    """Return a 55x55 accuracy map, 0 to 1; row and column are the offset (down, right) + 27 pixels.
+
+    Raises:
+        Refusal: an unknown run.
+    """
+    return torch.tensor(_read("accuracy_maps")[choose("run", run, _read("accuracy_maps"))]["map"]) / 1e4

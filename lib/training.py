@@ -1,0 +1,326 @@
+"""The training loop: a configuration and a seed determine every step, so a killed run resumes to the same bits.
+
+Each step draws its stimuli from a generator seeded by (seed, stage, epoch, step): nothing but weights, optimiser state
+and position has to survive.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import chance, evaluation, files, models, scenes
+from .curriculum import Stage
+from .digits import DigitSets
+from .refusal import Refusal, choose, within
+
+VERSION = 1  # of what a configuration means; raise it when equal configurations would train differently
+CHECKPOINT = 1  # format of the checkpoint file
+GUARD_EVERY = 50  # steps between looks for NaN and infinity (each one waits for the device)
+
+OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": F.cross_entropy,
+    "mean_squared": lambda logits, labels: F.mse_loss(logits.softmax(1), F.one_hot(labels, 10).float()),
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that a training run depends on; its labels are class labels only.
+
+    Raises:
+        Refusal: a value outside the bounds that its field names.
+    """
+
+    model: str  # a name in models.MODELS
+    stages: tuple[Stage, ...]
+    options: Mapping[str, object] = field(default_factory=dict)  # of the model
+    optimiser: str = "sgd"  # "adam" or "adamw"; PyTorch's defaults but for the fields below
+    momentum: float = 0.0  # sgd only
+    weight_decay: float = 0.0
+    localisation_rate: float = 1.0  # learning rate of the localisation network relative to the classifier's
+    renew_optimiser: bool = True  # forget the optimiser's state at the start of each stage, like 2021
+    loss: str = "cross_entropy"
+    batch: int = 100
+    fraction: float = 1.0  # share of the training digits that an epoch shows, another one each time
+    seed: int = 0
+    data: str = "mnist"
+
+    def __post_init__(self):
+        choose("model", self.model, models.MODELS)
+        choose("optimiser", self.optimiser, OPTIMISERS)
+        choose("loss", self.loss, LOSSES)
+        within("momentum", self.momentum, 0, 0.9999)
+        within("weight_decay", self.weight_decay, 0, 10)
+        within("localisation_rate", self.localisation_rate, 0, 1000)
+        within("batch", self.batch, 1, 100_000)
+        within("fraction", self.fraction, 1e-6, 1)
+        if not self.stages:
+            raise Refusal("stages=() must hold at least one stage.")
+
+    def describe(self) -> dict:
+        """Return the configuration as plain data: equal data, equal run.
+
+        Fields at their defaults are left out, so that a field added later leaves old descriptions as they are.
+        """
+        return json.loads(json.dumps({**_plain(self), "version": VERSION}))
+
+    def steps(self, digits: int) -> int:
+        """Return the number of steps in an epoch over `digits` training digits."""
+        return max(1, round(digits * self.fraction / self.batch))
+
+    def images(self, digits: int) -> int:
+        """Return the number of images that the whole run sees."""
+        return sum(stage.epochs for stage in self.stages) * self.steps(digits) * self.batch
+
+
+def _plain(value: object) -> object:
+    """Return nested dataclasses as dictionaries of their non-default fields, scenes with the name of their law.
+
+    Whole numbers become integers: 15 and 15.0 are one value.
+    """
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not is_dataclass(value):
+        return value
+    plain = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != _default(f)}
+    return {"law": type(value).__name__, **plain} if isinstance(value, scenes.Scene28) else plain
+
+
+def _default(f: Field) -> object:
+    return f.default if f.default_factory is MISSING else f.default_factory()
+
+
+def shortened(training: Training, images: int, digits: int, stages: int | None = None) -> Training:
+    """Return the same run cut to about `images` images: one epoch per stage, evenly, on at most `stages` stages.
+
+    Args:
+        digits: size of the training set. stages: how many to keep, spread from the first to the last (default all).
+    """
+    kept = training.stages
+    if stages is not None and len(kept) > stages:
+        kept = tuple(kept[round(i * (len(kept) - 1) / max(1, stages - 1))] for i in range(stages))
+    fraction = min(1.0, images / len(kept) / digits)
+    return replace(training, stages=tuple(replace(stage, epochs=1) for stage in kept), fraction=fraction)
+
+
+class Diverged(RuntimeError):
+    """NaN or infinity appeared: says in what, where, and which checkpoint is the last good one."""
+
+
+@dataclass
+class Outcome:
+    """A finished run: the model in evaluation mode, and one record per epoch (see `_Run.record`)."""
+
+    model: nn.Module
+    history: list[dict]
+
+
+def train(
+    training: Training,
+    sets: DigitSets,
+    device: torch.device | str = "cpu",
+    checkpoint: Path | None = None,
+    every: float = 30.0,
+    say: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Train from the start, or from `checkpoint` where it exists; remove it when done.
+
+    Args:
+        checkpoint: file for the state, rewritten every `every` seconds. say: receives one line per stage.
+
+    Raises:
+        Refusal: a checkpoint that is foreign, broken or of another format; a disk that is full.
+        Diverged: NaN or infinity in loss, theta or weights.
+    """
+    run = _Run(training, sets.to(device), device, checkpoint)
+    if checkpoint and checkpoint.exists():
+        run.load()
+    with torch.random.fork_rng(devices=[]):
+        run.finish(every, say)
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return Outcome(run.model.eval(), run.history)
+
+
+class _Run:
+    """The state of a run: model, optimiser, position (stage, epoch, step), and what the current epoch has summed up."""
+
+    def __init__(self, training: Training, sets: DigitSets, device: torch.device | str, checkpoint: Path | None):
+        self.training, self.sets, self.device, self.checkpoint = training, sets, device, checkpoint
+        weights = chance.generator("weights", training.seed)
+        self.model = models.build(training.model, weights, **training.options).to(device).train()
+        self.optimiser = self._optimiser()
+        self.stage = self.epoch = self.step = 0
+        self.loss = torch.zeros((), dtype=torch.float64, device=device)  # sum over the epoch's steps so far
+        self.seconds = 0.0
+        self.history: list[dict] = []
+        self.steps = training.steps(len(sets.train))
+        self.n_validation = min(len(sets.validation), max(200, self.steps * training.batch // 10))
+        widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
+        self.fixed = evaluation.fixed_stimuli(sets.validation, widest, self.n_validation)
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        training = self.training
+        where = [p for name, p in self.model.named_parameters() if name.startswith("localisation.")]
+        what = [p for name, p in self.model.named_parameters() if not name.startswith("localisation.")]
+        groups = [{"params": what, "rate": 1.0}, {"params": where, "rate": training.localisation_rate}]
+        extra = {"momentum": training.momentum} if training.optimiser == "sgd" else {}
+        return OPTIMISERS[training.optimiser](
+            [group for group in groups if group["params"]], lr=1.0, weight_decay=training.weight_decay, **extra
+        )
+
+    def finish(self, every: float, say: Callable[[str], None] | None) -> None:
+        """Run to the end, epoch by epoch."""
+        saved = time.monotonic()
+        while self.stage < len(self.training.stages):
+            stage = self.training.stages[self.stage]
+            if self.epoch == self.step == 0 and self.training.renew_optimiser:
+                self.optimiser = self._optimiser()
+            for group in self.optimiser.param_groups:
+                group["lr"] = stage.lr_at(self.epoch) * group["rate"]
+            order = self._order()
+            began = time.monotonic()
+            while self.step < self.steps:
+                theta = self._step(stage, order)
+                if self.step % GUARD_EVERY == 0 or self.step == self.steps:
+                    self._guard(stage, theta)
+                if self.checkpoint and time.monotonic() - saved > every:
+                    self._guard(stage, theta)
+                    self.seconds += time.monotonic() - began
+                    self.save()
+                    saved = began = time.monotonic()
+            self.seconds += time.monotonic() - began
+            self._record(stage)
+            if self.epoch == 0 and self.stage > 0 and say:
+                say(self._line(self.stage - 1))
+
+    def _order(self) -> Tensor:
+        """Return the digits of this epoch, in order (steps * batch,)."""
+        generator = chance.generator("order", self.training.seed, self.stage, self.epoch)
+        n, needed = len(self.sets.train), self.steps * self.training.batch
+        order = torch.randperm(n, generator=generator)
+        return order.repeat(math.ceil(needed / n))[:needed].to(self.device)
+
+    def _step(self, stage: Stage, order: Tensor) -> Tensor | None:
+        training = self.training
+        key = (training.seed, self.stage, self.epoch, self.step)
+        torch.manual_seed(chance.seed_of("dropout", *key))
+        rows = order[self.step * training.batch : (self.step + 1) * training.batch]
+        stimuli = scenes.draw(self.sets.train, rows, stage.scene, chance.generator("stimuli", *key, device=self.device))
+        seen = self.model(stimuli.images)
+        loss = LOSSES[training.loss](seen.logits, stimuli.labels)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self.loss += loss.detach()
+        self.step += 1
+        return seen.theta
+
+    def _guard(self, stage: Stage, theta: Tensor | None) -> None:
+        """Stop at NaN or infinity."""
+        bad = [
+            name
+            for name, tensors in (
+                ("loss", [self.loss]),
+                ("theta", [] if theta is None else [theta]),
+                ("weights", self.model.parameters()),
+            )
+            if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+        ]
+        if bad:
+            kept = self.checkpoint if self.checkpoint and self.checkpoint.exists() else "none was written"
+            raise Diverged(
+                f"NaN or infinity in {' and '.join(bad)} at stage {self.stage} ({stage.scene}), epoch {self.epoch}, "
+                f"step {self.step}, learning rate {stage.lr_at(self.epoch):g}; last good checkpoint: {kept}."
+            )
+
+    def _record(self, stage: Stage) -> None:
+        """Close the epoch: evaluate on the stage's stimuli and on the fixed ones, move on.
+
+        A record: stage, epoch, lr, images (seen in this epoch), loss (mean), accuracy (on the stage's law),
+        fixed_accuracy (on the last stage's law, the same stimuli for ever), theta (mean, spread, follow; None without
+        a transformer), seconds. Accuracies are of held-out training digits, 0 to 1.
+        """
+        stimuli = evaluation.fixed_stimuli(self.sets.validation, stage.scene, self.n_validation, seed=self.stage)
+        here = evaluation.answer(self.model, stimuli)
+        health = None if here.theta is None else asdict(evaluation.theta_health(here.theta, stimuli.offsets))
+        self.history.append(
+            {
+                "stage": self.stage,
+                "epoch": self.epoch,
+                "lr": stage.lr_at(self.epoch),
+                "images": self.steps * self.training.batch,
+                "loss": self.loss.item() / self.steps,
+                "accuracy": here.accuracy.value,
+                "fixed_accuracy": evaluation.answer(self.model, self.fixed).accuracy.value,
+                "theta": health,
+                "seconds": round(self.seconds, 2),
+            }
+        )
+        self.loss, self.seconds, self.step = torch.zeros_like(self.loss), 0.0, 0
+        self.epoch += 1
+        if self.epoch == stage.epochs:
+            self.stage, self.epoch = self.stage + 1, 0
+
+    def _line(self, stage: int) -> str:
+        """Return a line that sums up a finished stage."""
+        epochs = [record for record in self.history if record["stage"] == stage]
+        last = epochs[-1]
+        spread = f", theta spread {max(last['theta']['spread']):.3f}" if last["theta"] else ""
+        return (
+            f"stage {stage + 1}/{len(self.training.stages)}, std {self.training.stages[stage].scene.std:g} px: "
+            f"loss {last['loss']:.3f}, accuracy {last['accuracy']:.1%} (fixed {last['fixed_accuracy']:.1%}){spread}, "
+            f"{sum(record['seconds'] for record in epochs):.0f} s"
+        )
+
+    # ---- checkpoints ----
+
+    def save(self) -> None:
+        """Write the state atomically, sealed with its checksum."""
+        state = {
+            "format": CHECKPOINT,
+            "training": json.dumps(self.training.describe(), sort_keys=True),
+            "position": [self.stage, self.epoch, self.step],
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "loss": self.loss,
+            "seconds": self.seconds,
+            "history": json.dumps(self.history),
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        files.write(self.checkpoint, files.seal(buffer.getvalue()))
+
+    def load(self) -> None:
+        """Take up the state of the checkpoint.
+
+        Raises:
+            Refusal: see `train`.
+        """
+        path = self.checkpoint
+        content = io.BytesIO(files.unseal(path.read_bytes(), path))
+        state = torch.load(content, map_location=self.device, weights_only=True)
+        if state.get("format") != CHECKPOINT:
+            raise Refusal(f"{path} has checkpoint format {state.get('format')}; this version reads {CHECKPOINT}.")
+        if json.loads(state["training"]) != self.training.describe():
+            raise Refusal(f"{path} belongs to another configuration; delete it or name another file.")
+        self.stage, self.epoch, self.step = state["position"]
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.loss, self.seconds = state["loss"], state["seconds"]
+        self.history = json.loads(state["history"])

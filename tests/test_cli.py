@@ -1,0 +1,125 @@
+"""The command line: exit codes, sentences, and a small book built around a fresh chapter."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+from test_chapter import PARAMETERS, checkout, write_chapter  # noqa: F401  (checkout is a fixture)
+from typer.testing import CliRunner
+
+from lib import chapter, cli
+
+
+def lib(*arguments):
+    return CliRunner().invoke(cli.app, [str(each) for each in arguments])
+
+
+def test_nothing_heavy_is_imported_for_help():
+    code = "import sys, lib.cli; print([m for m in ('torch', 'papermill', 'matplotlib') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_is_documentation():
+    assert all(word in lib("--help").output for word in ("run", "build", "data", "bench", "130"))
+    shown = re.sub(r"\x1b\[[\d;]*m", "", lib("run", "--help").output)
+    assert all(word in shown for word in ("--profile", "--seed", "-p", "--publish", "--out", "NAME=VALUE"))
+
+
+def test_mistakes_are_refused_before_any_work(checkout, monkeypatch):  # noqa: F811
+    write_chapter(checkout, "week1_a")
+    write_chapter(checkout, "week2_b", parameters=PARAMETERS.replace("contrast:", "noise: float = 1.0\ncontrast:"))
+    monkeypatch.setattr(chapter, "execute", lambda *given: pytest.fail("work was begun"))
+    for arguments, words in [
+        (["run", "weak1_a"], "there is no chapter 'weak1_a'; there are week1_a, week2_b. Did you mean 'week1_a'?"),
+        (["run", "week1", "--profile", "smok"], "profile='smok' must be 'auto', 'smoke', 'quick' or 'full'."),
+        (["run", "week1", "--seed", "-1"], "seed=-1 must be a whole number"),
+        (["run", "week1", "--seed", "2", "-p", "seed=3"], "seed is given twice"),
+        (["run", "week1", "-p", "optimisr=adam"], "Did you mean 'optimiser'?"),
+        (["run", "week1", "-p", "contrast=2"], "contrast=2 must be a number from 0.05 to 1.0."),
+        (["run", "-p", "noise=0.5"], "week1_a has no parameter 'noise'"),
+        (["run", "week2"], "week2_b has no parameter 'noise'"),  # declared, and missing from its rules
+        (["data", "--data", "mnits"], "data='mnits' must be 'auto', 'mnist' or 'digits'. Did you mean 'mnist'?"),
+    ]:
+        done = lib(*arguments)
+        assert done.exit_code == 2, done.output
+        assert done.stderr.startswith("Refused: ")
+        assert words in done.stderr
+        assert done.stderr.count("\n") == 1
+    done = lib("run", "--profil", "smoke")
+    assert done.exit_code == 2
+    assert "--profile" in done.stderr
+
+
+def test_run_writes_beside_the_book_unless_told_to_publish(checkout):  # noqa: F811
+    write_chapter(checkout, "week1_a", "here.profile, stds")
+    done = lib("run", "week1", "--profile", "smoke", "-p", "stds=0,9", "--publish", "--out", checkout / "made")
+    assert done.exit_code == 0, done.output
+    first, last = done.stdout.splitlines()
+    assert first == "[1/1] week1_a ..."
+    assert re.fullmatch(r"\[1/1\] week1_a: \d+\.\d s, book/week1_a\.ipynb", last)
+    published = nbformat.read(checkout / "book" / "week1_a.ipynb", 4)
+    assert published.cells[-1].outputs[0].data["text/plain"] == "('smoke', [0, 9])"
+    assert (checkout / "made" / "week1_a.ipynb").read_bytes() == (checkout / "book" / "week1_a.ipynb").read_bytes()
+
+
+def test_a_failing_chapter_and_a_full_disk(checkout, monkeypatch):  # noqa: F811
+    write_chapter(checkout, "week1_a", "raise RuntimeError('loss is nan\\nat step 3')", "'never'")
+    done = lib("run", "--publish")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        "week1_a failed in cell 4 of 5: RuntimeError: at step 3",
+        "The notebook up to there: _build/notebooks/week1_a.ipynb",
+    ]
+    partial = nbformat.read(checkout / "_build" / "notebooks" / "week1_a.ipynb", 4)
+    assert chapter.ERROR_TAG in partial.cells[0].metadata.tags
+    assert not (checkout / "book").exists()
+    (checkout / "file").write_text("")
+    done = lib("run", "--out", checkout / "file")
+    assert done.exit_code == 2
+    assert "cannot be written" in done.stderr
+
+
+def test_interrupted_is_a_line_and_no_kernel_stays_behind(checkout):  # noqa: F811
+    write_chapter(checkout, "week1_a", "import os, time; open('pid', 'w').write(str(os.getpid()))", "time.sleep(60)")
+    code = "from pathlib import Path; from lib import chapter, cli; chapter.root = Path.cwd; cli.app(['run'])"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    pid = checkout / "pid"
+    while not (pid.exists() and pid.read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors.splitlines() == ["Interrupted; the same command resumes training runs from their last checkpoints."]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_build_renders_the_fresh_chapters_and_leaves_the_book_alone(checkout):  # noqa: F811
+    path = write_chapter(checkout, "week1_a", "print('fresh', 6 * 7)")
+    book = checkout / "book"
+    book.mkdir()
+    (book / "intro.md").write_text("# Intro\n")
+    (checkout / "_toc.yml").write_text("format: jb-book\nroot: book/intro\nchapters:\n  - file: book/week1_a\n")
+    config = "title: t\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
+    (checkout / "_config.yml").write_text(config)
+    committed = book / path.name
+    committed.write_bytes(path.read_bytes())
+    done = lib("build")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == "The book: _build/html/index.html"
+    assert (checkout / "_build" / "html" / "index.html").is_file()
+    assert "fresh 42" in (checkout / "_build" / "html" / "book" / "week1_a.html").read_text()
+    assert committed.read_bytes() == path.read_bytes()
+    (book / "intro.md").write_text("# Intro\n\n[gone](nowhere.md)\n")
+    done = lib("build", "--no-run", "--strict")
+    assert done.exit_code == 1
+    assert re.match(r"book/intro\.md:3: WARNING: .*nowhere", done.stderr)
+    assert done.stderr.endswith("jupyter-book failed: see the warnings above\nIts log: _build/book.log\n")
+    assert "fresh 42" not in (checkout / "_build" / "html" / "book" / "week1_a.html").read_text()
