@@ -1,0 +1,151 @@
+"""Two additions to Sphinx: MathJax without a network, and the library page from docstrings.
+
+MathJax comes from the installed package `sphinx-mathjax-offline`, of which only one script and one folder of fonts
+are copied into the built book. They go into the output and not into the root `_static/`, because Jupyter Book adds
+every script it finds there to every page.
+
+The library page is written from the syntax trees of `lib/*.py`. Nothing is imported, so the book renders without torch.
+"""
+
+import ast
+import re
+import shutil
+import textwrap
+from importlib.metadata import files
+from pathlib import Path
+
+MARK = "% library reference"
+
+
+def copy_mathjax(app):
+    """Copy tex-chtml.js and its fonts to `_static/mathjax/` of an HTML build."""
+    if app.builder.format != "html":
+        return
+    for file in files("sphinx-mathjax-offline"):
+        _, found, path = file.as_posix().partition("/static/mathjax/")
+        if found and (path == "tex-chtml.js" or path.startswith("output/chtml/fonts/woff-v2/")):
+            target = Path(app.outdir, "_static", "mathjax", path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.locate(), target)
+
+
+def write_library(app, docname, source):
+    """Replace the mark on the library page by the reference of every module, in the order in which data flow."""
+    if MARK not in source[0]:
+        return
+    folder = Path(app.srcdir, "lib")
+    package = docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    flow = re.findall(r"\w+", " ".join(line for line in package.splitlines() if "->" in line))
+    paths = sorted(p for p in folder.glob("*.py") if not p.stem.startswith("_"))
+    paths.sort(key=lambda p: flow.index(p.stem) if p.stem in flow else len(flow))
+    for path in (folder / "__init__.py", *paths):
+        app.env.note_dependency(str(path))
+    source[0] = source[0].replace(MARK, "\n".join([markdown(package), *map(module, paths)]))
+
+
+def module(path):
+    """One section: the module's docstring, then its public classes and functions."""
+    code = path.read_text(encoding="utf-8")
+    tree = ast.parse(code)
+    parts = [f"## {path.stem}", markdown(docstring(tree))]
+    for node in public(tree):
+        if isinstance(node, ast.ClassDef):
+            parts += [f"::::{{py:class}} {node.name}{init(node)}", f":module: lib.{path.stem}", ""]
+            parts += [markdown(docstring(node)), fields(node, code)]
+            for method in public(node):
+                if isinstance(method, ast.FunctionDef) and docstring(method):
+                    kind = "property" if "property" in decorators(method) else "method"
+                    shown = method.name + (signature(method, drop_self=True) if kind == "method" else "")
+                    parts += [f":::{{py:{kind}}} {shown}", "", markdown(docstring(method)), ":::"]
+            parts.append("::::")
+        elif isinstance(node, ast.FunctionDef):
+            parts += [f":::{{py:function}} {node.name}{signature(node)}", f":module: lib.{path.stem}", ""]
+            parts += [markdown(docstring(node)), ":::"]
+    return "\n".join(parts) + "\n"
+
+
+def public(tree):
+    """Classes and functions of a module or methods of a class; commands are left to `python -m lib --help`."""
+    named = [n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and not n.name.startswith("_")]
+    return [n for n in named if "command" not in decorators(n)]
+
+
+def docstring(node):
+    return ast.get_docstring(node) or ""
+
+
+def decorators(node):
+    return {ast.unparse(d).split("(")[0].split(".")[-1] for d in node.decorator_list}
+
+
+def signature(node, drop_self=False):
+    arguments = node.args
+    if drop_self and "staticmethod" not in decorators(node):
+        arguments.args = arguments.args[1:]
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    return f"({ast.unparse(arguments)}){returns}"
+
+
+def init(node):
+    """The constructor's arguments; those of a dataclass are listed as fields instead."""
+    for child in node.body:
+        if isinstance(child, ast.FunctionDef) and child.name == "__init__":
+            return signature(child, drop_self=True)
+    return ""
+
+
+def fields(node, code):
+    """Annotated class attributes with their defaults and the comments beside them."""
+    lines, rows = code.splitlines(), []
+    for child in node.body:
+        if isinstance(child, ast.AnnAssign) and not ast.unparse(child.target).startswith("_"):
+            rest = lines[child.end_lineno - 1].encode()[child.end_col_offset :].decode()
+            comment = rest.partition("#")[2].strip()
+            rows.append(f"- `{ast.unparse(child)}`" + (f": {escape(comment)}" if comment else ""))
+    return "\n".join(["", "**Fields**", "", *rows, ""]) if rows else ""
+
+
+def markdown(doc):
+    """A docstring as Markdown: a title above an indented block becomes bold, the block, where it can, a list."""
+    out = []
+    for block in re.split(r"\n(?=\S)", doc):
+        title, _, body = block.partition("\n")
+        if re.fullmatch(r"[A-Z]\w+|[A-Z][\w /-]+:", title) and body.startswith(" "):
+            out += ["", f"**{title.rstrip(':')}**", "", items(textwrap.dedent(body)), ""]
+        else:
+            out.append(examples(block))
+    return "\n".join(out)
+
+
+def items(body):
+    """Entries `name: text`, or in two columns, as a list; anything else as it stands."""
+    entries = re.split(r"\n(?=\S)", body.strip("\n"))
+    pairs = [re.match(r"(\*{0,2}\w[\w.,* ]*?)( \([^)]*\))?(?::\s|\s{2,})(.*)", e, flags=re.S) for e in entries]
+    if ">>>" in body or not all(pairs):
+        return examples(body)
+    return "\n".join(f"- `{p[1]}`{escape(p[2] or '')}: {escape(' '.join(p[3].split()))}" for p in pairs)
+
+
+def examples(text):
+    """Interactive sessions in code blocks; the rest with stray markup made harmless."""
+    parts = re.split(r"((?:^[ ]*>>> .*\n?(?:^[ ]*\S.*\n?)*)+)", text, flags=re.M)
+    return "\n".join(
+        f"\n```python\n{textwrap.dedent(part).rstrip()}\n```\n" if part.lstrip().startswith(">>>") else escape(part)
+        for part in parts
+    )
+
+
+def escape(text):
+    """Keep what looks like HTML, a heading or a dunder name from being read as markup, outside of code."""
+    parts = re.split(r"(`+[^`]*`+)", text)
+    for i in range(0, len(parts), 2):
+        text = parts[i].replace("::\n", ":\n")
+        parts[i] = re.sub(r"(<(?=[\w/!])|(?<!\w)_(?=_\w)|^#|\*+(?=\w)(?![^*\n]*\w\*))", r"\\\1", text, flags=re.M)
+    return "".join(parts)
+
+
+def setup(app):
+    app.connect("config-inited", lambda app, config: setattr(config, "mathjax_path", "mathjax/tex-chtml.js"))
+    app.connect("builder-inited", copy_mathjax)
+    app.connect("source-read", write_library)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
