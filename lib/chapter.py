@@ -484,6 +484,15 @@ def publish(notebook: nbformat.NotebookNode, target: Path) -> None:
     _write(target, normalise(notebook))
 
 
+def glued(notebook: nbformat.NotebookNode, name: str) -> str | None:
+    """Return a text that an executed chapter glued under a name, or None."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.get("metadata", {}).get("scrapbook", {}).get("name") == name:
+                return ast.literal_eval(output.data["application/papermill.record/text/plain"])
+    return None
+
+
 def _texts(cell: nbformat.NotebookNode) -> Iterable[str]:
     if "injected-parameters" in cell.metadata.get("tags", []):
         yield cell.source

@@ -1,6 +1,7 @@
 """The command line: run chapters, build the book, show the data, measure the speed."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -110,12 +111,22 @@ def _run(paths: list[Path], pairs: list[str], folder: Path, publish: bool = Fals
             output = folder / path.name
             notebook = chapter.execute(path, given, output, count)
             if publish:
+                _publish_runs(notebook, given)
                 chapter.publish(notebook, output := chapter.root() / "book" / path.name)
             executed.append(output)
             bars.remove_task(cells)
             bars.advance(book)
             console.print(f"{label}: {time.perf_counter() - start:.1f} s, {os.path.relpath(output)}")
     return executed
+
+
+def _publish_runs(notebook: Any, given: dict[str, Any]) -> None:
+    """Copy the training runs that a chapter used to book/runs/."""
+    if manifest := chapter.glued(notebook, "runs"):
+        from lib import runs
+
+        made = Path(given.get("out") or chapter.root() / "_build")
+        runs.publish(json.loads(manifest), made / "runs", chapter.root() / "book" / "runs")
 
 
 # ---------------------------------------------------------------- build
@@ -185,7 +196,7 @@ def data(
     from lib import digits
 
     sets = digits.load(data)
-    typer.echo(f"{sets.name}: {sets.origin}")
+    typer.echo(f"{sets.name}: {sets.origin}{f', in {sets.folder}' if sets.folder else ''}")
     for part in ("train", "validation", "test"):
         images = getattr(sets, part).images
         digest = hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()

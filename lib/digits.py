@@ -13,7 +13,7 @@ import os
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,19 +59,22 @@ class Digits:
 
 @dataclass(frozen=True)
 class DigitSets:
-    """Training, validation and test digits, and where they come from (`name` is "mnist" or "digits")."""
+    """Training, validation and test digits, and where they come from.
+
+    `name` is "mnist" or "digits", `origin` says it in words, `folder` is the place of MNIST's files.
+    """
 
     train: Digits
     validation: Digits
     test: Digits
     name: str
     origin: str
+    folder: Path | None = None
 
     def to(self, device: torch.device | str) -> DigitSets:
         """Return the same sets on `device`."""
-        return DigitSets(
-            self.train.to(device), self.validation.to(device), self.test.to(device), self.name, self.origin
-        )
+        parts = {part: getattr(self, part).to(device) for part in ("train", "validation", "test")}
+        return replace(self, **parts)
 
 
 def load(data: str = "auto") -> DigitSets:
@@ -172,20 +175,13 @@ def _sha256(content: bytes) -> str:
 
 
 def _mnist(raw: Path) -> DigitSets:
-    images, labels = (
-        torch.from_numpy(_read_idx(raw, f"train-{part}").copy()) for part in ("images-idx3-ubyte", "labels-idx1-ubyte")
-    )
-    train = Digits(images, labels.long())
-    images, labels = (
-        torch.from_numpy(_read_idx(raw, f"t10k-{part}").copy()) for part in ("images-idx3-ubyte", "labels-idx1-ubyte")
-    )
-    return DigitSets(
-        train[:-HELD_OUT],
-        train[-HELD_OUT:],
-        Digits(images, labels.long()),
-        "mnist",
-        f"MNIST, {len(train)} + {len(labels)} digits",
-    )
+    def read(prefix: str) -> Digits:
+        images, labels = (_read_idx(raw, f"{prefix}-{part}") for part in ("images-idx3-ubyte", "labels-idx1-ubyte"))
+        return Digits(torch.from_numpy(images.copy()), torch.from_numpy(labels.copy()).long())
+
+    train, test = read("train"), read("t10k")
+    origin = f"MNIST, {len(train):,} + {len(test):,} digits"
+    return DigitSets(train[:-HELD_OUT], train[-HELD_OUT:], test, "mnist", origin, raw)
 
 
 # ---- scikit-learn's digits ------------------------------------------------------------------------------------------

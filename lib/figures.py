@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 
 import matplotlib
@@ -35,6 +36,18 @@ DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 matplotlib.use("agg")
 
 
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw a figure in the book's style."""
+
+    @wraps(draw)
+    def drawn(*args, **options):
+        with plt.style.context(STYLE):
+            return draw(*args, **options)
+
+    return drawn
+
+
+@styled
 def show(figure: Figure, alt: str, caption: str = "") -> None:
     """Display a figure with its description for readers who cannot see it, and a caption that stands alone; close
     it."""
@@ -53,13 +66,13 @@ def show(figure: Figure, alt: str, caption: str = "") -> None:
 
 
 def _axes(rows: int, columns: int, width: float, height: float, **options):
-    with plt.style.context(STYLE):
-        return plt.subplots(rows, columns, figsize=(width, height), **options)
+    return plt.subplots(rows, columns, figsize=(width, height), **options)
 
 
 # ---- stimuli --------------------------------------------------------------------------------------------------------
 
 
+@styled
 def stimuli(batch: Stimuli, columns: int = 8) -> Figure:
     """Show stimuli (B, 1, h, w) in a grid, each titled with its label and contrast."""
     n = len(batch.labels)
@@ -73,6 +86,7 @@ def stimuli(batch: Stimuli, columns: int = 8) -> Figure:
     return figure
 
 
+@styled
 def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
     """Show what a spatial transformer does: above, each stimulus with the window's outline (orange) and the digit's
     true box (blue, dashed); below, what the classifier saw, with its answer and the label where they differ.
@@ -91,8 +105,8 @@ def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
         above.plot(
             square[:, 0] + left, square[:, 1] + top, color="#56B4E9", lw=1.5, ls=(0, (3, 2)), label="digit's frame"
         )
-        above.set_xlim(-edge * 0.35, edge * 1.35)
-        above.set_ylim(edge * 1.35, -edge * 0.35)
+        above.set_xlim(-edge * 0.25, edge * 1.25)
+        above.set_ylim(edge * 1.25, -edge * 0.25)
         below.imshow(seen.crop[k, 0], vmin=0, vmax=1)
         answer, label = seen.logits[k].argmax().item(), batch.labels[k].item()
         below.set_title(f"{answer} ✓" if answer == label else f"{answer} ✗ ({label})", fontsize=10, loc="center")
@@ -105,6 +119,7 @@ def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
 # ---- training -------------------------------------------------------------------------------------------------------
 
 
+@styled
 def learning_curves(
     groups: Mapping[str, Sequence[Run]], stated: Mapping[str, Sequence[float]] | None = None, key: str = "accuracy"
 ) -> Figure:
@@ -116,7 +131,15 @@ def learning_curves(
         for k, run in enumerate(runs):
             images = np.cumsum([record["images"] for record in run.history]) / 1000
             values = [100 * record[key] for record in run.history]
-            axis.plot(images, values, color=colour, ls=dash, lw=1.6, label=name if k == 0 else None)
+            axis.plot(
+                images,
+                values,
+                color=colour,
+                ls=dash,
+                lw=1.6,
+                marker="." if len(values) < 3 else "",
+                label=name if k == 0 else None,
+            )
         if name in stated:
             images = 60 * np.arange(1, len(stated[name]) + 1)
             values = 100 * np.array(stated[name])
@@ -128,6 +151,7 @@ def learning_curves(
     return figure
 
 
+@styled
 def per_stage(
     groups: Mapping[str, Sequence[Run]],
     quantities: Mapping[str, str],
@@ -194,6 +218,7 @@ def _percent(axis) -> None:
 LEVELS = (20, 40, 60, 80)
 
 
+@styled
 def maps(by_name: Mapping[str, Tensor], columns: int = 2) -> Figure:
     """Draw accuracy maps (n, n), 0 to 1, as images on one scale with contours at 20, 40, 60 and 80 %."""
     rows = -(-len(by_name) // columns)
@@ -207,9 +232,10 @@ def maps(by_name: Mapping[str, Tensor], columns: int = 2) -> Figure:
             percent, vmin=0, vmax=100, cmap="cividis", extent=(-reach - 0.5, reach + 0.5, reach + 0.5, -reach - 0.5)
         )
         ticks = np.linspace(-reach, reach, len(percent))
-        lines = axis.contour(ticks, ticks, percent, LEVELS, colors="white", linewidths=0.9)
-        axis.clabel(lines, fmt="%d", fontsize=7)
-        axis.set_title(name)
+        if levels := _crossed(percent):
+            lines = axis.contour(ticks, ticks, percent, levels, colors="white", linewidths=0.9)
+            axis.clabel(lines, fmt="%d", fontsize=7)
+        axis.set_title(name, pad=8)
         axis.grid(False)
         axis.set_xticks((-20, -10, 0, 10, 20))
         axis.set_yticks((-20, -10, 0, 10, 20))
@@ -221,28 +247,34 @@ def maps(by_name: Mapping[str, Tensor], columns: int = 2) -> Figure:
     return figure
 
 
+def _crossed(percent: np.ndarray) -> list[int]:
+    return [level for level in LEVELS if percent.min() < level < percent.max()]
+
+
+@styled
 def surfaces(by_name: Mapping[str, Tensor]) -> Figure:
     """Draw accuracy maps as surfaces over the shift, side by side, on one scale; the view that the lab-book liked."""
-    with plt.style.context(STYLE):
-        figure = plt.figure(figsize=(4.0 * len(by_name), 3.7), layout="constrained")
-        for k, (name, accuracy) in enumerate(by_name.items(), 1):
-            axis = figure.add_subplot(1, len(by_name), k, projection="3d")
-            axis.patch.set_alpha(0)
-            percent = 100 * accuracy.numpy()
-            reach = 27
-            ticks = np.linspace(-reach, reach, len(percent))
-            x, y = np.meshgrid(ticks, ticks)
-            axis.plot_surface(
-                x, y, percent, cmap="cividis", vmin=0, vmax=100, rstride=2, cstride=2, lw=0.2, edgecolor="#44444455"
-            )
-            axis.contour(x, y, percent, LEVELS, zdir="z", offset=0, colors=INK, linewidths=0.8)
-            axis.set(zlim=(0, 100), xlabel="right (px)", ylabel="down (px)", zlabel="accuracy (%)", title=name)
-            for pane in (axis.xaxis, axis.yaxis, axis.zaxis):
-                pane.set_pane_color((0, 0, 0, 0))
-            axis.view_init(elev=28, azim=-60)
+    figure = plt.figure(figsize=(4.0 * len(by_name), 3.7), layout="constrained")
+    for k, (name, accuracy) in enumerate(by_name.items(), 1):
+        axis = figure.add_subplot(1, len(by_name), k, projection="3d")
+        axis.patch.set_alpha(0)
+        percent = 100 * accuracy.numpy()
+        reach = 27
+        ticks = np.linspace(-reach, reach, len(percent))
+        x, y = np.meshgrid(ticks, ticks)
+        axis.plot_surface(
+            x, y, percent, cmap="cividis", vmin=0, vmax=100, rstride=2, cstride=2, lw=0.2, edgecolor="#44444455"
+        )
+        if levels := _crossed(percent):
+            axis.contour(x, y, percent, levels, zdir="z", offset=0, colors=INK, linewidths=0.8)
+        axis.set(zlim=(0, 100), xlabel="right (px)", ylabel="down (px)", zlabel="accuracy (%)", title=name)
+        for pane in (axis.xaxis, axis.yaxis, axis.zaxis):
+            pane.set_pane_color((0, 0, 0, 0))
+        axis.view_init(elev=28, azim=-60)
     return figure
 
 
+@styled
 def profiles(by_name: Mapping[str, Tensor], stated: Mapping[str, Tensor] | None = None) -> Figure:
     """Draw the mean accuracy of maps against the distance of the digit from the centre, in rings of one pixel; 2021's
     dotted."""

@@ -11,19 +11,25 @@ import json
 import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import torch
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
+from torch import Tensor
 
-from . import digits, models
+from . import digits, evaluation, models
 from .chapter import Here, root
-from .digits import DigitSets
+from .evaluation import Proportion
 from .refusal import Refusal, nearest
 from .runs import Run, Store
+from .scenes import Scene28
+from .training import Training, plain, shortened
 
 VERDICTS = ("confirmed", "refuted", "partly", "open")
+QUICK_IMAGES, SMOKE_IMAGES = 40_000, 400  # training images of a shortened run
 PACKAGES = ("torch", "numpy", "MotionClouds", "matplotlib")
 
 
@@ -69,16 +75,80 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str 
     display(HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"))
 
 
+def say(text: str) -> None:
+    """Display a computed sentence (Markdown)."""
+    display(Markdown(text))
+
+
 class Page:
-    """The parts of a chapter that are computed from its runs.
+    """A chapter at work: it gets runs and evaluations as its profile allows, and displays what is computed from them.
+
+    A profile decides what may be computed now. "full": everything, whole. "quick": whole schedules and maps where the
+    store has them, shortened ones otherwise. "smoke": a few steps, from nothing.
 
     Args:
-        here: the checked parameters. sets: the digits. store: where its runs come from.
+        here: the checked parameters.
     """
 
-    def __init__(self, here: Here, sets: DigitSets, store: Store):
-        self.here, self.sets, self.store = here, sets, store
+    def __init__(self, here: Here):
+        self.here = here
+        self.sets = digits.load(here.data).to(here.device)
+        reuse = here.runs == "reuse" and here.profile != "smoke"
+        self.store = Store(root() / "book" / "runs", (here.out or root() / "_build") / "runs", reuse, print)
         self.records: list[dict] = []
+        self.shortened: set[str] = set()  # ids of runs on a schedule shorter than the chapter asks for
+
+    # ---- results ----
+
+    def obtain(self, training: Training, seeds: Sequence[int] | None = None) -> list[Run]:
+        """Return one run per seed (default: the chapter's), the longest that the profile and the store allow."""
+        n = len(self.sets.train)
+        obtained = []
+        for seed in self.here.seeds if seeds is None else seeds:
+            whole = replace(training, seed=seed, data=self.sets.name)
+            candidates = {
+                "full": [whole],
+                "quick": [whole, shortened(whole, QUICK_IMAGES, n)],
+                "smoke": [shortened(whole, SMOKE_IMAGES, n, stages=2)],
+            }[self.here.profile]
+            run = self.store.obtain(candidates, self.sets, self.here.device)
+            if run.training != whole.describe():
+                self.shortened.add(run.id)
+            obtained.append(run)
+        return obtained
+
+    def accuracy(self, run: Run, scene: Scene28, seed: int = 0) -> Proportion:
+        """Return the accuracy of a run on the test digits, fixed stimuli of a scene (smoke: of 200 digits)."""
+        n = 200 if self.here.profile == "smoke" else len(self.sets.test)
+
+        def compute(model):
+            proportion = evaluation.accuracy(model, self.sets.test, scene, n, seed)
+            return [proportion.correct, proportion.n]
+
+        settings = {"scene": plain(scene), "n": n, "seed": seed}
+        return Proportion(*self.store.evaluate(run, "accuracy", compute, self.here.device, **settings))
+
+    def accuracy_map(self, run: Run, scene: Scene28, n: int = 500) -> Tensor:
+        """Return the accuracy map of a run on the test digits: 55x55 with `n` stimuli per position, coarser if the
+        profile asks for it and the store has no better one."""
+        n = min(n, len(self.sets.test))
+        ladder = {
+            "full": [(n, 1)],
+            "quick": [(n, 1), (min(n, 100), 3)],
+            "smoke": [(20, 9)],
+        }[self.here.profile]
+        for count, step in ladder:
+            settings = {"scene": plain(scene), "n": count, "step": step}
+            if (values := self.store.recall(run, "map", **settings)) is not None:
+                return torch.tensor(values)
+
+        def compute(model):
+            values = evaluation.accuracy_map(model, self.sets.test, scene, count, evaluation.positions(step=step))
+            return [[round(value, 5) for value in row] for row in values.tolist()]
+
+        return torch.tensor(self.store.evaluate(run, "map", compute, self.here.device, **settings))
+
+    # ---- text ----
 
     def notices(self, schedules: Mapping[str, tuple[Run, int]]) -> None:
         """Display what a reader must know first: digits that are not MNIST, shortened schedules, meaningless numbers.
@@ -110,7 +180,7 @@ class Page:
         Args:
             holds: one judgement per seed or part (see `verdict`). measured: what was found, in numbers. note: the rule
             that
-                decided, or what an open claim would take. runs: the evidence.
+                decided, or what an open claim would take. runs: the evidence; shortened runs leave the claim open.
 
         Raises:
             Refusal: an unknown claim, or one already judged.
@@ -119,6 +189,8 @@ class Page:
             raise Refusal(f"There is no claim {claim!r}.{nearest(claim, claims())}")
         if any(record["id"] == claim for record in self.records):
             raise Refusal(f"{claim} was judged already on this page.")
+        if any(run.id in self.shortened for run in runs):
+            holds, note = [], "the schedule was shortened here; run with profile=full"
         seeds = sorted({run.training.get("seed", 0) for run in runs})
         facts = {"id": claim, **claims()[claim], "measured": measured, "verdict": verdict(holds)}
         self.records.append({**facts, "seeds": seeds, "chapter": self.here.name, "note": note})
