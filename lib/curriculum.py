@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .refusal import Refusal, within
-from .scenes import Scene28
+from .scenes import ECCENTRICITIES, Scene, Scene28, Scene128
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Stage:
     """Some epochs on one law of stimuli. The learning rate is multiplied by `decay` after every `decay_every`
     epochs."""
 
-    scene: Scene28
+    scene: Scene
     epochs: int
     lr: float
     decay: float = 1.0
@@ -33,7 +33,7 @@ class Stage:
 
 
 def growing(
-    stds: Sequence[float], epochs: int, lr: float, scene: Scene28 | None = None, **stage_options
+    stds: Sequence[float], epochs: int, lr: float, scene: Scene | None = None, **stage_options
 ) -> tuple[Stage, ...]:
     """Return one stage per standard deviation of the shift (pixels), all else equal.
 
@@ -48,3 +48,35 @@ def growing(
 def week2(lr: float = 0.01, epochs: int = 10, **scene) -> tuple[Stage, ...]:
     """The 28x28 curriculum of 2021: std 0, 1, ..., 15 pixels (study 3.1: SGD 0.01, 10 epochs each; R2)."""
     return growing(range(16), epochs, lr, Scene28(**scene))
+
+
+# The curricula of the 128x128 field: nine distances at contrast 0.7, then variable contrasts at the widest of them.
+
+LOWER_CONTRASTS = ((0.5, 0.7), (0.3, 0.7))
+
+
+def week5(epochs: int = 10, **scene) -> tuple[Stage, ...]:
+    """The curriculum of STN 128 in weeks 4 and 5 of 2021 (study 3.6; R3): SGD, 110 epochs.
+
+    Std 40 k / 9 at contrast 0.7, with a learning rate of 0.01, 0.001 and 0.0001 for three stds each; then contrasts
+    U(0.5, 0.7) and U(0.3, 0.7) at std 40 and 0.001.
+    """
+    return _week5_or_6([0.01] * 3 + [0.001] * 3 + [0.0001] * 3, [0.001, 0.001], epochs, scene)
+
+
+def week6(epochs: int = 10, **scene) -> tuple[Stage, ...]:
+    """The curriculum of the attention transformer in week 6 of 2021 (study 3.7; R4): SGD, 110 epochs.
+
+    Std 40 k / 9 at contrast 0.7, with a learning rate of 0.01 that is halved with every std; then contrasts U(0.5, 0.7)
+    at 0.001 and U(0.3, 0.7) at 0.0005, std 40.
+    """
+    return _week5_or_6([0.01 / 2**k for k in range(9)], [0.001, 0.0005], epochs, scene)
+
+
+def _week5_or_6(far: Sequence[float], low: Sequence[float], epochs: int, scene: dict) -> tuple[Stage, ...]:
+    """Return the stages of both, given the learning rates per std and per range of contrasts."""
+    clear = Scene128(contrast=(0.7, 0.7), **scene)
+    growing_std = [Stage(replace(clear, std=std), epochs, lr) for std, lr in zip(ECCENTRICITIES, far, strict=True)]
+    widest = replace(clear, std=ECCENTRICITIES[-1])
+    lower = zip(LOWER_CONTRASTS, low, strict=True)
+    return (*growing_std, *(Stage(replace(widest, contrast=contrast), epochs, lr) for contrast, lr in lower))

@@ -1,9 +1,9 @@
-"""What a trained network can do: accuracies with intervals, accuracy maps, the health of theta."""
+"""What a trained network can do: accuracies with intervals, the benchmark, accuracy maps, health of theta."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,9 +12,12 @@ from torch import Tensor, nn
 from . import chance, clouds, scenes
 from .digits import Digits
 from .refusal import within
-from .scenes import Scene28, Stimuli
+from .scenes import ECCENTRICITIES, Scene, Scene128, Stimuli
 
 BATCH = 500
+BATCH_OF_FIELDS = 100  # for 128x128 images: STN128 takes about 4 MB for each
+CONTRASTS = (0.7, 0.5, 0.3)  # of the benchmark
+VERSION = 1  # of what settings mean; raise it when equal settings would give other results
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,13 @@ def wilson(correct: float, n: float, z: float = 1.959964) -> tuple[float, float]
 
 @dataclass(frozen=True)
 class Answers:
-    """A model's answers to a set of stimuli: labels predicted (N,), right or not (N,), theta (N, 2, 3) or None."""
+    """A model's answers to a set of stimuli: labels predicted (N,), right or not (N,), theta (N, 2, 3) or None; and
+    the offsets (N, 2) of the digits."""
 
     predicted: Tensor
     right: Tensor
     theta: Tensor | None
+    offsets: Tensor
 
     @property
     def accuracy(self) -> Proportion:
@@ -59,33 +64,80 @@ class Answers:
 
 @torch.inference_mode()
 def answer(model: nn.Module, stimuli: Stimuli) -> Answers:
-    """Run a model in evaluation mode over stimuli, in batches of 500."""
+    """Run a model in evaluation mode over stimuli, in batches of 500 (128x128: 100)."""
     was_training = model.training
     model.eval()
     predicted, thetas = [], []
-    for images in stimuli.images.split(BATCH):
+    for images in stimuli.images.split(BATCH if stimuli.images.shape[-1] < scenes.FIELD else BATCH_OF_FIELDS):
         seen = model(images)
         predicted.append(seen.logits.argmax(1))
         thetas.append(seen.theta)
     model.train(was_training)
     predicted = torch.cat(predicted)
     theta = None if thetas[0] is None else torch.cat(thetas)
-    return Answers(predicted, predicted == stimuli.labels, theta)
+    return Answers(predicted, predicted == stimuli.labels, theta, stimuli.offsets)
 
 
-def fixed_stimuli(digits: Digits, scene: Scene28, n: int | None = None, seed: int = 0) -> Stimuli:
-    """Draw stimuli of the first `n` digits (default all) that are the same at every call: the seed is all they depend
-    on."""
+def stream(digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Iterator[Stimuli]:
+    """Draw stimuli of the first `n` digits (default all), 500 at a time, that are the same at every call: the seed is
+    all they depend on."""
     n = len(digits) if n is None else int(within("n", n, 1, len(digits)))
     rows = torch.arange(n, device=digits.labels.device)
     generator = chance.generator("evaluation", seed, device=rows.device)
-    parts = [scenes.draw(digits, part, scene, generator) for part in rows.split(BATCH)]
-    return Stimuli(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return (scenes.draw(digits, part, scene, generator) for part in rows.split(BATCH))
 
 
-def accuracy(model: nn.Module, digits: Digits, scene: Scene28, n: int | None = None, seed: int = 0) -> Proportion:
-    """Return the accuracy on fixed stimuli. Std 15 is the study's *general*, std 0 its *central* accuracy."""
-    return answer(model, fixed_stimuli(digits, scene, n, seed)).accuracy
+def fixed_stimuli(digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Stimuli:
+    """Return all that `stream` draws; 10 000 images of 128x128 pixels are 0.7 GB."""
+    return Stimuli(*(torch.cat(column) for column in zip(*stream(digits, scene, n, seed), strict=True)))
+
+
+def answers(model: nn.Module, digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Answers:
+    """Return the answers to fixed stimuli, of which no more than 500 are held at once."""
+    parts = [answer(model, stimuli) for stimuli in stream(digits, scene, n, seed)]
+    columns = ([getattr(part, name) for part in parts] for name in ("predicted", "right", "theta", "offsets"))
+    return Answers(*(None if column[0] is None else torch.cat(column) for column in columns))
+
+
+def accuracy(model: nn.Module, digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Proportion:
+    """Return the accuracy on fixed stimuli. At 28x28, std 15 is the study's *general*, std 0 its *central* accuracy."""
+    return answers(model, digits, scene, n, seed).accuracy
+
+
+# ---- the benchmark's cells ------------------------------------------------------------------------------------------
+
+
+def cells(scene: Scene128 | None = None) -> dict[tuple[float, float], Scene128]:
+    """Return the scenes of the benchmark: (contrast, radius) -> the scene at that fixed contrast and distance.
+
+    Nine radii, 40 k / 9 pixels, times three contrasts (study 2.2 and 4). With fixed stimuli, digits and angles are the
+    same in every cell, and with fresh draws the textures too: cells differ by contrast and radius alone.
+    """
+    scene = scene or Scene128()
+    return {
+        (contrast, radius): replace(scene, contrast=(contrast, contrast), radius=radius)
+        for contrast in CONTRASTS
+        for radius in ECCENTRICITIES
+    }
+
+
+def benchmark(
+    model: nn.Module, digits: Digits, n: int | None = None, scene: Scene128 | None = None, seed: int = 0
+) -> dict[tuple[float, float], Proportion]:
+    """Return the accuracy in each of the benchmark's cells, (contrast, radius) -> proportion of `n` stimuli (default
+    all digits)."""
+    return {cell: accuracy(model, digits, each, n, seed) for cell, each in cells(scene).items()}
+
+
+def oracle_crops(stimuli: Stimuli) -> Stimuli:
+    """Return the 28x28 pixels around each digit of 128x128 stimuli, as after a perfect fixation: the ceiling.
+
+    The scene `Scene128(view="oracle")` draws the same crops directly, for training and testing.
+    """
+    return stimuli._replace(images=scenes.crops(stimuli.images, stimuli.offsets))
+
+
+# ---- theta ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -115,6 +167,9 @@ def _correlation(a: Tensor, b: Tensor) -> float:
     return (a * b).mean().item() / scale if scale > 1e-12 else 0.0
 
 
+# ---- maps -----------------------------------------------------------------------------------------------------------
+
+
 def positions(reach: int = 27, step: int = 1) -> list[int]:
     """Return the offsets of one axis of an accuracy map: 0 and every `step` pixels up to `reach`, both ways."""
     one_way = range(step, reach + 1, step)
@@ -123,7 +178,7 @@ def positions(reach: int = 27, step: int = 1) -> list[int]:
 
 @torch.inference_mode()
 def accuracy_map(
-    model: nn.Module, digits: Digits, scene: Scene28, n: int = 1000, axis: Sequence[int] | None = None, seed: int = 0
+    model: nn.Module, digits: Digits, scene: Scene, n: int = 1000, axis: Sequence[int] | None = None, seed: int = 0
 ) -> Tensor:
     """Return the accuracy at every offset: (rows, columns), 55x55 by default (study 5; claims C5 and C17).
 
@@ -137,18 +192,32 @@ def accuracy_map(
     generator = chance.generator("map", seed, device=rows.device)
     low, high = scene.contrast
     contrast = torch.rand(len(rows), generator=generator, device=rows.device) * (high - low) + low
-    texture = clouds.draw(len(rows), scenes.EDGE, generator)
+    texture = clouds.draw(len(rows), scene.edge, generator)
+    digit, labels = digits.images[rows], digits.labels[rows]
     model.eval()
-    right = torch.zeros(len(axis), len(axis), dtype=torch.int64)
+
+    def right_answers(ink: Tensor, offsets: Tensor, which: Tensor) -> Tensor:
+        images = scene.render(ink, offsets, contrast[which], texture[which])
+        answers = [model(part).logits.argmax(1) for part in images.split(BATCH)]
+        return torch.cat(answers) == labels[which]
+
+    every = torch.arange(len(rows), device=rows.device)
+    centre = torch.zeros(len(rows), 2, dtype=torch.int64, device=rows.device)
+    without_digit = right_answers(torch.zeros_like(digit), centre, every)  # what is blank is the same at every position
+    right = torch.zeros(len(axis), len(axis), dtype=torch.int64, device=rows.device)
     for i, down in enumerate(axis):
         for j, across in enumerate(axis):
             offsets = torch.tensor([[down, across]], device=rows.device).expand(len(rows), 2)
-            images = scenes.compose(scenes.shift(digits.images[rows], offsets), contrast, texture, scene.noise)
-            for part, labels in zip(images.split(BATCH), digits.labels[rows].split(BATCH), strict=True):
-                right[i, j] += (model(part).logits.argmax(1) == labels).sum().cpu()
-    return right / len(rows)
+            if scene.edge == scenes.EDGE:
+                shown = scenes.shift(digit, offsets).flatten(1).amax(1) > 0
+            else:
+                shown = torch.ones_like(every, dtype=torch.bool)
+            right[i, j] = without_digit[~shown].sum()
+            if shown.any():
+                right[i, j] += right_answers(digit[shown], offsets[shown], every[shown]).sum()
+    return right.cpu() / len(rows)
 
 
-def fixed_contrast(scene: Scene28, contrast: float) -> Scene28:
+def fixed_contrast(scene: Scene, contrast: float) -> Scene:
     """Return the scene at one contrast."""
     return replace(scene, contrast=(contrast, contrast))

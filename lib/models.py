@@ -8,13 +8,15 @@ Convention
     sampler     bilinear, align_corners=False; outside the image it sees `padding` (2021: 0, black; grey is 0.5)
     output      `Seen`: what the network concluded, and how it got there
 
-Architectures and parameter counts: study, section 1 (Jaderberg et al. 2015; LeCun et al. 1998). Pooling comes before
+Architectures and parameter counts: study, section 1 (Jaderberg et al. 2015; LeCun et al. 1998). Defaults are those of
+2021; `STEPPING_STONES` names what came before them. Pooling comes before
 the rectifier, which is the same function, computed on a quarter of the values.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import chance
-from .refusal import choose, within
+from .refusal import Refusal, choose, within
 
 
 class Seen(NamedTuple):
@@ -35,16 +37,43 @@ class Seen(NamedTuple):
     crop: Tensor
 
 
-def initialise(module: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Draw every convolution and linear layer from PyTorch's default law, but from `generator`, in order; return the
-    module."""
+def initialise(module: nn.Module, generator: torch.Generator, kaiming: bool = False) -> nn.Module:
+    """Draw every convolution and linear layer from `generator`, in order; return the module.
+
+    Args:
+        kaiming: False: PyTorch's default law, weights and biases uniform within 1 / sqrt(fan-in). True: weights of
+            variance 2 / fan-in, which keeps the variance through rectifiers (He et al. 2015), and biases 0.
+    """
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-            if layer.bias is not None:
+            nn.init.kaiming_uniform_(layer.weight, a=0 if kaiming else math.sqrt(5), generator=generator)
+            if layer.bias is not None and kaiming:
+                nn.init.zeros_(layer.bias)
+            elif layer.bias is not None:
                 bound = 1 / math.sqrt(layer.weight[0].numel())
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
     return module
+
+
+def _positive(name: str, values: Sequence[int], empty: bool = False) -> tuple[int, ...]:
+    """Return `values` as a tuple if all are whole numbers from 1 to 10 000."""
+    values = tuple(values)
+    if not values and not empty:
+        raise Refusal(f"{name}=() must hold at least one number.")
+    for value in values:
+        if within(name, value, 1, 10_000) != int(value):
+            raise Refusal(f"{name}={value!r} must be a whole number.")
+    return tuple(int(value) for value in values)
+
+
+def _convolved(edge: int, layers: Sequence[nn.Conv2d]) -> int:
+    """Return the edge of what is left after valid convolutions, each followed by 2x2 pooling unless it is strided."""
+    for layer in layers:
+        edge = (edge - layer.kernel_size[0]) // layer.stride[0] + 1
+        edge = edge // 2 if layer.stride[0] == 1 else edge
+    if edge < 1:
+        raise Refusal(f"{len(layers)} convolutions leave no pixel.")
+    return edge
 
 
 # ---- classifiers ----------------------------------------------------------------------------------------------------
@@ -87,6 +116,48 @@ class TutorialNet(nn.Module):
         return Seen(self.dense2(x), None, image)
 
 
+class Classifier128(nn.Module):
+    """A classifier of 128x128 pixels: 5x5 convolutions and two dense layers, 10 816 838 parameters by default (study
+    1.3).
+
+    Args:
+        kernels: of each convolution. hidden: units of the first dense layer.
+    """
+
+    def __init__(self, kernels: Sequence[int] = (20, 100), hidden: int = 128):
+        super().__init__()
+        kernels = _positive("classifier_kernels", kernels)
+        (hidden,) = _positive("classifier_hidden", (hidden,))
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 5) for i, o in zip((1, *kernels), kernels, strict=False))
+        self.dense1 = nn.Linear(kernels[-1] * _convolved(128, self.convs) ** 2, hidden)
+        self.dense2 = nn.Linear(hidden, 10)
+
+    def forward(self, image: Tensor) -> Seen:
+        x = image
+        for conv in self.convs:
+            x = F.relu(F.max_pool2d(conv(x), 2))  # by default (B, 20, 62, 62), (B, 100, 29, 29)
+        x = F.relu(self.dense1(x.flatten(1)))  # (B, hidden)
+        return Seen(self.dense2(x), None, image)
+
+
+class Downsampled(nn.Module):
+    """LeNet on the whole scene brought to 28x28 pixels by bilinear interpolation, no transformer (claims C51, C54).
+
+    Args:
+        antialias: whether the interpolation averages over a triangle as wide as the downsampling factor, 4.57.
+        kaiming: see `initialise`.
+    """
+
+    def __init__(self, antialias: bool = False, kaiming: bool = False):
+        super().__init__()
+        self.antialias, self.kaiming = antialias, kaiming
+        self.classifier = LeNet()
+
+    def forward(self, image: Tensor) -> Seen:
+        crop = F.interpolate(image, (28, 28), mode="bilinear", align_corners=False, antialias=self.antialias)
+        return Seen(self.classifier(crop).logits, None, crop)
+
+
 # ---- theta ----------------------------------------------------------------------------------------------------------
 
 
@@ -112,18 +183,40 @@ class Affine(Parametrisation):
 
 
 class Attention(Parametrisation):
-    """Three numbers (s, tx, ty): an isotropic, axis-aligned window (study 1.4)."""
+    """An axis-aligned window: (s, tx, ty), (sx, sy, tx, ty), or (tx, ty) alone (study 1.4 and 3.7).
 
-    def __init__(self, scale: float):
-        super().__init__((scale, 0.0, 0.0))
+    Args:
+        scale: width of the first window, in widths of the image.
+        law: "free": the predicted number is the scale, which may become negative. "positive": its softplus is.
+            "fixed": the scale stays what it is at the start and only the translation is predicted.
+        scales: 1, or 2 for one along each axis.
+
+    Raises:
+        Refusal: a positive scale that starts at 0.
+    """
+
+    def __init__(self, scale: float, law: str = "free", scales: int = 1):
+        within("scale_start", scale, 0, 10)
+        choose("scale", law, ("free", "positive", "fixed"))
+        choose("scales", scales, (1, 2))
+        if law == "positive" and scale == 0:
+            raise Refusal("scale_start=0 must be above 0 with scale='positive'.")
+        number = math.log(math.expm1(scale)) if law == "positive" else scale
+        super().__init__((() if law == "fixed" else (float(number),) * scales) + (0.0, 0.0))
+        for name, value in (("scale", scale), ("law", law), ("scales", scales)):
+            object.__setattr__(self, name, value)
 
     def matrix(self, numbers: Tensor) -> Tensor:
-        scale, x, y = numbers.unbind(1)
-        zero = torch.zeros_like(scale)
-        return torch.stack((scale, zero, x, zero, scale, y), 1).view(-1, 2, 3)
+        *scales, x, y = numbers.unbind(1)
+        if self.law == "fixed":
+            scales = [torch.full_like(x, self.scale)]
+        elif self.law == "positive":
+            scales = [F.softplus(scale) for scale in scales]
+        zero = torch.zeros_like(x)
+        return torch.stack((scales[0], zero, x, zero, scales[-1], y), 1).view(-1, 2, 3)
 
 
-# ---- localisation, sampler, transformer -----------------------------------------------------------------------------
+# ---- localisation ---------------------------------------------------------------------------------------------------
 
 
 class Localisation28(nn.Module):
@@ -143,17 +236,107 @@ class Localisation28(nn.Module):
 
     def begin(self, weights: bool = True) -> None:
         """Set the last layer to its start: bias and, unless `weights` is False, zero weights."""
-        if weights:
-            nn.init.zeros_(self.dense2.weight)
-        if self.dense2.bias is not None:
-            with torch.no_grad():
-                self.dense2.bias.copy_(self.start)
+        _begin(self.dense2, self.start, weights)
 
     def forward(self, image: Tensor) -> Tensor:
         x = F.relu(F.max_pool2d(self.conv1(image), 2))  # (B, 8, 11, 11)
         x = F.relu(F.max_pool2d(self.conv2(x), 2))  # (B, 10, 3, 3)
         x = self.dense2(F.relu(self.dense1(x.flatten(1))))  # (B, n)
         return x if self.dense2.bias is not None else x + self.start
+
+
+class Foveated(nn.Module):
+    """A foveated convolution (claim C35): four concentric windows, each seen at its own scale, side by side.
+
+    The windows are 128, 96, 64 and 32 pixels wide, averaged over 4, 3, 2 and 1 pixels to 32x32; each has a 5x5
+    convolution of its own; their outputs are concatenated, the widest first.
+
+    Args:
+        kernels: of each scale.
+    """
+
+    FACTORS = (4, 3, 2, 1)
+
+    def __init__(self, kernels: int, bias: bool = True):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(1, kernels, 5, bias=bias) for _ in self.FACTORS)
+
+    def forward(self, image: Tensor) -> Tensor:
+        edge = image.shape[-1]
+        scales = []
+        for factor, conv in zip(self.FACTORS, self.convs, strict=True):
+            margin = (edge - edge // 4 * factor) // 2
+            window = image[..., margin : edge - margin, margin : edge - margin]
+            scales.append(conv(F.avg_pool2d(window, factor)))  # (B, kernels, 28, 28)
+        return torch.cat(scales, 1)  # (B, 4 kernels, 28, 28)
+
+
+class Localisation128(nn.Module):
+    """Localisation network for 128x128 pixels: convolutions of 7x7, then 5x5, and dense layers; 335 590 parameters
+    by default with six outputs, 335 491 with three (study 1.3, 1.4).
+
+    Starts like `Localisation28`.
+
+    Args:
+        kernels: of each convolution. hidden: units of each dense layer but the last.
+        bias: whether there are bias terms. dropout: share of the last hidden units that training leaves out.
+        first: what reduces the image: "pooled" (2021), "strided" (all convolutions at stride 2, no pooling; claim C28),
+            or "foveated" (the first layer is `Foveated`, kernels[0] per scale).
+
+    Raises:
+        Refusal: numbers that are not positive and whole, or so many convolutions that no pixel is left.
+    """
+
+    def __init__(
+        self,
+        parametrisation: Parametrisation,
+        kernels: Sequence[int] = (16, 32, 64, 128),
+        hidden: Sequence[int] = (32,),
+        bias: bool = True,
+        dropout: float = 0.0,
+        first: str = "pooled",
+    ):
+        super().__init__()
+        kernels, hidden = _positive("kernels", kernels), _positive("hidden", hidden)
+        self.dropout = within("dropout", dropout, 0, 0.99)
+        self.first = choose("first", first, ("pooled", "strided", "foveated"))
+        stride = 2 if first == "strided" else 1
+        edge = 128
+        if first == "foveated":
+            self.fovea, kernels, edge = Foveated(kernels[0], bias), (4 * kernels[0], *kernels[1:]), 14
+        sizes = list(zip((1, *kernels), kernels, strict=False))[1 if first == "foveated" else 0 :]
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 7 if i == 1 else 5, stride=stride, bias=bias) for i, o in sizes)
+        widths = (kernels[-1] * _convolved(edge, self.convs) ** 2, *hidden)
+        self.dense = nn.ModuleList(nn.Linear(i, o, bias=bias) for i, o in zip(widths, hidden, strict=False))
+        self.last = nn.Linear(hidden[-1], len(parametrisation.start), bias=bias)
+        self.register_buffer("start", torch.tensor(parametrisation.start), persistent=False)
+
+    def begin(self, weights: bool = True) -> None:
+        """Set the last layer to its start: bias and, unless `weights` is False, zero weights."""
+        _begin(self.last, self.start, weights)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = image
+        if self.first == "foveated":
+            x = F.relu(F.max_pool2d(self.fovea(x), 2))  # (B, 4 kernels[0], 14, 14)
+        for conv in self.convs:  # by default (B, 16, 61, 61), (B, 32, 28, 28), (B, 64, 12, 12), (B, 128, 4, 4)
+            x = F.relu(conv(x) if self.first == "strided" else F.max_pool2d(conv(x), 2))
+        x = x.flatten(1)  # (B, 2048)
+        for dense in self.dense:
+            x = F.relu(dense(x))  # (B, 32)
+        x = self.last(F.dropout(x, self.dropout, self.training) if self.dropout else x)  # (B, n)
+        return x if self.last.bias is not None else x + self.start
+
+
+def _begin(last: nn.Linear, start: Tensor, weights: bool) -> None:
+    if weights:
+        nn.init.zeros_(last.weight)
+    if last.bias is not None:
+        with torch.no_grad():
+            last.bias.copy_(start)
+
+
+# ---- sampler --------------------------------------------------------------------------------------------------------
 
 
 def sample(image: Tensor, theta: Tensor, edge: int, padding: float = 0.0) -> Tensor:
@@ -168,48 +351,201 @@ def sample(image: Tensor, theta: Tensor, edge: int, padding: float = 0.0) -> Ten
     return F.grid_sample(image - padding, grid, align_corners=False) + padding
 
 
-class STN28(nn.Module):
-    """Spatial transformer on 28x28 pixels: localisation, sampler, classifier; 436 600 parameters by default (study
-    1.2).
+def sample_axes(image: Tensor, theta: Tensor, edge: int, padding: float = 0.0, antialias: bool = False) -> Tensor:
+    """Look at images (B, 1, h, w) through axis-aligned windows theta (B, 2, 3), of which b and c are not read.
+
+    Along each axis every output pixel is a weighted sum of input pixels, so that a window is two small matrices:
+    out = rows @ image @ columns^T. The weights are a triangle of half-width one pixel, which is bilinear interpolation:
+    the result is that of `sample`. Matrix products only: deterministic, also backwards on a GPU.
 
     Args:
-        theta: "affine" (six numbers) or "attention" (three).
-        classifier: "lenet" or "tutorial".
+        padding: as in `sample`.
+        antialias: widen the triangle to the step between output pixels where that is more than a pixel, so that every
+            input pixel counts and none is skipped. Where it is less, nothing changes.
+
+    Returns:
+        (B, 1, edge, edge).
+    """
+    h, w = image.shape[-2:]
+    rows = _axis(theta[:, 1, 1], theta[:, 1, 2], edge, h, antialias)  # (B, edge, h)
+    columns = _axis(theta[:, 0, 0], theta[:, 0, 2], edge, w, antialias)  # (B, edge, w)
+    seen = (rows @ (image[:, 0] - padding) @ columns.mT)[:, None] + padding
+    return seen
+
+
+def _axis(scale: Tensor, translation: Tensor, edge: int, size: int, antialias: bool) -> Tensor:
+    """Return the weights (B, edge, size) of `size` input pixels in `edge` output pixels, along one axis."""
+    output = (2 * torch.arange(edge, device=scale.device, dtype=scale.dtype) + 1) / edge - 1  # (edge,), in [-1, 1]
+    at = ((scale[:, None] * output + translation[:, None] + 1) * size - 1) / 2  # (B, edge), input pixels from 0
+    distance = (at[:, :, None] - torch.arange(size, device=scale.device, dtype=scale.dtype)).abs()  # (B, edge, size)
+    if not antialias:
+        return (1 - distance).clamp_min(0)
+    width = (scale.abs() * size / edge).clamp_min(1)[:, None]  # (B, 1), half of the triangle's base
+    return (1 - distance / width[:, :, None]).clamp_min(0) / _mass(at, width)[:, :, None]
+
+
+def _mass(at: Tensor, width: Tensor) -> Tensor:
+    """Return the sum over all whole numbers j, of the image or beyond it, of a triangle: max(0, 1 - |at - j| / width).
+
+    On either side the distances are d, d + 1, ..., as many as are below `width`. `width` is at least 1.
+    """
+    below = at - at.floor()
+    total = torch.zeros_like(at)
+    for d in (below, 1 - below):
+        n = ((width - d).floor() + 1).detach()
+        total = total + n - (n * d + n * (n - 1) / 2) / width
+    return total
+
+
+SAMPLERS = ("grid", "axes", "antialias")
+
+
+# ---- transformers ---------------------------------------------------------------------------------------------------
+
+
+class Transformer(nn.Module):
+    """A spatial transformer: localisation, sampler, classifier.
+
+    Args:
+        edge: of the grid, pixels.
         padding: grey level outside the image, 0 to 1 (2021: 0).
-        bias: whether the localisation has bias terms (claim C18).
-        zero_start: whether the last layer starts with zero weights (2021: yes).
+        zero_start: whether the last layer of the localisation starts with zero weights (2021: yes).
+        centre: whether the localisation sees the image minus grey (0.5), a mean near 0 (2021: False).
+        kaiming: see `initialise` (2021: False).
+        sampler: "grid" (`sample`), "axes" (`sample_axes`), or "antialias" (`sample_axes` with its filter).
     """
 
     def __init__(
         self,
-        theta: str = "affine",
-        classifier: str = "lenet",
+        parametrisation: Parametrisation,
+        localisation: nn.Module,
+        classifier: nn.Module,
+        edge: int,
         padding: float = 0.0,
-        bias: bool = True,
         zero_start: bool = True,
+        centre: bool = False,
+        kaiming: bool = False,
+        sampler: str = "grid",
     ):
         super().__init__()
-        choose("theta", theta, ("affine", "attention"))
-        choose("classifier", classifier, ("lenet", "tutorial"))
         self.padding = within("padding", padding, 0, 1)
-        self.parametrisation = Affine() if theta == "affine" else Attention(1.0)
-        self.localisation = Localisation28(self.parametrisation, bias)
-        self.classifier = LeNet() if classifier == "lenet" else TutorialNet()
-        self.zero_start = zero_start
+        self.sampler = choose("sampler", sampler, SAMPLERS)
+        self.parametrisation, self.edge = parametrisation, edge
+        self.localisation, self.classifier = localisation, classifier
+        self.zero_start, self.centre, self.kaiming = zero_start, centre, kaiming
 
     def begin(self) -> None:
         """Set the localisation to its start."""
         self.localisation.begin(self.zero_start)
 
     def forward(self, image: Tensor) -> Seen:
-        theta = self.parametrisation.matrix(self.localisation(image))
-        crop = sample(image, theta, image.shape[-1], self.padding)
+        theta = self.parametrisation.matrix(self.localisation(image - 0.5 if self.centre else image))
+        if self.sampler == "grid":
+            crop = sample(image, theta, self.edge, self.padding)  # (B, 1, edge, edge)
+        else:
+            crop = sample_axes(image, theta, self.edge, self.padding, self.sampler == "antialias")
         return Seen(self.classifier(crop).logits, theta, crop)
+
+
+class STN28(Transformer):
+    """Spatial transformer on 28x28 pixels; 436 600 parameters by default (study 1.2).
+
+    Args:
+        theta: "affine" (six numbers) or "attention" (three).
+        classifier: "lenet" or "tutorial".
+        bias: whether the localisation has bias terms (claim C18).
+        options: of `Transformer`: padding, zero_start, centre, kaiming.
+    """
+
+    def __init__(self, theta: str = "affine", classifier: str = "lenet", bias: bool = True, **options):
+        choose("theta", theta, ("affine", "attention"))
+        choose("classifier", classifier, ("lenet", "tutorial"))
+        parametrisation = Affine() if theta == "affine" else Attention(1.0)
+        localisation = Localisation28(parametrisation, bias)
+        super().__init__(
+            parametrisation, localisation, LeNet() if classifier == "lenet" else TutorialNet(), 28, **options
+        )
+
+
+class STN128(Transformer):
+    """Spatial transformer on 128x128 pixels, without downsampling; 11 152 428 parameters by default (study 1.3).
+
+    Args:
+        kernels, hidden, bias, dropout, first: of `Localisation128`.
+        classifier_kernels, classifier_hidden: of `Classifier128`.
+        options: of `Transformer`: padding, zero_start, centre, kaiming.
+    """
+
+    def __init__(
+        self,
+        kernels: Sequence[int] = (16, 32, 64, 128),
+        hidden: Sequence[int] = (32,),
+        bias: bool = True,
+        dropout: float = 0.0,
+        first: str = "pooled",
+        classifier_kernels: Sequence[int] = (20, 100),
+        classifier_hidden: int = 128,
+        **options,
+    ):
+        localisation = Localisation128(Affine(), kernels, hidden, bias, dropout, first)
+        super().__init__(Affine(), localisation, Classifier128(classifier_kernels, classifier_hidden), 128, **options)
+
+
+class ATN(Transformer):
+    """Attention transformer: an axis-aligned window of 28x28 samples on 128x128 pixels; 766 571 parameters by default
+    (study 1.4).
+
+    A batch of 28x28 images is taken for what a perfect fixation saw (`Scene128(view="oracle")`) and goes straight to
+    the classifier, so that a curriculum may begin with it.
+
+    Args:
+        scale_start: width of the first window, in widths of the image; 28/128 = 0.219 shows every pixel once.
+        scale: "free" (2021), "positive" or "fixed" (translation only). scales: 1 or 2; see `Attention`.
+        kernels, hidden, bias, dropout, first: of `Localisation128`.
+        options: of `Transformer`: padding, zero_start, centre, kaiming, sampler.
+    """
+
+    def __init__(
+        self,
+        scale_start: float = 0.2,
+        scale: str = "free",
+        scales: int = 1,
+        kernels: Sequence[int] = (16, 32, 64, 128),
+        hidden: Sequence[int] = (32,),
+        bias: bool = True,
+        dropout: float = 0.0,
+        first: str = "pooled",
+        **options,
+    ):
+        parametrisation = Attention(scale_start, scale, scales)
+        localisation = Localisation128(parametrisation, kernels, hidden, bias, dropout, first)
+        super().__init__(parametrisation, localisation, LeNet(), 28, **options)
+
+    def forward(self, image: Tensor) -> Seen:
+        return self.classifier(image) if image.shape[-1] == 28 else super().forward(image)
 
 
 # ---- by name --------------------------------------------------------------------------------------------------------
 
-MODELS = {"lenet": LeNet, "tutorial": TutorialNet, "stn28": STN28}
+MODELS = {
+    "lenet": LeNet,
+    "tutorial": TutorialNet,
+    "downsampled": Downsampled,
+    "stn28": STN28,
+    "stn128": STN128,
+    "atn": ATN,
+}
+
+_FOUR = {"classifier_kernels": (20, 50, 80, 100)}
+STEPPING_STONES: dict[str, dict] = {  # options of "stn128" on the way to its defaults, by claim
+    "first": {"kernels": (8, 10, 16), "hidden": (64, 32), **_FOUR, "classifier_hidden": 500},  # C20, C21
+    "one dense less": {"kernels": (8, 10, 16), **_FOUR, "classifier_hidden": 500},  # C22
+    "more kernels": {"kernels": (16, 32, 64), **_FOUR},  # C25, C34
+    "dropout": {"kernels": (8, 10, 16), **_FOUR, "classifier_hidden": 500, "dropout": 0.5},  # C27
+    "translated cluttered": {"kernels": (32, 64), "first": "strided"},  # C28
+    "foveated": {"kernels": (8, 32), "first": "foveated"},  # C35
+    "no bias": {"bias": False},  # C18
+}
 
 
 def build(name: str, generator: torch.Generator | None = None, **options) -> nn.Module:
@@ -218,8 +554,9 @@ def build(name: str, generator: torch.Generator | None = None, **options) -> nn.
     Raises:
         Refusal: an unknown name or option value.
     """
-    model = MODELS[choose("model", name, MODELS)](**options)
-    initialise(model, generator or chance.generator("weights", 0))
+    with torch.random.fork_rng(devices=[]):  # PyTorch's layers draw weights of their own first
+        model = MODELS[choose("model", name, MODELS)](**options)
+    initialise(model, generator or chance.generator("weights", 0), getattr(model, "kaiming", False))
     if hasattr(model, "begin"):
         model.begin()
     return model.to(memory_format=torch.channels_last)  # 1.6 times as fast on a CPU

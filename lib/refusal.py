@@ -30,7 +30,7 @@ def choose(name: str, value: object, allowed: Iterable[str]) -> str:
     """
     allowed = list(allowed)
     if value not in allowed:
-        raise Refusal(f"{name}={value!r} is not one of {', '.join(allowed)}.{nearest(value, allowed)}")
+        raise Refusal(f"{name}={value!r} is not one of {', '.join(map(str, allowed))}.{nearest(value, allowed)}")
     return value
 
 

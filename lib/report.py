@@ -25,7 +25,7 @@ from .chapter import Here, root
 from .evaluation import Proportion
 from .refusal import Refusal, nearest
 from .runs import Run, Store
-from .scenes import Scene28
+from .scenes import Scene
 from .training import Training, plain, shortened
 
 VERDICTS = ("confirmed", "refuted", "partly", "open")
@@ -60,6 +60,12 @@ def percent(values: float | Sequence[float], digits: int = 1) -> str:
         return percent(mean, digits)
     low, high = (f"{100 * extreme(values):.{digits}f}" for extreme in (min, max))
     return f"{percent(mean, digits)} ({low} to {high}, {len(values)} seeds)"
+
+
+def proportion(accuracy: Proportion) -> str:
+    """Return an accuracy with its 95 % interval: `94.2 % (93.7 to 94.6)`."""
+    low, high = accuracy.interval
+    return f"{percent(accuracy.value)} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> None:
@@ -117,7 +123,7 @@ class Page:
             obtained.append(run)
         return obtained
 
-    def accuracy(self, run: Run, scene: Scene28, seed: int = 0) -> Proportion:
+    def accuracy(self, run: Run, scene: Scene, seed: int = 0) -> Proportion:
         """Return the accuracy of a run on the test digits, fixed stimuli of a scene (smoke: of 200 digits)."""
         n = 200 if self.here.profile == "smoke" else len(self.sets.test)
 
@@ -128,7 +134,7 @@ class Page:
         settings = {"scene": plain(scene), "n": n, "seed": seed}
         return Proportion(*self.store.evaluate(run, "accuracy", compute, self.here.device, **settings))
 
-    def accuracy_map(self, run: Run, scene: Scene28, n: int = 500) -> Tensor:
+    def accuracy_map(self, run: Run, scene: Scene, n: int = 500) -> Tensor:
         """Return the accuracy map of a run on the test digits: 55x55 with `n` stimuli per position, coarser if the
         profile asks for it and the store has no better one."""
         n = min(n, len(self.sets.test))

@@ -20,7 +20,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from . import files, models
+from . import evaluation, files, models
 from .digits import DigitSets
 from .refusal import Refusal
 from .training import Training, train
@@ -148,25 +148,30 @@ class Store:
         self.shown.add(run.id)
         return run.model(device)
 
+    def recall(self, run: Run, name: str, **settings) -> object | None:
+        """Return a stored evaluation of a run with these settings, or None.
+
+        Raises:
+            Refusal: it is truncated or altered.
+        """
+        for root in (self.published, self.local) if self.reuse else ():
+            if (path := root / run.id / _evaluation_file(name, settings)).exists():
+                return json.loads(files.unseal(path.read_bytes(), path))["result"]
+        return None
+
     def evaluate(
         self, run: Run, name: str, compute: Callable[[nn.Module], object], device: str = "cpu", **settings
     ) -> object:
-        """Return an evaluation of a run: a stored one with the same settings, else `compute(model)`, which is then
-        kept.
+        """Return a stored evaluation of a run with these settings, else `compute(model)`, which is then kept.
 
         Args:
-            name: what is evaluated. settings: all that the result depends on besides the run. compute: gets the model,
-            returns plain data.
+            name: what is evaluated. settings: all that the result depends on besides the run.
+            compute: gets the model, returns plain data.
         """
-        description = json.loads(json.dumps({"evaluation": name, **settings}))
-        file = f"{name}-{identity(description)}.json"
-        if self.reuse:
-            for root in (self.published, self.local):
-                if (path := root / run.id / file).exists():
-                    return json.loads(files.unseal(path.read_bytes(), path))["result"]
-        result = compute(run.model(device))
-        self.local.joinpath(run.id).mkdir(parents=True, exist_ok=True)
-        files.write(self.local / run.id / file, files.seal(_json({**description, "result": result})))
+        if (result := self.recall(run, name, **settings)) is None:
+            result = compute(run.model(device))
+            record = {"evaluation": name, "settings": settings, "result": result}
+            files.write(self.local / run.id / _evaluation_file(name, settings), files.seal(_json(record)))
         return result
 
     def manifest(self) -> list[dict]:
@@ -192,6 +197,10 @@ def publish(manifest: Sequence[dict], local: Path, published: Path) -> None:
             files.write(target / weights.name, weights.read_bytes())
         for path in sorted(source.glob("*.json"), key=lambda path: path.name == "run.json"):  # run.json makes it whole
             files.write(target / path.name, path.read_bytes())
+
+
+def _evaluation_file(name: str, settings: dict) -> str:
+    return f"{name}-{identity({**settings, 'version': evaluation.VERSION})}.json"
 
 
 def machine(device: torch.device | str) -> dict:

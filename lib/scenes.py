@@ -1,19 +1,22 @@
-"""Stimuli: a digit, shifted, at a given contrast, on a textured background (study, sections 2.1 and 9).
+"""Stimuli: a digit, shifted, at a given contrast, on a textured background (study, sections 2.1, 2.2 and 9).
+
+Two laws: `Scene28`, a digit within its own frame, and `Scene128`, a digit in a round visual field.
 
 Convention
-    images      float32 (B, 1, 28, 28) in [0, 1], grey is 0.5
+    images      float32 (B, 1, 28, 28) or (B, 1, 128, 128) in [0, 1], grey is 0.5
     offsets     int64 (B, 2), pixels, (row, column) = (down, right) positive; applied to the digit
-    contrast    float32 (B,) in (0, 1]: the digit's peak is 0.5 + contrast / 2
-    noise       the background spans 0.5 +- noise / 2
+    contrast    float32 (B,) in (0, 1]: the digit's peak is 0.5 + contrast / 2, before the field is stretched
+    noise       the background spans 0.5 +- noise / 2, before the field is stretched
     draws       "fresh": every call draws anew from a generator. "frozen": every draw is a function of the digit's
                 index, shift and contrast those of 2021 (NumPy seeded with the index): a stage is a fixed set of images.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -25,10 +28,14 @@ from .refusal import Refusal, choose, within
 
 EDGE = 28  # of a digit, pixels
 FAR = 28  # an offset from which nothing of a digit remains in a 28x28 frame
+FIELD = 128  # edge of the visual field, pixels
+MARGIN = (FIELD - EDGE) // 2  # 50: first row and column of an unshifted digit; also the largest offset in a field
+ECCENTRICITIES = tuple(40 * k / 9 for k in range(1, 10))  # of the study, pixels: its stds and its radii
+BLOCK = 100  # fields that are made at once on a CPU: fewer cost calls, more cost memory
 
 
 class Stimuli(NamedTuple):
-    """A batch: images (B, 1, 28, 28), labels (B,), offsets (B, 2) in pixels (row, column), contrast (B,)."""
+    """A batch: images (B, 1, h, w), labels (B,), offsets (B, 2) in pixels (row, column), contrast (B,)."""
 
     images: Tensor
     labels: Tensor
@@ -36,20 +43,26 @@ class Stimuli(NamedTuple):
     contrast: Tensor
 
 
+# ---- laws -----------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
-class Scene28:
-    """The law of 28x28 stimuli: a digit shifted within its own frame (study 2.1).
+class Scene:
+    """What the laws of stimuli share.
 
     Raises:
         Refusal: a value outside the bounds that its field names.
     """
 
-    std: float = 15.0  # of the shift along each axis, pixels; truncated towards zero like 2021's int()
+    std: float  # of the shift, pixels; truncated towards zero like 2021's int()
     contrast: tuple[float, float] = (0.3, 0.7)  # uniform between the two; equal for a fixed contrast
     noise: float = 0.75  # amplitude of the background
-    offset_max: int = 25  # shifts are clipped to +- this, pixels
+    offset_max: float = 0  # shifts end here, pixels
     draws: str = "fresh"  # or "frozen"
-    texture: str = "cloud"  # one texture per image; "bank" reuses 4 096 of them (fresh draws only)
+    texture: str = "cloud"  # one texture per image; "bank" reuses a few (fresh draws only, see `clouds.bank`)
+
+    edge: ClassVar[int]  # of the images before any cropping, pixels
+    reach: ClassVar[int]  # largest value of offset_max, pixels
 
     def __post_init__(self):
         within("std", self.std, 0, 1000, "pixels")
@@ -59,41 +72,175 @@ class Scene28:
         if low > high:
             raise Refusal(f"contrast={self.contrast!r} must run from low to high.")
         within("noise", self.noise, 0, 1)
-        within("offset_max", self.offset_max, 0, FAR, "pixels")
+        within("offset_max", self.offset_max, 0, self.reach, "pixels")
         choose("draws", self.draws, ("fresh", "frozen"))
         choose("texture", self.texture, ("cloud", "bank"))
         if (self.draws, self.texture) == ("frozen", "bank"):
             raise Refusal("texture='bank' needs draws='fresh': a frozen stimulus has a texture of its own.")
 
+    def fresh(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw `n` offsets (n, 2)."""
+        raise NotImplementedError
+
+    def frozen(self, index: Tensor, count: int, given: bool) -> tuple[Tensor, Tensor]:
+        """Return 2021's offsets (B, 2), and its uniform draw for the contrast (B,), of digits `index` (B,) < `count`.
+
+        Args:
+            given: whether other offsets will be used, which changed the contrast of 2021.
+        """
+        raise NotImplementedError
+
+    def render(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
+        """Return images (B, 1, h, w) of uint8 digits (B, 28, 28) on textures (B, edge, edge) in [0, 1], read only."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Scene28(Scene):
+    """The law of 28x28 stimuli: a digit shifted within its own frame, along each axis by itself (study 2.1)."""
+
+    std: float = 15.0
+    offset_max: int = 25  # shifts are clipped to +- this, pixels
+
+    edge = EDGE
+    reach = FAR
+
+    def fresh(self, n: int, generator: torch.Generator) -> Tensor:
+        return self._clipped(torch.randn(n, 2, generator=generator, device=generator.device))
+
+    def frozen(self, index: Tensor, count: int, given: bool) -> tuple[Tensor, Tensor]:
+        normal, third, first = (part.to(index.device) for part in draws_of_2021(count))
+        return self._clipped(normal[index]), (first if given else third)[index]
+
+    def render(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
+        return compose(shift(ink, offsets), contrast, texture, self.noise)
+
+    def _clipped(self, normal: Tensor) -> Tensor:
+        return (normal * self.std).clamp_(-self.offset_max, self.offset_max).to(torch.int64)  # truncates towards zero
+
+
+@dataclass(frozen=True)
+class Scene128(Scene):
+    """The law of 128x128 stimuli: a digit at a random angle and distance in a round visual field (study 2.2).
+
+    The distance is min(|N(0, 1)| std, offset_max), or `radius` where that is given.
+    """
+
+    std: float = 40.0
+    offset_max: float = 40.0  # distances beyond it become equal to it, pixels
+    radius: float | None = None  # distance of every digit from the centre, pixels; std then has no effect
+    view: str = "field"  # "oracle": only the 28x28 pixels around the digit, a perfect fixation
+
+    edge = FIELD
+    reach = MARGIN
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.radius is not None:
+            within("radius", self.radius, 0, MARGIN, "pixels")
+        choose("view", self.view, ("field", "oracle"))
+
+    def fresh(self, n: int, generator: torch.Generator) -> Tensor:
+        angle = torch.rand(n, generator=generator, device=generator.device) * (2 * math.pi)
+        direction = torch.stack((angle.cos(), angle.sin()), 1)  # (n, 2), (row, column)
+        normal = None if self.radius is not None else torch.randn(n, generator=generator, device=generator.device)
+        return self._truncated(direction, normal)
+
+    def frozen(self, index: Tensor, count: int, given: bool) -> tuple[Tensor, Tensor]:
+        direction, normal, third, second = (part.to(index.device) for part in polar_draws_of_2021(count))
+        uniform = second if self.radius is not None else third
+        return self._truncated(direction[index], normal[index]), uniform[index]
+
+    def render(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
+        images = compose_field(ink, offsets, contrast, texture - 0.5, self.noise)
+        return crops(images, offsets) if self.view == "oracle" else images
+
+    def _truncated(self, direction: Tensor, normal: Tensor | None) -> Tensor:
+        """Return offsets (B, 2) along unit vectors (B, 2), truncated towards zero."""
+        if self.radius is not None:
+            return (direction * self.radius).to(torch.int64)
+        return (direction * (normal.abs() * self.std).clamp_(max=self.offset_max)[:, None]).to(torch.int64)
+
+
+# ---- stimuli --------------------------------------------------------------------------------------------------------
+
 
 def draw(
     digits: Digits,
     rows: Tensor,
-    scene: Scene28,
+    scene: Scene,
     generator: torch.Generator | None = None,
     offsets: Tensor | None = None,
 ) -> Stimuli:
     """Draw one stimulus for each of `rows` (B,), positions in `digits`.
 
+    A batch of 100 fields of 128x128 pixels is 6.6 MB. Peak memory while it is drawn on a CPU, with the batch itself:
+    20 MB from clouds, 12 MB from the bank (which takes 133 MB of its own), 17 MB frozen.
+
     Args:
         generator: source of every fresh draw, on the digits' device; frozen scenes need none.
         offsets: (B, 2) to use instead of drawn shifts.
+
+    Raises:
+        Refusal: fresh stimuli without a generator; offsets by which a digit would leave the field.
     """
-    draws = (
-        _frozen(digits, rows, scene, offsets)
-        if scene.draws == "frozen"
-        else _fresh(len(rows), scene, generator, offsets)
-    )
-    offsets, contrast, key = draws
-    ink = shift(digits.images[rows], offsets)  # (B, 28, 28)
+    if offsets is not None and isinstance(scene, Scene128) and int(offsets.abs().max()) > MARGIN:
+        raise Refusal(f"An offset of {int(offsets.abs().max())} pixels leaves the field; {MARGIN} is the most.")
+    key = None
+    if scene.draws == "frozen":
+        index = rows + digits.first
+        drawn, uniform = scene.frozen(index, digits.first + len(digits), offsets is not None)
+        offsets = drawn if offsets is None else offsets
+        key = chance.key_of(index, offsets[:, 0], offsets[:, 1])
+    elif generator is None:
+        raise Refusal("Fresh stimuli need a generator.")
+    else:
+        offsets = scene.fresh(len(rows), generator) if offsets is None else offsets
+        uniform = torch.rand(len(rows), generator=generator, device=generator.device)
+    low, high = scene.contrast
+    contrast = uniform.to(torch.float32) * (high - low) + low
+    paint = _fields if isinstance(scene, Scene128) else _frames
+    images = paint(digits.images[rows], offsets, contrast, scene, key, generator)
+    return Stimuli(images, digits.labels[rows], offsets, contrast)
+
+
+def _frames(
+    ink: Tensor, offsets: Tensor, contrast: Tensor, scene: Scene28, key: Tensor | None, generator: torch.Generator
+) -> Tensor:
+    """Paint digits (B, 28, 28) into frames of their own: (B, 1, 28, 28)."""
+    ink = shift(ink, offsets)  # (B, 28, 28)
     if key is not None:
         key = torch.where(ink.flatten(1).amax(1) > 0, key, 0)  # 2021: all blank images are one and the same image
         texture = clouds.keyed(key, EDGE)
     elif scene.texture == "bank":
-        texture = clouds.bank(EDGE, str(ink.device)).draw(len(rows), generator)
+        texture = clouds.bank(EDGE, str(ink.device)).draw(len(ink), generator)
     else:
-        texture = clouds.draw(len(rows), EDGE, generator)
-    return Stimuli(compose(ink, contrast, texture, scene.noise), digits.labels[rows], offsets, contrast)
+        texture = clouds.draw(len(ink), EDGE, generator)
+    return compose(ink, contrast, texture, scene.noise)
+
+
+def _fields(
+    ink: Tensor, offsets: Tensor, contrast: Tensor, scene: Scene128, key: Tensor | None, generator: torch.Generator
+) -> Tensor:
+    """Paint digits (B, 28, 28) into visual fields: (B, 1, 128, 128), or (B, 1, 28, 28) for an oracle."""
+    block = len(ink) if ink.device.type == "cuda" else BLOCK // 4 if key is not None else BLOCK
+    if len(ink) > block:
+        parts = [slice(start, start + block) for start in range(0, len(ink), block)]
+        keys = [None if key is None else key[part] for part in parts]
+        return torch.cat(
+            [
+                _fields(ink[part], offsets[part], contrast[part], scene, each, generator)
+                for part, each in zip(parts, keys, strict=True)
+            ]
+        )
+    if key is not None:
+        texture = clouds.keyed(key, FIELD).sub_(0.5)
+    elif scene.texture == "bank":
+        texture = clouds.bank(FIELD, str(ink.device)).draw(len(ink), generator).sub_(0.5)
+    else:
+        texture = clouds.fields(len(ink), FIELD, generator)
+    images = compose_field(ink, offsets, contrast, texture, scene.noise)
+    return crops(images, offsets) if scene.view == "oracle" else images
 
 
 def shift(images: Tensor, offsets: Tensor) -> Tensor:
@@ -126,33 +273,60 @@ def compose(ink: Tensor, contrast: Tensor, texture: Tensor, noise: float) -> Ten
     return image.mul_(255).clamp_(0, 255).to(torch.uint8).to(torch.float32).mul_(1 / 255)[:, None]
 
 
-def _fresh(n: int, scene: Scene28, generator: torch.Generator | None, offsets: Tensor | None):
-    if generator is None:
-        raise Refusal("Fresh stimuli need a generator.")
-    device = generator.device
-    if offsets is None:
-        offsets = _clipped(torch.randn(n, 2, generator=generator, device=device), scene)
-    uniform = torch.rand(n, generator=generator, device=device)
-    return offsets, _contrast(uniform, scene), None
+def compose_field(ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor, noise: float) -> Tensor:
+    """Lay digits (B, 28, 28) uint8, moved by offsets (B, 2), over textures (B, 128, 128), which are overwritten.
+
+    Contrast, transparency and the brighter of two as in `compose`, without quantisation. Then each field is stretched
+    to [0, 1] by its own extremes, so that only contrast / noise matters, and is grey (0.5) outside a disc.
+
+    Since the field is stretched at the end, all is done in the texture's own unit, and only the digit's window is
+    composed: two looks for extremes and five passes over the field.
+
+    Args:
+        texture: about a mean of 0, in any unit: its largest magnitude stands for noise / 2.
+
+    Returns:
+        (B, 1, 128, 128) float32 in [0, 1], the memory of `texture`.
+    """
+    flat = texture.view(len(ink), -1)  # (B, 16384)
+    if noise == 0:
+        flat.zero_()
+        unit = torch.ones_like(contrast)
+    else:
+        unit = torch.maximum(-flat.amin(1), flat.amax(1)) / noise  # of the texture, per 0.5 of grey
+    brightest = ink.flatten(1).amax(1).to(torch.float32)  # the darkest is 0, the field around the digit
+    gain = contrast * unit / brightest.clamp_min(1)
+    level = ink.flatten(1).to(torch.float32).mul_(2).sub_(brightest[:, None]).mul_(gain[:, None])  # (B, 784); grey is 0
+    index = _window(str(ink.device)) + (offsets[:, 0] * FIELD + offsets[:, 1])[:, None]  # (B, 784)
+    behind = flat.gather(1, index)
+    flat.scatter_(1, index, torch.where(level > 0, torch.maximum(level, behind), behind))
+    low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
+    flat.sub_(low).div_((high - low).clamp_min_(1e-30))
+    flat.sub_(0.5).mul_(disc(str(ink.device)).view(-1)).add_(0.5)
+    return texture.view(-1, 1, FIELD, FIELD)
 
 
-def _frozen(digits: Digits, rows: Tensor, scene: Scene28, offsets: Tensor | None):
-    normal, third, first = (part.to(rows.device) for part in draws_of_2021(digits.first + len(digits)))
-    index = rows + digits.first
-    given = offsets is not None
-    if not given:
-        offsets = _clipped(normal[index], scene)
-    contrast = _contrast((first if given else third)[index].to(torch.float32), scene)
-    return offsets, contrast, chance.key_of(index, offsets[:, 0], offsets[:, 1])
+def crops(images: Tensor, offsets: Tensor) -> Tensor:
+    """Cut the 28x28 pixels around digits at offsets (B, 2) out of fields (B, 1, 128, 128): (B, 1, 28, 28)."""
+    index = _window(str(images.device)) + (offsets[:, 0] * FIELD + offsets[:, 1])[:, None]  # (B, 784)
+    return images.flatten(1).gather(1, index).view(-1, 1, EDGE, EDGE)
 
 
-def _clipped(normal: Tensor, scene: Scene28) -> Tensor:
-    return (normal * scene.std).clamp_(-scene.offset_max, scene.offset_max).to(torch.int64)  # truncates towards zero
+@lru_cache(maxsize=4)
+def _window(device: str) -> Tensor:
+    """Return the positions (784,) of an unshifted digit's pixels in a flattened field."""
+    axis = torch.arange(MARGIN, MARGIN + EDGE, device=device)
+    return (axis[:, None] * FIELD + axis).flatten()
 
 
-def _contrast(uniform: Tensor, scene: Scene28) -> Tensor:
-    low, high = scene.contrast
-    return uniform * (high - low) + low
+@lru_cache(maxsize=4)
+def disc(device: str = "cpu") -> Tensor:
+    """Return the visual field (128, 128), 1 inside and 0 outside: R < 1 on a grid of 128 points from -1 to 1."""
+    odd = 2 * torch.arange(FIELD, device=device) - (FIELD - 1)  # -127, -125, ..., 127
+    return (odd[:, None].square() + odd.square() < (FIELD - 1) ** 2).to(torch.float32)
+
+
+# ---- what NumPy drew in 2021 ----------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=4)
@@ -172,3 +346,24 @@ def draws_of_2021(count: int) -> tuple[Tensor, Tensor, Tensor]:
         table[index, 3] = state.random_sample()
     table = torch.from_numpy(table)
     return table[:, :2], table[:, 2], table[:, 3]
+
+
+@lru_cache(maxsize=4)
+def polar_draws_of_2021(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return what NumPy draws after `seed(index)` for a 128x128 stimulus, index 0..count-1 (study 2.2 and oddity 1).
+
+    Returns:
+        (count, 2) float64 cosine and sine (row, column) of the angle, the first draw; (count,) the normal draw after
+        it, for the distance; (count,) the uniform draw after both, for the contrast; (count,) the uniform draw that
+        comes second when the distance is given.
+    """
+    state = np.random.RandomState()
+    table = np.empty((count, 4))
+    for index in range(count):
+        state.seed(index)
+        table[index] = state.random_sample(), state.standard_normal(), state.random_sample(), 0
+        state.seed(index)
+        table[index, 3] = state.random_sample(2)[1]
+    angle = table[:, 0] * 2 * np.pi
+    direction = torch.from_numpy(np.stack((np.cos(angle), np.sin(angle)), 1))
+    return direction, *torch.from_numpy(table[:, 1:]).unbind(1)

@@ -73,7 +73,7 @@ class Training:
 
         Fields at their defaults are left out, so that a field added later leaves old descriptions as they are.
         """
-        return json.loads(json.dumps({**_plain(self), "version": VERSION}))
+        return json.loads(json.dumps({**plain(self), "version": VERSION}))
 
     def steps(self, digits: int) -> int:
         """Return the number of steps in an epoch over `digits` training digits."""
@@ -84,21 +84,21 @@ class Training:
         return sum(stage.epochs for stage in self.stages) * self.steps(digits) * self.batch
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Return nested dataclasses as dictionaries of their non-default fields, scenes with the name of their law.
 
     Whole numbers become integers: 15 and 15.0 are one value.
     """
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if not is_dataclass(value):
         return value
-    plain = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != _default(f)}
-    return {"law": type(value).__name__, **plain} if isinstance(value, scenes.Scene28) else plain
+    kept = {f.name: plain(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != _default(f)}
+    return {"law": type(value).__name__, **kept} if isinstance(value, scenes.Scene) else kept
 
 
 def _default(f: Field) -> object:
@@ -171,8 +171,7 @@ class _Run:
         self.history: list[dict] = []
         self.steps = training.steps(len(sets.train))
         self.n_validation = min(len(sets.validation), max(200, self.steps * training.batch // 10))
-        widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
-        self.fixed = evaluation.fixed_stimuli(sets.validation, widest, self.n_validation)
+        self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
 
     def _optimiser(self) -> torch.optim.Optimizer:
         training = self.training
@@ -256,9 +255,9 @@ class _Run:
         fixed_accuracy (on the last stage's law, the same stimuli for ever), theta (mean, spread, follow; None without
         a transformer), seconds. Accuracies are of held-out training digits, 0 to 1.
         """
-        stimuli = evaluation.fixed_stimuli(self.sets.validation, stage.scene, self.n_validation, seed=self.stage)
-        here = evaluation.answer(self.model, stimuli)
-        health = None if here.theta is None else asdict(evaluation.theta_health(here.theta, stimuli.offsets))
+        validation, n = self.sets.validation, self.n_validation
+        here = evaluation.answers(self.model, validation, stage.scene, n, seed=self.stage)
+        health = None if here.theta is None else asdict(evaluation.theta_health(here.theta, here.offsets))
         self.history.append(
             {
                 "stage": self.stage,
@@ -267,7 +266,7 @@ class _Run:
                 "images": self.steps * self.training.batch,
                 "loss": self.loss.item() / self.steps,
                 "accuracy": here.accuracy.value,
-                "fixed_accuracy": evaluation.answer(self.model, self.fixed).accuracy.value,
+                "fixed_accuracy": evaluation.accuracy(self.model, validation, self.widest, n).value,
                 "theta": health,
                 "seconds": round(self.seconds, 2),
             }
@@ -314,7 +313,10 @@ class _Run:
         """
         path = self.checkpoint
         content = io.BytesIO(files.unseal(path.read_bytes(), path))
-        state = torch.load(content, map_location=self.device, weights_only=True)
+        try:
+            state = dict(torch.load(content, map_location=self.device, weights_only=True))
+        except Exception:  # whatever foreign bytes lead torch to
+            raise Refusal(f"{path} is no checkpoint of this library.") from None
         if state.get("format") != CHECKPOINT:
             raise Refusal(f"{path} has checkpoint format {state.get('format')}; this version reads {CHECKPOINT}.")
         if json.loads(state["training"]) != self.training.describe():

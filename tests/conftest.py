@@ -1,0 +1,40 @@
+"""What the tests share: one thread, reproducible properties, digits without a network."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+from lib import digits
+
+torch.set_num_threads(1)  # as in the trainings: two threads would compete with the processes that some tests start
+
+hypothesis.settings.register_profile("lab-book", deadline=None, max_examples=25, derandomize=True, database=None)
+hypothesis.settings.load_profile("lab-book")
+
+
+@pytest.fixture(scope="session")
+def sets() -> digits.DigitSets:
+    """scikit-learn's digits: always there."""
+    return digits.load("digits")
+
+
+@pytest.fixture(scope="session")
+def few(sets) -> digits.DigitSets:
+    """A small set, for trainings of which only the mechanics matter."""
+    return digits.DigitSets(sets.train[:400], sets.validation, sets.test, sets.name, sets.origin)
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> Path:
+    """Where the real MNIST files are."""
+    if not os.environ.get("LABBOOK_DATA"):
+        pytest.skip("LABBOOK_DATA names no folder with MNIST")
+    return Path(os.environ["LABBOOK_DATA"])
+
+
+@pytest.fixture(scope="session")
+def mnist(mnist_root) -> digits.DigitSets:
+    return digits.load("mnist")

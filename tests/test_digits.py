@@ -1,0 +1,189 @@
+"""Digits: their provenance, every byte checked, and what happens without MNIST."""
+
+import gzip
+import hashlib
+import struct
+import urllib.error
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from lib import digits
+from lib.refusal import Refusal
+
+NAMES = list(digits._MNIST_SHA256)
+
+
+def idx(array: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """A small MNIST: its folder MNIST/raw, with its own table of checksums, 4 of 10 training digits held out."""
+    random = np.random.default_rng(0)
+    contents = {}
+    for part, n in (("train", 10), ("t10k", 6)):
+        contents[f"{part}-images-idx3-ubyte"] = idx(random.integers(0, 256, (n, 28, 28)))
+        contents[f"{part}-labels-idx1-ubyte"] = idx(random.integers(0, 10, n))
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, content in contents.items():
+        (raw / f"{name}.gz").write_bytes(gzip.compress(content))
+    monkeypatch.setattr(digits, "_MNIST_SHA256", {n: hashlib.sha256(c).hexdigest() for n, c in contents.items()})
+    monkeypatch.setattr(digits, "HELD_OUT", 4)
+    monkeypatch.setenv("LABBOOK_DATA", str(tmp_path))
+    return SimpleNamespace(raw=raw, contents=contents)
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """No folder named, an empty cache, no network."""
+
+    def refuse(*given, **options):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.delenv("LABBOOK_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(digits, "_torchvision_datasets", lambda: SimpleNamespace(MNIST=refuse))
+
+
+# ---- MNIST -----------------------------------------------------------------------------------------------------------
+
+
+def test_mnist_is_cut_into_three(fake):
+    sets = digits.load("mnist")
+    assert (len(sets.train), len(sets.validation), len(sets.test)) == (6, 4, 6)
+    assert (sets.train.first, sets.validation.first, sets.test.first) == (0, 6, 0)
+    images = np.frombuffer(fake.contents["train-images-idx3-ubyte"][16:], np.uint8).reshape(10, 28, 28)
+    labels = np.frombuffer(fake.contents["t10k-labels-idx1-ubyte"][8:], np.uint8)
+    assert np.array_equal(torch.cat([sets.train.images, sets.validation.images]).numpy(), images)
+    assert np.array_equal(sets.test.labels.numpy(), labels)
+    assert sets.train.images.dtype == torch.uint8 and sets.train.labels.dtype == torch.int64
+    assert sets.name == "mnist" and digits.banner(sets) == ""
+    assert digits.load("auto").name == "mnist"
+
+
+def test_plain_files_are_read_too(fake):
+    packed = digits.load("mnist")
+    for name, content in fake.contents.items():
+        (fake.raw / f"{name}.gz").unlink()
+        (fake.raw / name).write_bytes(content)
+    assert torch.equal(packed.test.images, digits.load("mnist").test.images)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("data", ["mnist", "auto"])
+def test_a_truncated_file_is_named_with_both_checksums(fake, name, data):
+    path = fake.raw / f"{name}.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(Refusal) as refused:
+        digits.load(data)
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert all(word in str(refused.value) for word in (str(path), digits._MNIST_SHA256[name], found))
+
+
+@pytest.mark.parametrize("place", [0, 12, 200, -6, -1])
+def test_a_flipped_bit_is_found(fake, place):
+    path = fake.raw / f"{NAMES[0]}.gz"
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(Refusal, match="truncated or altered") as refused:
+        digits.load("mnist")
+    assert str(path) in str(refused.value) and digits._MNIST_SHA256[NAMES[0]] in str(refused.value)
+
+
+def test_altered_content_is_found_though_the_archive_is_whole(fake):
+    path = fake.raw / f"{NAMES[0]}.gz"
+    content = fake.contents[NAMES[0]][:-1] + b"\0\0"
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(Refusal) as refused:
+        digits.load("mnist")
+    expected, found = digits._MNIST_SHA256[NAMES[0]], hashlib.sha256(content).hexdigest()
+    assert f"expected SHA-256 {expected}, found {found}" in str(refused.value) and str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_file_is_named(fake, name):
+    (fake.raw / f"{name}.gz").unlink()
+    with pytest.raises(Refusal, match=f"lacks {name}"):
+        digits.load("auto")
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABBOOK_DATA", str(tmp_path / "nowhere"))
+    for data in ("mnist", "auto"):
+        with pytest.raises(Refusal, match=r"LABBOOK_DATA='.*nowhere' holds no folder MNIST/raw"):
+            digits.load(data)
+
+
+def test_without_mnist_auto_falls_back_and_mnist_does_not(offline):
+    with pytest.raises(Refusal, match=r"data='mnist' finds no MNIST: .*LABBOOK_DATA"):
+        digits.load("mnist")
+    sets = digits.load("auto")
+    assert sets.name == "digits"
+    assert "1797 digits bundled with scikit-learn" in digits.banner(sets)
+
+
+def test_the_cache_of_an_earlier_download_serves_offline(fake, offline, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    root = tmp_path / "elsewhere" / "lab-book"
+    root.mkdir(parents=True)
+    (tmp_path / "MNIST").rename(root / "MNIST")
+    assert digits.load("auto").name == "mnist"
+
+
+def test_an_unknown_source_is_refused():
+    with pytest.raises(Refusal, match=r"data='mnits' is not one of auto, mnist, digits. Did you mean 'mnist'\?"):
+        digits.load("mnits")
+
+
+def test_real_mnist(mnist):
+    assert (len(mnist.train), len(mnist.validation), len(mnist.test)) == (55_000, 5_000, 10_000)
+    assert mnist.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert (mnist.test.labels == 1).double().mean().item() == pytest.approx(0.1135)  # the accuracy of a constant answer
+
+
+# ---- scikit-learn's digits -------------------------------------------------------------------------------------------
+
+
+def test_bundled_digits(sets):
+    parts = (sets.train, sets.validation, sets.test)
+    assert [len(part) for part in parts] == [1200, 200, 397]
+    for part in parts:
+        assert part.images.dtype == torch.uint8 and part.images.shape[1:] == (28, 28)
+        assert part.labels.dtype == torch.int64 and part.labels.unique().tolist() == list(range(10))
+        assert (part.images.flatten(1).amax(1) == 255).all()
+    together = torch.cat([part.images for part in parts]).flatten(1)
+    assert len(together.unique(dim=0)) > 0.99 * len(together)  # disjoint parts: no digit twice
+    assert sets.validation.first == 1200 and sets.test.first == 1400
+
+
+def test_bundled_digits_are_centred(sets):
+    """By mass, to a pixel: the 20x20 box moves by whole pixels, and stays inside."""
+    weight = sets.train.images.double() / sets.train.images.double().sum((1, 2), keepdim=True)
+    axis = torch.arange(28.0, dtype=torch.float64) - 13.5
+    for sums in (weight.sum(1), weight.sum(2)):
+        assert ((sums * axis).sum(1)).abs().max() < 1
+
+
+def test_bundled_digits_are_the_same_each_time(sets):
+    again = digits.load("digits")
+    assert torch.equal(sets.train.images, again.train.images) and torch.equal(sets.test.labels, again.test.labels)
+
+
+def test_parts_are_contiguous(sets):
+    part = sets.train[10:20]
+    assert torch.equal(part.images, sets.train.images[10:20]) and part.first == 10 and len(part) == 10
+    assert part[2:].first == 12 and sets.test[-5:].first == 1400 + 392
+    with pytest.raises(Refusal, match="step 1, not 2"):
+        sets.train[::2]
+
+
+def test_moving_keeps_everything(sets):
+    moved = sets.to("cpu")
+    assert moved.name == sets.name and moved.validation.first == 1200

@@ -1,0 +1,480 @@
+"""Training: it learns, it is a function of its configuration, and no kill, broken file or divergence spoils it."""
+
+import io
+import json
+import multiprocessing
+import os
+import pickle
+import random
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib import chance, curriculum, digits, files, models, training
+from lib.curriculum import Stage
+from lib.refusal import Refusal
+from lib.scenes import Scene28
+from lib.training import Diverged, Training, train
+
+CLEAR = Scene28(std=0, contrast=(0.7, 0.7), noise=0.3)
+
+
+def one(model: str = "lenet", scene: Scene28 = CLEAR, epochs: int = 1, lr: float = 0.01, **options) -> Training:
+    """A configuration of one stage; 20 images a step, one step an epoch on 400 digits unless said otherwise."""
+    return Training(model, (Stage(scene, epochs, lr),), **{"data": "digits", "batch": 20, "fraction": 0.05, **options})
+
+
+def weights(outcome: training.Outcome) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in outcome.model.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def timeless(history: list[dict]) -> list[dict]:
+    """The history without its times, as plain data."""
+    return json.loads(json.dumps([{**record, "seconds": 0} for record in history]))
+
+
+# ---- learning --------------------------------------------------------------------------------------------------------
+
+
+def test_it_learns(sets):
+    """A thousand digits without shift, two epochs: far above chance (0.1), and the loss falls."""
+    outcome = train(one(epochs=2, lr=0.002, optimiser="adam", fraction=1), sets)
+    losses = [record["loss"] for record in outcome.history]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < 0.5 * losses[0]
+    assert outcome.history[-1]["accuracy"] > 0.7
+    assert not outcome.model.training
+
+
+def test_a_record_says_what_happened(few):
+    stages = (Stage(CLEAR, 2, 0.1, decay=0.5), Stage(replace(CLEAR, std=5), 1, 0.01))
+    said = []
+    outcome = train(
+        one("stn28", fraction=0.2) and replace(one("stn28", fraction=0.2), stages=stages), few, say=said.append
+    )
+    history = outcome.history
+    assert [(record["stage"], record["epoch"], record["lr"]) for record in history] == [
+        (0, 0, 0.1),
+        (0, 1, 0.05),
+        (1, 0, 0.01),
+    ]
+    for record in history:
+        assert record["images"] == 80 and record["seconds"] >= 0
+        assert 0 <= record["accuracy"] <= 1 and 0 <= record["fixed_accuracy"] <= 1
+        assert set(record["theta"]) == {"mean", "spread", "follow"} and len(record["theta"]["spread"]) == 6
+    assert json.loads(json.dumps(history, allow_nan=False))  # plain data
+    assert len(said) == 2 and said[0].startswith("stage 1/2, std 0 px: loss ") and "theta spread" in said[1]
+    assert train(one(), few).history[0]["theta"] is None
+
+
+@pytest.mark.parametrize("optimiser", training.OPTIMISERS)
+@pytest.mark.parametrize("loss", training.LOSSES)
+def test_every_optimiser_and_loss_moves_every_weight(few, optimiser, loss):
+    start = models.build("lenet", chance.generator("weights", 0)).state_dict()
+    end = weights(train(one(optimiser=optimiser, loss=loss), few))
+    assert not any(torch.equal(start[name], end[name]) for name in start)
+    assert all(value.isfinite().all() for value in end.values())
+
+
+def test_the_learning_rate_decays_between_epochs(few):
+    """A second epoch at a millionth of the rate leaves the weights where the first one put them."""
+    stage = Stage(CLEAR, 1, 0.1)
+    first, second, undecayed = (
+        weights(train(replace(one(), stages=(each,)), few))
+        for each in (stage, replace(stage, epochs=2, decay=1e-6), replace(stage, epochs=2))
+    )
+    assert max((first[name] - second[name]).abs().max() for name in first) < 1e-6
+    assert max((first[name] - undecayed[name]).abs().max() for name in first) > 1e-4
+
+
+def test_the_localisation_has_its_own_rate(few):
+    start = models.build("stn28", chance.generator("weights", 0), zero_start=False).state_dict()
+    options = {"options": {"zero_start": False}}
+    for rate in (0.0, 0.1, 1.0):
+        end = weights(train(one("stn28", localisation_rate=rate, **options), few))
+        moved = {name: (end[name] - start[name]).abs().max().item() for name in start}
+        where = [value for name, value in moved.items() if name.startswith("localisation.")]
+        assert min(value for name, value in moved.items() if name.startswith("classifier.")) > 0
+        assert max(where) == 0 if rate == 0 else max(where) > 0
+        if rate == 0.1:
+            tenth = moved["localisation.dense2.bias"]
+    assert moved["localisation.dense2.bias"] == pytest.approx(10 * tenth, rel=0.01)  # one step of SGD
+
+
+def test_the_optimiser_s_state_is_renewed_with_each_stage(few):
+    """The first step of a new Adam moves each weight by the learning rate, whatever came before."""
+    stage = Stage(CLEAR, 5, 0.001)
+    before = weights(train(replace(one("tutorial", optimiser="adam"), stages=(stage,)), few))
+    for renew in (True, False):
+        config = replace(
+            one("tutorial", optimiser="adam", renew_optimiser=renew), stages=(stage, replace(stage, epochs=1))
+        )
+        after = weights(train(config, few))
+        step = (after["dense2.bias"] - before["dense2.bias"]).abs() / 0.001  # every answer has a gradient
+        assert (step.min() > 0.98 and step.max() < 1.001) == renew
+
+
+# ---- determinism -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("draws", ["fresh", "frozen"])
+def test_equal_seeds_give_equal_bits(few, draws):
+    config = one("stn28", replace(CLEAR, std=3, draws=draws), options={"classifier": "tutorial"}, fraction=0.2)
+    before = torch.get_rng_state()
+    first, second = (train(config, few) for _ in range(2))
+    assert torch.equal(before, torch.get_rng_state())  # the global state is left alone
+    torch.manual_seed(99)  # and not listened to
+    third = train(config, few)
+    torch.set_rng_state(before)
+    assert same(weights(first), weights(second)) and same(weights(first), weights(third))
+    assert timeless(first.history) == timeless(second.history) == timeless(third.history)
+    assert not same(weights(first), weights(train(replace(config, seed=1), few)))
+
+
+def test_fresh_stimuli_change_from_epoch_to_epoch_and_frozen_ones_do_not(few, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        training.scenes, "draw", lambda *given, draw=training.scenes.draw: shown.append(draw(*given)) or shown[-1]
+    )
+    tiny = digits.DigitSets(few.train[:20], few.validation, few.test, few.name, few.origin)
+    for draws in ("fresh", "frozen"):
+        shown.clear()
+        train(one(scene=replace(CLEAR, draws=draws), epochs=2, fraction=1), tiny)
+        batches = [stimuli for stimuli in shown if len(stimuli.labels) == 20]
+        one_epoch, next_epoch = (batch.images[batch.images.flatten(1).sum(1).argsort()] for batch in batches[:2])
+        assert torch.allclose(one_epoch, next_epoch) == (draws == "frozen")
+
+
+def test_the_test_digits_are_not_touched(few):
+    without = digits.DigitSets(few.train, few.validation, None, few.name, few.origin)
+    without = replace(without, test=few.test[:1])
+    assert timeless(train(one(), few).history) == timeless(train(one(), without).history)
+
+
+# ---- killed ----------------------------------------------------------------------------------------------------------
+
+KILLED = {
+    "dropout, Adam, a transformer": Training(
+        "stn28",
+        curriculum.growing([0, 4], 3, 0.001, Scene28()),
+        options={"classifier": "tutorial"},
+        optimiser="adam",
+        batch=5,
+        fraction=0.5,
+        data="digits",
+    ),
+    "momentum kept over stages, decay, frozen": Training(
+        "tutorial",
+        curriculum.growing([0, 4, 8], 2, 0.01, Scene28(draws="frozen"), decay=0.5),
+        momentum=0.9,
+        renew_optimiser=False,
+        batch=5,
+        fraction=0.5,
+        data="digits",
+    ),
+}
+
+
+def _to_the_end(name: str, folder: Path) -> None:
+    """Train in a process of its own, with a checkpoint every 20 ms, and leave weights and history in the folder."""
+    torch.set_num_threads(1)
+    parts = [digits.Digits(*part) for part in torch.load(folder / "digits", weights_only=True)]
+    outcome = train(KILLED[name], digits.DigitSets(*parts, "digits", ""), checkpoint=folder / "checkpoint", every=0.02)
+    buffer = io.BytesIO()
+    torch.save([weights(outcome), json.dumps(outcome.history)], buffer)
+    files.write(folder / "outcome", buffer.getvalue())
+
+
+def processes():
+    """Real processes, each forked from a server that has imported what takes long (optimisers need dynamo)."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lib.runs", "torch._dynamo", "pytest", "hypothesis"])
+    return context
+
+
+@pytest.mark.parametrize("name", KILLED)
+def test_a_killed_run_resumes_to_the_same_bits(few, tmp_path, name):
+    """Killed five times at random moments, of training as of writing, each time some checkpoints after its start."""
+    moments = random.Random(name)
+    checkpoint, places = tmp_path / "checkpoint", []
+    parts = (few.train, few.validation, few.test)
+    torch.save([(part.images, part.labels, part.first) for part in parts], tmp_path / "digits")
+    for _ in range(5):
+        process = processes().Process(target=_to_the_end, args=(name, tmp_path))
+        process.start()
+        _await_checkpoints(checkpoint, moments.randint(1, 3), process)
+        time.sleep(moments.uniform(0, 0.03))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the run ended before it was killed"
+        state = torch.load(io.BytesIO(files.unseal(checkpoint.read_bytes(), checkpoint)), weights_only=True)
+        places.append(state["position"])
+    assert places == sorted(places) and len({tuple(place) for place in places}) == 5  # each went on from the last
+    process = processes().Process(target=_to_the_end, args=(name, tmp_path))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    resumed, history = torch.load(tmp_path / "outcome", weights_only=True)
+    whole = train(KILLED[name], few)
+    assert same(weights(whole), resumed)
+    assert timeless(whole.history) == timeless(json.loads(history))
+    assert not checkpoint.exists()
+
+
+def _await_checkpoints(path: Path, count: int, process) -> None:
+    """Return after the file was replaced `count` times."""
+    last = path.stat().st_ino if path.exists() else None
+    deadline = time.monotonic() + 60
+    while count and process.is_alive() and time.monotonic() < deadline:
+        try:
+            now = path.stat().st_mtime_ns, path.stat().st_ino
+        except FileNotFoundError:
+            now = None
+        if now and now != last:
+            count, last = count - (last is None or isinstance(last, tuple)), now
+        time.sleep(0.002)
+
+
+# ---- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+class _Stop(Exception):
+    pass
+
+
+def _checkpoint(config: Training, sets: digits.DigitSets, path: Path, steps: int = 3) -> bytes:
+    """Leave a run's checkpoint after some steps, and return it."""
+    run = training._Run(config, sets, "cpu", path)
+
+    def save_and_stop():
+        training._Run.save(run)
+        if run.step == steps:
+            raise _Stop
+
+    run.save = save_and_stop
+    with torch.random.fork_rng(), pytest.raises(_Stop):
+        run.finish(every=0, say=None)
+    return path.read_bytes()
+
+
+CHECKED = one("tutorial", optimiser="adam", epochs=2, fraction=0.5)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda content: content[: len(content) // 2], "foreign, truncated or altered: expected SHA-256"),
+        (lambda content: content[:10], "foreign, truncated or altered"),
+        (lambda content: b"", "foreign, truncated or altered"),
+        (lambda content: content[:500] + bytes([content[500] ^ 1]) + content[501:], "foreign, truncated or altered"),
+        (lambda content: content[:-1] + bytes([content[-1] ^ 128]), "foreign, truncated or altered"),
+        (lambda content: content.partition(b"\n")[2], "foreign, truncated or altered"),  # a plain torch file
+        (lambda content: files.seal(b"something else"), "no checkpoint of this library"),
+    ],
+)
+def test_a_broken_checkpoint_is_refused_by_name(few, tmp_path, spoil, words):
+    path = tmp_path / "some.checkpoint"
+    path.write_bytes(spoil(_checkpoint(CHECKED, few, path)))
+    with pytest.raises(Refusal, match=words) as refused:
+        train(CHECKED, few, checkpoint=path)
+    assert str(path) in str(refused.value) and path.exists()
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"optimiser": "sgd"}, {"batch": 40}, {"model": "stn28"}])
+def test_a_checkpoint_of_another_configuration_is_refused(few, tmp_path, change):
+    path = tmp_path / "some.checkpoint"
+    _checkpoint(CHECKED, few, path)
+    with pytest.raises(Refusal, match=f"{path} belongs to another configuration"):
+        train(replace(CHECKED, **change), few, checkpoint=path)
+    train(CHECKED, few, checkpoint=path)  # and is left for its own
+
+
+def test_a_checkpoint_of_another_format_is_refused(few, tmp_path, monkeypatch):
+    path = tmp_path / "some.checkpoint"
+    monkeypatch.setattr(training, "CHECKPOINT", training.CHECKPOINT - 1)
+    _checkpoint(CHECKED, few, path)
+    monkeypatch.undo()
+    with pytest.raises(Refusal, match=rf"{path} has checkpoint format 0; this version reads 1\."):
+        train(CHECKED, few, checkpoint=path)
+
+
+class _Trap:
+    """What a hostile pickle does: run something when it is read."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("write", [lambda trap, file: pickle.dump(trap, file, protocol=2), torch.save])
+def test_no_pickle_is_executed(few, tmp_path, write, sealed):
+    file = io.BytesIO()
+    write(_Trap(tmp_path / "sprung"), file)
+    content = file.getvalue()
+    path = tmp_path / "some.checkpoint"
+    path.write_bytes(files.seal(content) if sealed else content)
+    with pytest.raises(Refusal, match=f"{path} is "):
+        train(CHECKED, few, checkpoint=path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_full_disk_stops_the_run_and_keeps_the_last_checkpoint(few, tmp_path, monkeypatch):
+    path = tmp_path / "some.checkpoint"
+    whole = train(CHECKED, few)
+    before = _checkpoint(CHECKED, few, path)
+
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(Refusal, match=f"Cannot write {path}: No space left on device"):
+        train(CHECKED, few, checkpoint=path, every=0)
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert same(weights(whole), weights(train(CHECKED, few, checkpoint=path, every=0)))
+
+
+# ---- divergence ------------------------------------------------------------------------------------------------------
+
+
+def test_divergence_is_stopped_with_its_circumstances(few, tmp_path):
+    """Weight decay times the learning rate beyond 2 doubles the weights at every step, and more."""
+    path = tmp_path / "some.checkpoint"
+    stages = (Stage(CLEAR, 1, 0.01), Stage(replace(CLEAR, std=7), 1, 50.0))
+    config = replace(one("tutorial", weight_decay=10.0, fraction=1), stages=stages)
+    with pytest.raises(Diverged) as stopped:
+        train(config, few, checkpoint=path, every=0)
+    said = str(stopped.value)
+    for words in ("NaN or infinity in", "stage 1", "std=7", "epoch 0", "step ", "learning rate 50", str(path)):
+        assert words in said
+    run = training._Run(config, few, "cpu", path)
+    run.load()  # the last good one
+    assert run.stage == 1 and all(p.isfinite().all() for p in run.model.parameters())
+    with pytest.raises(Diverged, match="last good checkpoint: none was written"):
+        train(config, few)
+
+
+@pytest.mark.parametrize("where", ["loss", "theta", "weights"])
+def test_the_guard_sees_loss_theta_and_weights(few, where):
+    run = training._Run(one("stn28"), few, "cpu", None)
+    theta = torch.zeros(2, 2, 3)
+    run._guard(run.training.stages[0], theta)
+    if where == "weights":
+        next(run.model.parameters()).data[0] = torch.inf
+    else:
+        (run.loss if where == "loss" else theta).fill_(torch.nan)
+    with pytest.raises(Diverged, match=f"NaN or infinity in {where} at stage 0"):
+        run._guard(run.training.stages[0], theta)
+
+
+# ---- configurations --------------------------------------------------------------------------------------------------
+
+
+def test_a_description_is_canonical():
+    one_way = Training("stn28", (Stage(Scene28(std=15), 2, 1),), options={"padding": 0.5, "bias": True})
+    other = Training(
+        "stn28",
+        (Stage(Scene28(std=15.0, noise=0.75), 2, 1.0, decay=1.0),),
+        options={"bias": True, "padding": 0.5},
+        seed=0,
+        optimiser="sgd",
+    )
+    assert one_way.describe() == other.describe()
+    assert json.dumps(one_way.describe(), sort_keys=True) == json.dumps(other.describe(), sort_keys=True)
+    assert one_way.describe() == {
+        "model": "stn28",
+        "options": {"padding": 0.5, "bias": True},
+        "stages": [{"scene": {"law": "Scene28"}, "epochs": 2, "lr": 1}],
+        "version": training.VERSION,
+    }
+
+
+@given(st.floats(0, 30), st.sampled_from(["fresh", "frozen"]), st.integers(1, 9), st.floats(1e-6, 1), st.integers(0, 9))
+def test_a_description_survives_json(std, draws, epochs, lr, seed):
+    config = Training("lenet", (Stage(Scene28(std=std, draws=draws), epochs, lr),), seed=seed)
+    assert json.loads(json.dumps(config.describe())) == config.describe()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "tutorial"},
+        {"options": {"padding": 0.5}},
+        {"optimiser": "adam"},
+        {"momentum": 0.9},
+        {"weight_decay": 0.1},
+        {"localisation_rate": 0.1},
+        {"renew_optimiser": False},
+        {"loss": "mean_squared"},
+        {"batch": 50},
+        {"fraction": 0.5},
+        {"seed": 1},
+        {"data": "digits"},
+        {"stages": (Stage(Scene28(), 2, 0.01),)},
+        {"stages": (Stage(Scene28(), 1, 0.02),)},
+        {"stages": (Stage(Scene28(), 1, 0.01, decay=0.5),)},
+        {"stages": (Stage(Scene28(), 1, 0.01, decay_every=2),)},
+        {"stages": (Stage(Scene28(std=1), 1, 0.01),)},
+        {"stages": (Stage(Scene28(contrast=(0.3, 0.3)), 1, 0.01),)},
+        {"stages": (Stage(Scene28(noise=1), 1, 0.01),)},
+        {"stages": (Stage(Scene28(offset_max=10), 1, 0.01),)},
+        {"stages": (Stage(Scene28(draws="frozen"), 1, 0.01),)},
+        {"stages": (Stage(Scene28(texture="bank"), 1, 0.01),)},
+        {"stages": (Stage(Scene28(), 1, 0.01),) * 2},
+    ],
+)
+def test_every_setting_is_part_of_the_description(change):
+    config = Training("stn28", (Stage(Scene28(), 1, 0.01),))
+    assert replace(config, **change).describe() != config.describe()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "stn"}, "model='stn' is not one of"),
+        ({"optimiser": "adan"}, "optimiser='adan'.*Did you mean 'adam'"),
+        ({"loss": "nll"}, "loss='nll'"),
+        ({"momentum": 1}, "momentum=1 must"),
+        ({"weight_decay": -1}, "weight_decay=-1 must"),
+        ({"localisation_rate": -1}, "localisation_rate=-1 must"),
+        ({"batch": 0}, "batch=0 must"),
+        ({"fraction": 0}, "fraction=0 must"),
+        ({"stages": ()}, r"stages=\(\) must hold at least one stage"),
+    ],
+)
+def test_impossible_settings_are_refused_by_name(change, words):
+    with pytest.raises(Refusal, match=words):
+        replace(one(), **change)
+
+
+@given(st.integers(100, 10_000_000), st.sampled_from([None, 1, 2, 5, 16, 40]))
+def test_a_shortened_run_keeps_its_ends(images, stages):
+    config = Training("stn28", curriculum.week2())
+    short = training.shortened(config, images, 55_000, stages)
+    stds = [stage.scene.std for stage in short.stages]
+    assert len(stds) == min(16, stages or 16) and stds == sorted(set(stds)) and stds[0] == 0
+    assert stds[-1] == (15 if len(stds) > 1 else 0)
+    assert {stage.epochs for stage in short.stages} == {1} and 0 < short.fraction <= 1
+    assert short.images(55_000) <= len(stds) * 55_000
+    if images <= len(stds) * 55_000:
+        assert short.images(55_000) == pytest.approx(images, abs=len(stds) * max(50, short.batch))
+    assert replace(short, stages=config.stages, fraction=1.0) == config
+
+
+def test_steps_and_images_are_counted(few):
+    config = one(fraction=0.33, epochs=2)
+    assert config.steps(400) == round(400 * 0.33 / 20) and config.images(400) == 2 * config.steps(400) * 20
+    assert sum(record["images"] for record in train(config, few).history) == config.images(400)
+    assert one(fraction=1e-6).steps(400) == 1
