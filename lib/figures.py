@@ -157,8 +157,7 @@ def per_stage(
     quantities: Mapping[str, str],
     stated: Mapping[str, Mapping[float, float]] | None = None,
 ) -> Figure:
-    """Draw quantities at the end of each stage against the stage's shift std: line, mean of the seeds; band, their
-    range.
+    """Draw quantities at the end of each stage against the stage's shift std, one line per seed.
 
     Args:
         groups: runs by name. quantities: label -> "accuracy", "fixed_accuracy", "spread" (of tx, ty, pixels) or
@@ -173,9 +172,7 @@ def per_stage(
                 continue
             stds = [stage["scene"].get("std", 15) for stage in runs[0].training["stages"]]
             values = np.array([[measure(record, quantity) for record in run.last_of_stages()] for run in runs])
-            axis.plot(stds, values.mean(0), color=colour, ls=dash, label=name)
-            if len(runs) > 1:
-                axis.fill_between(stds, values.min(0), values.max(0), color=colour, alpha=0.2, lw=0)
+            axis.plot(stds, values.T, color=colour, ls=dash, lw=1.8 if len(runs) == 1 else 1.3, label=name)
             if quantity == "accuracy" and stated and name in stated:
                 points = sorted(stated[name].items())
                 axis.plot(
@@ -192,7 +189,8 @@ def per_stage(
         else:
             axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
     axes[-1, 0].set_xlabel("standard deviation of the shift at that stage (pixels)")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
+    by_label = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1], strict=True))  # one entry for all seeds
+    figure.legend(by_label.values(), by_label.keys(), loc="outside right upper")
     return figure
 
 

@@ -37,7 +37,7 @@ from .scenes import FIELD, MARGIN
 GREY = 0.5
 
 # What folding leaves out of a ring's kernels, relative to their norm. On scenes it changes the features of WhatWhere by
-# 0.1 % of their standard deviation, those of Polo not beyond float32; the clip of 2021 changes WhatWhere's by 0.6 %.
+# 0.1 % of their standard deviation (the clip of 2021: 1 to 3 %), those of Polo not beyond float32.
 TOLERANCE = 3e-4
 RIDGE = 1e-3  # singular values below this, relative to the largest, are damped in the inverse
 
@@ -280,9 +280,7 @@ def _log_gabor(
 
 def _normalised(filters: Tensor) -> Tensor:
     """Subtract each filter's median, then divide by its largest magnitude, (..., h, w)."""
-    median = np.median(
-        filters.numpy(), axis=(-2, -1), keepdims=True
-    )  # the mean of the two middle values, unlike torch's
+    median = np.median(filters.numpy(), axis=(-2, -1), keepdims=True)  # mean of the two middle values, unlike torch's
     filters = filters - torch.from_numpy(median)
     return filters / filters.abs().amax((-2, -1), keepdim=True)
 
@@ -464,6 +462,11 @@ class Retina:
         self.columns = torch.cat([group.columns for group in self.groups]).T.contiguous()  # (field, sum of m)
         self.splits = [len(group.columns) for group in self.groups]
 
+    @property
+    def cells(self) -> Cells:
+        """Where it looks, see `cells`."""
+        return cells(self.settings)
+
     def unflatten(self, features: Tensor) -> list[Tensor]:
         """Split features (B, n) into parts (B, *layout)."""
         layout = self.settings.layout
@@ -493,11 +496,6 @@ class Retina:
             parts.append(torch.einsum("blij,orkij->bolrk", crops(images, part), filters).flatten(1))
         return torch.cat(parts, 1)
 
-    @property
-    def cells(self) -> Cells:
-        """Where it looks, see `cells`."""
-        return cells(self.settings)
-
     def __call__(self, images: Tensor) -> Tensor:
         """Compute the features (B, n) of images (B, 1, field, field), folded; differentiable.
 
@@ -520,6 +518,7 @@ class Retina:
             raise Refusal(f"images of shape {tuple(images.shape)}: this retina needs (B, 1, {edge}, {edge}).")
 
     @cached_property
+    @torch.inference_mode(False)
     def matrix(self) -> Tensor:
         """The folded map (n, field^2): features = images.flatten(1) @ matrix.T + offset."""
         kernels = [(group.rows.T @ group.core @ group.columns).flatten(1) for group in self.groups]
@@ -580,12 +579,13 @@ def build(retina: str | WhatWhere | Polo, device: str = "cpu", form: str | None 
     return _built(settings, str(device), form or FORMS.get(torch.device(device).type, "matrix"))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)  # kept: whoever builds it first, others may differentiate it
 def _built(settings: WhatWhere | Polo, device: str, form: str) -> Retina:
     return Retina(settings, device, form)
 
 
-# ---- geometry ---------------------------------------------------------------------------------------------------------
+# ---- geometry -------------------------------------------------------------------------------------------------------
 
 
 class Cells(NamedTuple):
@@ -610,13 +610,15 @@ def _sigma(filters: Tensor) -> float:
     return math.sqrt(float(energy.sum() ** 2 / energy.square().sum()) / (4 * math.pi))
 
 
-def _cells(radii, frequencies, sigma: Tensor, centre, azimuths: int, period: int = 0) -> Cells:
+def _cells(
+    radii: list[float], frequencies: list[float], sigma: Tensor, middle: list[float], azimuths: int, period: int = 0
+) -> Cells:
     """Lay `azimuths` cells on each ring, (ring, azimuth); odd rings (of each `period`) are turned by half a step."""
     rings = torch.arange(len(radii))
     odd = (rings % period if period else rings) % 2
     psi = (torch.arange(azimuths) + 0.5 * odd[:, None]) * (2 * math.pi / azimuths)  # (rings, azimuths)
     radius = torch.tensor(radii)[:, None].expand_as(psi)
-    where = torch.stack((psi.cos(), psi.sin()), -1) * radius[..., None] + torch.tensor(centre)[:, None, None]
+    where = torch.stack((psi.cos(), psi.sin()), -1) * radius[..., None] + torch.tensor(middle)[:, None, None]
     spread = [torch.as_tensor(x, dtype=torch.float32)[:, None].expand_as(psi).flatten() for x in (frequencies, sigma)]
     return Cells(where.flatten(0, 1), radius.flatten(), psi.flatten(), *spread)
 
@@ -624,21 +626,20 @@ def _cells(radii, frequencies, sigma: Tensor, centre, azimuths: int, period: int
 @lru_cache(maxsize=8)
 def cells(settings: WhatWhere | Polo) -> Cells:
     """Return where a retina looks; WhatWhere: (azimuth, ring); Polo: part after part, (level, ring, azimuth)."""
-    s = settings
-    if isinstance(s, WhatWhere):
-        one = replace(s, azimuths=1)
-        spread = torch.tensor([_sigma(whatwhere_filters(one, i)) for i in range(s.rings)])
-        cells = _cells(s.radii, s.frequencies, spread, [s.field / 2] * s.rings, s.azimuths)
-        return Cells(*(x.unflatten(0, (s.rings, s.azimuths)).transpose(0, 1).flatten(0, 1) for x in cells))
+    if isinstance(settings, WhatWhere):
+        rings, azimuths = settings.rings, settings.azimuths
+        one = replace(settings, azimuths=1)
+        sigma = torch.tensor([_sigma(whatwhere_filters(one, ring)) for ring in range(rings)])
+        laid = _cells(settings.radii, settings.frequencies, sigma, [settings.field / 2] * rings, azimuths)
+        return Cells(*(column.unflatten(0, (rings, azimuths)).transpose(0, 1).flatten(0, 1) for column in laid))
     parts = []
-    for part in s.parts:
+    for part in settings.parts:
         filters = polo_filters(part)[:, :, :1]  # (orientations, rings, 1, width, width)
-        spread = torch.tensor([_sigma(filters[:, i]) for i in range(part.rings)])
-        scale = [part.base**level for level in range(part.kept)]
-        centre = [(size // 2 + 0.5) * by - 0.5 for size, by in zip(part.sizes, scale, strict=False)]
-        spread = (torch.tensor(scale)[:, None] * spread).flatten()
-        centre = [c for c in centre for _ in range(part.rings)]
-        parts.append(_cells(part.radii, part.frequencies, spread, centre, part.azimuths, part.rings))
+        scales = [part.base**level for level in range(part.kept)]
+        sigma = torch.tensor([scale * _sigma(filters[:, ring]) for scale in scales for ring in range(part.rings)])
+        middle = [(size // 2 + 0.5) * scale - 0.5 for size, scale in zip(part.sizes, scales, strict=False)]
+        middle = [pixel for pixel in middle for _ in range(part.rings)]
+        parts.append(_cells(part.radii, part.frequencies, sigma, middle, part.azimuths, part.rings))
     return Cells(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
@@ -698,7 +699,7 @@ def colliculus(settings: WhatWhere | None = None, device: str = "cpu") -> Collic
 # ---- standardised features ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Standard:
     """Frozen statistics of features, mean and std (n,): call it to standardise features (B, n)."""
 

@@ -205,13 +205,6 @@ def test_features_are_linear_about_the_offset(which, scene):
     assert torch.allclose(r(torch.zeros_like(a)), r.offset.expand(4, -1), atol=1e-5)
 
 
-def test_features_are_differentiable(small_scene):
-    r = retina.build(SMALL)
-    image = small_scene[:1].clone().requires_grad_()
-    r(image)[0, 17].backward()
-    assert torch.allclose(image.grad[0, 0], r.kernel(17), atol=1e-5)
-
-
 def test_the_low_pass_level_alone_sees_the_mean():
     brighter = {name: retina.build(name)(torch.ones(1, 1, 128, 128))[0].abs() for name in ("polo768", "polo2560band")}
     levels = brighter["polo768"].view(8, 3, 2, 16).amax((0, 2, 3))
@@ -420,3 +413,14 @@ def test_unknown_names_and_wrong_images_are_refused():
             call(torch.zeros(2, 1, 64, 64))
     with pytest.raises(Refusal, match="feature=768"):
         retina.build("polo768").kernel(768)
+
+
+@pytest.mark.parametrize("form", ["cores", "matrix"])
+def test_features_are_differentiable_even_if_first_built_for_inference(form, small_scene):
+    retina._built.cache_clear()
+    with torch.inference_mode():
+        r = retina.build(SMALL, form=form)
+        r(small_scene)
+    image = small_scene[:1].clone().requires_grad_()
+    r(image)[0, 17].backward()
+    assert torch.allclose(image.grad[0, 0], r.kernel(17), atol=1e-5)

@@ -1,0 +1,79 @@
+"""The committed book: whole, told in words, held to its runs, and sufficient unto itself."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from lib import chapter, report, runs
+
+ROOT = Path(__file__).parent.parent
+CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module", params=CHAPTERS)
+def page(request):
+    return nbformat.read(ROOT / "book" / f"{request.param}.ipynb", 4)
+
+
+def test_a_published_chapter_is_the_source_executed(page):
+    name = chapter.glued(page, "claims") and json.loads(chapter.glued(page, "claims"))[0]["chapter"]
+    source = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
+    executed = [cell.source for cell in page.cells if cell.id != "injected-parameters"]
+    assert executed == [cell.source for cell in source.cells]
+    for cell in page.cells:
+        assert chapter.ERROR_TAG not in cell.metadata.get("tags", [])
+        assert not any(output.output_type == "error" for output in cell.get("outputs", []))
+
+
+def test_every_figure_is_described(page):
+    images = re.findall(r"<img\b[^>]*>", "".join(str(cell.get("outputs", "")) for cell in page.cells))
+    assert len(images) >= 3
+    for image in images:
+        assert re.search(r'alt="[^"]{20,}"', image)
+
+
+def test_every_claim_has_its_record():
+    records = []
+    for name in CHAPTERS:
+        records += json.loads(chapter.glued(nbformat.read(ROOT / "book" / f"{name}.ipynb", 4), "claims"))
+    assert sorted(record["id"] for record in records) == sorted(report.claims())
+    for record in records:
+        assert record["verdict"] in report.VERDICTS
+        assert record["measured"] and record["note"]
+
+
+def test_the_runs_behind_a_chapter_are_published_and_intact(page):
+    store = runs.Store(ROOT / "book" / "runs", ROOT / "nowhere")
+    manifest = json.loads(chapter.glued(page, "runs"))
+    assert manifest
+    for entry in manifest:
+        run = runs._read(store.published / entry["id"])
+        assert runs.identity(run.training) == entry["id"]
+        if entry["weights"]:
+            run.model()
+
+
+def test_the_published_store_is_small():
+    weights = [path.stat().st_size for path in (ROOT / "book" / "runs").rglob("*.safetensors")]
+    assert sum(weights) <= 30_000_000
+    assert max(weights) <= runs.WEIGHTS_LIMIT
+
+
+def test_no_page_asks_the_network_for_anything(tmp_path):
+    start = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
+    command = [sys.executable, "-c", start, "build", "-q", "--path-output", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    pages = list((tmp_path / "_build" / "html").rglob("*.html"))
+    assert len(pages) > len(CHAPTERS)
+    asking = re.compile(r"""<(?:script|img|iframe|source|video)\b[^>]*\bsrc=["'](?:https?:)?//[^"']*|<link\b[^>]*>""")
+    for path in pages:
+        for tag in asking.findall(path.read_text("utf-8")):
+            assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", tag) or 'rel="canonical"' in tag, (
+                path.name,
+                tag,
+            )

@@ -1,0 +1,102 @@
+"""What a page says of itself: verdicts follow from judgements, and shortened evidence decides nothing."""
+
+import json
+
+import matplotlib.pyplot as plt
+import pytest
+
+from lib import figures, report
+from lib.chapter import COMMON, Here
+from lib.curriculum import growing
+from lib.evaluation import Proportion
+from lib.refusal import Refusal
+from lib.scenes import Scene28
+from lib.training import Training
+
+VALUES = dict.fromkeys(COMMON, "") | {"device": "cpu"}
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "root", lambda: tmp_path)
+
+    def make(profile="quick", runs="reuse"):
+        return report.Page(Here("week1_noisy_stn", profile, 0, 2, runs, "digits", None, VALUES))
+
+    return make
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    outputs = []
+    monkeypatch.setattr(report, "display", lambda output: outputs.append(output.data))
+    monkeypatch.setattr(report, "glue", lambda name, value, display: outputs.append((name, value)))
+    return outputs
+
+
+@pytest.mark.parametrize(
+    ("holds", "word"),
+    [([True], "confirmed"), ([False, False], "refuted"), ([True, False], "partly"), ([], "open")],
+)
+def test_a_verdict_follows_from_its_judgements(holds, word):
+    assert report.verdict(iter(holds)) == word
+
+
+def test_numbers_are_written_with_what_they_are_worth():
+    assert report.percent(0.9416) == "94.2 %"
+    assert report.percent([0.9, 0.92]) == "91.0 % (90.0 to 92.0, 2 seeds)"
+    assert report.proportion(Proportion(8, 10)) == "80.0 % (49.0 to 94.3)"
+
+
+def test_every_claim_of_the_first_two_weeks_is_written_down():
+    claims = report.claims()
+    assert list(claims) == [f"C{number}" for number in range(1, 18)]
+    for claim in claims.values():
+        assert claim["week"] in (1, 2)
+        assert claim["claim"] and claim["setting"] and claim["stated"]
+
+
+def test_runs_on_shortened_schedules_leave_a_claim_open(page, shown):
+    training = Training("tutorial", growing([0, 5], 3, 0.01, Scene28()), fraction=0.1)
+    small = page()
+    small.here.parameters["device"] = "cpu"
+    report.QUICK_IMAGES, before = 200, report.QUICK_IMAGES
+    try:
+        cut = small.obtain(training)
+    finally:
+        report.QUICK_IMAGES = before
+    assert [run.training.get("seed", 0) for run in cut] == [0, 1]
+    small.judge("C1", [True, True], "as measured", runs=cut)
+    (whole,) = page("full").obtain(training, seeds=[0])
+    assert whole.images == training.images(1200) > cut[0].images
+    again = page()
+    assert again.obtain(training, seeds=[0])[0].id == whole.id  # quick takes the whole schedule from the store
+    again.judge("C1", [True], "as measured", runs=[whole])
+    assert [small.records[0]["verdict"], again.records[0]["verdict"]] == ["open", "confirmed"]
+    again.notices({"all": (whole, 10 * whole.images)})
+    assert "MNIST could not be found" in shown[0] and "all 10.0%" in shown[1]
+    again.verdicts()
+    assert 'class="verdict verdict-confirmed">confirmed<' in shown[2]
+    assert json.loads(dict([shown[3]])["claims"])[0]["id"] == "C1"
+
+
+def test_a_claim_is_judged_once_and_must_exist(page):
+    page = page("smoke")
+    page.judge("C2", [True], "")
+    with pytest.raises(Refusal, match="C2 was judged already"):
+        page.judge("C2", [True], "")
+    with pytest.raises(Refusal, match="There is no claim 'C99'"):
+        page.judge("C99", [True], "")
+
+
+def test_a_figure_carries_its_description(monkeypatch):
+    outputs = []
+    monkeypatch.setattr(figures, "display", lambda output: outputs.append(output.data))
+    for _ in range(2):
+        figure, axis = plt.subplots(figsize=(2, 1))
+        axis.plot([0, 1])
+        figures.show(figure, alt='a "line" that rises', caption="A line.")
+    assert 'alt="a &quot;line&quot; that rises"' in outputs[0]
+    assert "<figcaption>A line.</figcaption>" in outputs[0]
+    assert outputs[0] == outputs[1]  # equal figures are equal bytes
+    assert not plt.get_fignums()
