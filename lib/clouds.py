@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from . import chance
+from .refusal import choose
 
 SF_0 = B_SF = 0.1  # preferred spatial frequency and bandwidth of the study, cycles per pixel
 
@@ -55,7 +56,7 @@ def fields(n: int, size: int, generator: torch.Generator, law: str = "normal") -
     """
     spectrum = envelope(size, device=str(generator.device))
     half = (n + 1) // 2
-    if law == "normal":
+    if choose("law", law, ("normal", "phase")) == "normal":
         parts = torch.randn(half, size, size, 2, generator=generator, device=generator.device)
         coefficients = torch.view_as_complex(parts)
     else:

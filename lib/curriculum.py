@@ -22,10 +22,10 @@ class Stage:
     decay_every: int = 1
 
     def __post_init__(self):
-        within("epochs", self.epochs, 1, 10_000)
+        within("epochs", self.epochs, 1, 10_000, whole=True)
         within("lr", self.lr, 1e-9, 100)
         within("decay", self.decay, 1e-6, 1)
-        within("decay_every", self.decay_every, 1, 10_000, "epochs")
+        within("decay_every", self.decay_every, 1, 10_000, "epochs", whole=True)
 
     def lr_at(self, epoch: int) -> float:
         """Return the learning rate of an epoch (0 is the stage's first)."""

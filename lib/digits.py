@@ -36,25 +36,26 @@ _MNIST_SHA256 = {
 @dataclass(frozen=True)
 class Digits:
     """A set of digits: `images` uint8 (N, 28, 28), ink bright; `labels` int64 (N,); `first`, the index of digit 0
-    in its source, on which frozen stimuli depend."""
+    in its source, and `part`, 1 for the test files of MNIST. Frozen stimuli depend on both."""
 
     images: Tensor
     labels: Tensor
     first: int = 0
+    part: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> Digits:
         """Return the same digits on `device`."""
-        return Digits(self.images.to(device), self.labels.to(device), self.first)
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     def __getitem__(self, rows: slice) -> Digits:
         """Return a contiguous part; its frozen stimuli stay those of the whole."""
         start, _, step = rows.indices(len(self))
         if step != 1:
             raise Refusal(f"Digits are cut with step 1, not {step}: frozen stimuli depend on the position.")
-        return Digits(self.images[rows], self.labels[rows], self.first + start)
+        return replace(self, images=self.images[rows], labels=self.labels[rows], first=self.first + start)
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,9 @@ def _sha256(content: bytes) -> str:
 def _mnist(raw: Path) -> DigitSets:
     def read(prefix: str) -> Digits:
         images, labels = (_read_idx(raw, f"{prefix}-{part}") for part in ("images-idx3-ubyte", "labels-idx1-ubyte"))
-        return Digits(torch.from_numpy(images.copy()), torch.from_numpy(labels.copy()).long())
+        return Digits(
+            torch.from_numpy(images.copy()), torch.from_numpy(labels.copy()).long(), part=int(prefix == "t10k")
+        )
 
     train, test = read("train"), read("t10k")
     origin = f"MNIST, {len(train):,} + {len(test):,} digits"

@@ -15,6 +15,7 @@ the rectifier, which is the same function, computed on a quarter of the values.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -552,10 +553,13 @@ def build(name: str, generator: torch.Generator | None = None, **options) -> nn.
     """Return a model by name, its weights drawn from `generator` (a fixed one if None), on the CPU.
 
     Raises:
-        Refusal: an unknown name or option value.
+        Refusal: an unknown name, option or option value.
     """
+    known = inspect.signature(MODELS[choose("model", name, MODELS)]).parameters
+    for option in options:
+        choose(f"option of {name}", option, known)
     with torch.random.fork_rng(devices=[]):  # PyTorch's layers draw weights of their own first
-        model = MODELS[choose("model", name, MODELS)](**options)
+        model = MODELS[name](**options)
     initialise(model, generator or chance.generator("weights", 0), getattr(model, "kaiming", False))
     if hasattr(model, "begin"):
         model.begin()

@@ -34,13 +34,15 @@ def choose(name: str, value: object, allowed: Iterable[str]) -> str:
     return value
 
 
-def within(name: str, value: float, low: float, high: float, unit: str = "") -> float:
-    """Return `value` if it is a number in [low, high].
+def within(name: str, value: float, low: float, high: float, unit: str = "", whole: bool = False) -> float:
+    """Return `value` if it is a number in [low, high], a whole one if `whole`.
 
     Raises:
-        Refusal: not a number, not finite, or outside; the sentence names value, bounds and unit.
+        Refusal: not such a number, not finite, or outside; the sentence names value, bounds and unit.
     """
     unit = f" {unit}" if unit else ""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise Refusal(f"{name}={value!r} must be a number from {low:g} to {high:g}{unit}.")
+    wrong_type = isinstance(value, bool) or not isinstance(value, int if whole else (int, float))
+    if wrong_type or not low <= value <= high:
+        kind = "whole number" if whole else "number"
+        raise Refusal(f"{name}={value!r} must be a {kind} from {low:g} to {high:g}{unit}.")
     return value

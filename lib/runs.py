@@ -106,10 +106,9 @@ class Store:
             Refusal: a stored run that is truncated or altered.
         """
         name = identity(training.describe())
-        for root in (self.published, self.local):
-            if (root / name / "run.json").exists():
-                return _read(root / name)
-        return None
+        stored = [root / name for root in (self.published, self.local) if (root / name / "run.json").exists()]
+        stored.sort(key=lambda folder: not (folder / "weights.safetensors").exists())  # one with weights, if any
+        return _read(stored[0]) if stored else None
 
     def obtain(self, candidates: Training | Sequence[Training], sets: DigitSets, device: str = "cpu") -> Run:
         """Return a run of the first candidate that is stored, else train the last one.
@@ -125,11 +124,17 @@ class Store:
 
     def _train(self, training: Training, sets: DigitSets, device: str) -> Run:
         name = identity(training.describe())
-        self.local.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.local / f"{name}.lock"):
+        lock = FileLock(self.local / f"{name}.lock")
+        try:
+            self.local.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise Refusal(f"Cannot keep runs in {self.local}: {error.strerror or error}.") from None
+        try:
             if self.reuse and (self.local / name / "run.json").exists():  # another process was first
                 return _read(self.local / name)
-            outcome = train(training, sets, device, self.local / f"{name}.checkpoint", say=self.say)
+            checkpoint = self.local / f"{name}.checkpoint"
+            outcome = train(training, sets, device, checkpoint, say=self.say)
             weights = save_tensors({key: value.cpu().contiguous() for key, value in outcome.model.state_dict().items()})
             record = {
                 "training": training.describe(),
@@ -138,9 +143,10 @@ class Store:
                 "history": outcome.history,
             }
             files.write(self.local / name / "weights.safetensors", weights)
-            files.write(
-                self.local / name / "run.json", files.seal(_json(record))
-            )  # last: its presence makes the run whole
+            files.write(self.local / name / "run.json", files.seal(_json(record)))  # its presence makes the run whole
+            checkpoint.unlink(missing_ok=True)
+        finally:
+            lock.release()
         return _read(self.local / name)
 
     def model(self, run: Run, device: torch.device | str = "cpu") -> nn.Module:

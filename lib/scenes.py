@@ -66,6 +66,8 @@ class Scene:
 
     def __post_init__(self):
         within("std", self.std, 0, 1000, "pixels")
+        if not isinstance(self.contrast, tuple) or len(self.contrast) != 2:
+            raise Refusal(f"contrast={self.contrast!r} must be a pair (low, high); equal for a fixed contrast.")
         low, high = self.contrast
         within("contrast", low, 0.01, 1)
         within("contrast", high, 0.01, 1)
@@ -192,6 +194,8 @@ def draw(
         drawn, uniform = scene.frozen(index, digits.first + len(digits), offsets is not None)
         offsets = drawn if offsets is None else offsets
         key = chance.key_of(index, offsets[:, 0], offsets[:, 1])
+        if digits.part:  # 2021: equal indices share shift and contrast, but not the texture
+            key = chance.mix(key + digits.part)
     elif generator is None:
         raise Refusal("Fresh stimuli need a generator.")
     else:

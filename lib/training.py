@@ -63,7 +63,7 @@ class Training:
         within("momentum", self.momentum, 0, 0.9999)
         within("weight_decay", self.weight_decay, 0, 10)
         within("localisation_rate", self.localisation_rate, 0, 1000)
-        within("batch", self.batch, 1, 100_000)
+        within("batch", self.batch, 1, 100_000, whole=True)
         within("fraction", self.fraction, 1e-6, 1)
         if not self.stages:
             raise Refusal("stages=() must hold at least one stage.")
@@ -138,7 +138,7 @@ def train(
     every: float = 30.0,
     say: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Train from the start, or from `checkpoint` where it exists; remove it when done.
+    """Train from the start, or from `checkpoint` where it exists; who keeps the result removes it.
 
     Args:
         checkpoint: file for the state, rewritten every `every` seconds. say: receives one line per stage.
@@ -152,8 +152,6 @@ def train(
         run.load()
     with torch.random.fork_rng(devices=[]):
         run.finish(every, say)
-    if checkpoint:
-        checkpoint.unlink(missing_ok=True)
     return Outcome(run.model.eval(), run.history)
 
 
@@ -161,6 +159,8 @@ class _Run:
     """The state of a run: model, optimiser, position (stage, epoch, step), and what the current epoch has summed up."""
 
     def __init__(self, training: Training, sets: DigitSets, device: torch.device | str, checkpoint: Path | None):
+        if training.data != sets.name:
+            raise Refusal(f"data={training.data!r} is what this training asks for, but it was given {sets.name!r}.")
         self.training, self.sets, self.device, self.checkpoint = training, sets, device, checkpoint
         weights = chance.generator("weights", training.seed)
         self.model = models.build(training.model, weights, **training.options).to(device).train()

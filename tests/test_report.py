@@ -57,7 +57,7 @@ def test_every_claim_of_the_first_two_weeks_is_written_down():
 
 
 def test_runs_on_shortened_schedules_leave_a_claim_open(page, shown):
-    training = Training("tutorial", growing([0, 5], 3, 0.01, Scene28()), fraction=0.1)
+    training = Training("tutorial", growing([0, 5], 3, 0.01, Scene28()), fraction=0.1, data="digits")
     small = page()
     small.here.parameters["device"] = "cpu"
     report.QUICK_IMAGES, before = 200, report.QUICK_IMAGES

@@ -214,7 +214,6 @@ def test_a_full_disk_leaves_no_partial_run(store, few, monkeypatch, file):
     assert store.obtain(SMALL, few) == store.find(SMALL)
 
 
-@pytest.mark.xfail(strict=True, reason="train() removes the checkpoint before the run is stored")
 def test_a_disk_full_at_the_very_end_loses_no_training(store, few, monkeypatch):
     """The last checkpoint stays until run.json is written."""
     monkeypatch.setattr(runs, "train", lambda *given, **options: train(*given, **{**options, "every": 0}))
@@ -231,7 +230,6 @@ def test_a_disk_full_at_the_very_end_loses_no_training(store, few, monkeypatch):
     assert list(store.local.glob("*.checkpoint"))
 
 
-@pytest.mark.xfail(strict=True, raises=OSError, reason="the store's own mkdir and lock are not guarded")
 @pytest.mark.parametrize("broken", ["a file", "a full disk"])
 def test_a_store_that_cannot_be_written_is_one_sentence(tmp_path, few, monkeypatch, broken):
     local = tmp_path / "local"
