@@ -92,7 +92,7 @@ def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
     true box (blue, dashed); below, what the classifier saw, with its answer and the label where they differ.
     """
     n = min(columns, len(batch.labels))
-    figure, axes = _axes(2, n, 1.1 * n, 2.75, squeeze=False)
+    figure, axes = _axes(2, n, 1.3 * n, 3.2, squeeze=False)
     edge = batch.images.shape[-1]
     corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1]])  # (5, 3): x, y, 1
     for k in range(n):
@@ -105,8 +105,8 @@ def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
         above.plot(
             square[:, 0] + left, square[:, 1] + top, color="#56B4E9", lw=1.5, ls=(0, (3, 2)), label="digit's frame"
         )
-        above.set_xlim(-edge * 0.25, edge * 1.25)
-        above.set_ylim(edge * 1.25, -edge * 0.25)
+        above.set_xlim(-edge * 0.2, edge * 1.2)
+        above.set_ylim(edge * 1.2, -edge * 0.2)
         below.imshow(seen.crop[k, 0], vmin=0, vmax=1)
         answer, label = seen.logits[k].argmax().item(), batch.labels[k].item()
         below.set_title(f"{answer} ✓" if answer == label else f"{answer} ✗ ({label})", fontsize=10, loc="center")
