@@ -549,17 +549,24 @@ STEPPING_STONES: dict[str, dict] = {  # options of "stn128" on the way to its de
 }
 
 
+def _options(kind: type[nn.Module]) -> list[str]:
+    """Return the names of a model's options, those of its base classes included."""
+    ours = kind.__mro__[: kind.__mro__.index(nn.Module)]
+    named = [p for each in ours for p in inspect.signature(each.__init__).parameters.values()]
+    return [p.name for p in named if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"]
+
+
 def build(name: str, generator: torch.Generator | None = None, **options) -> nn.Module:
     """Return a model by name, its weights drawn from `generator` (a fixed one if None), on the CPU.
 
     Raises:
         Refusal: an unknown name, option or option value.
     """
-    known = inspect.signature(MODELS[choose("model", name, MODELS)]).parameters
+    kind = MODELS[choose("model", name, MODELS)]
     for option in options:
-        choose(f"option of {name}", option, known)
+        choose(f"option of {name}", option, _options(kind))
     with torch.random.fork_rng(devices=[]):  # PyTorch's layers draw weights of their own first
-        model = MODELS[name](**options)
+        model = kind(**options)
     initialise(model, generator or chance.generator("weights", 0), getattr(model, "kaiming", False))
     if hasattr(model, "begin"):
         model.begin()
