@@ -194,27 +194,6 @@ def per_stage(
     return figure
 
 
-@styled
-def fit(groups: Mapping[str, Sequence[Run]]) -> Figure:
-    """Draw training loss (left) and accuracy on held-out digits (right) against epochs, one line per run."""
-    figure, (left, right) = _axes(1, 2, 7.2, 3.0)
-    for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
-        for k, run in enumerate(runs):
-            epochs = np.arange(1, len(run.history) + 1)
-            style = {
-                "color": colour,
-                "ls": dash,
-                "marker": "." if len(epochs) < 3 else "",
-                "label": None if k else name,
-            }
-            left.plot(epochs, [record["loss"] for record in run.history], **style)
-            right.plot(epochs, [100 * record["accuracy"] for record in run.history], **style)
-    left.set(xlabel="epoch", ylabel="training loss (nats)", ylim=(0, None))
-    right.set(xlabel="epoch", ylabel="accuracy (%)")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside right upper")
-    return figure
-
-
 def measure(record: dict, quantity: str) -> float:
     """Return a quantity of an epoch's record: an accuracy in percent, the "spread" of the window's position over
     inputs in pixels (root mean square of tx and ty), or how its position "follow"s the digit (mean correlation)."""
