@@ -180,13 +180,22 @@ class Page:
         display(Markdown(f"**{text}**"))
         glue("answer", text, display=False)
 
-    def judge(self, claim: str, holds: Iterable[bool], measured: str, note: str = "", runs: Sequence[Run] = ()) -> None:
+    def judge(
+        self,
+        claim: str,
+        holds: Iterable[bool],
+        measured: str,
+        note: str = "",
+        runs: Sequence[Run] = (),
+        share: float = 1.0,
+    ) -> None:
         """Record the verdict on a claim.
 
         Args:
             holds: one judgement per seed or part (see `verdict`). measured: what was found, in numbers. note: the rule
             that
                 decided, or what an open claim would take. runs: the evidence; shortened runs leave the claim open.
+            share: part of the claimed training that the evidence had; below 1 the claim stays open too.
 
         Raises:
             Refusal: an unknown claim, or one already judged.
@@ -197,6 +206,8 @@ class Page:
             raise Refusal(f"{claim} was judged already on this page.")
         if any(run.id in self.shortened for run in runs):
             holds, note = [], "the schedule was shortened here; run with profile=full"
+        elif share < 1:
+            holds, note = [], f"needs the whole schedule; trained on {100 * share:g} % of each epoch. Then: {note}"
         seeds = sorted({run.training.get("seed", 0) for run in runs})
         facts = {"id": claim, **claims()[claim], "measured": measured, "verdict": verdict(holds)}
         self.records.append({**facts, "seeds": seeds, "chapter": self.here.name, "note": note})
