@@ -269,6 +269,7 @@ def surfaces(by_name: Mapping[str, Tensor]) -> Figure:
         for pane in (axis.xaxis, axis.yaxis, axis.zaxis):
             pane.set_pane_color((0, 0, 0, 0))
         axis.view_init(elev=28, azim=-60)
+        axis.set_box_aspect(None, zoom=0.86)  # leaves room for the labels
     return figure
 
 
