@@ -43,7 +43,7 @@ def test_growing_changes_the_std_alone():
     [
         (lambda: curriculum.growing([], 1, 0.1), r"stds=\[\] must name at least one"),
         (lambda: curriculum.growing([-1], 1, 0.1), "std=-1"),
-        (lambda: Stage(Scene28(), 0, 0.1), "epochs=0 must be a number from 1"),
+        (lambda: Stage(Scene28(), 0, 0.1), "epochs=0 must be a whole number from 1"),
         (lambda: Stage(Scene28(), 1, 0), "lr=0 must"),
         (lambda: Stage(Scene28(), 1, 0.1, decay=1.1), "decay=1.1 must"),
         (lambda: Stage(Scene28(), 1, 0.1, decay_every=0), "decay_every=0 must be .* epochs"),

@@ -92,6 +92,10 @@ def test_retraining_ignores_what_is_stored(store, few, trained):
 
 def test_the_published_run_comes_first(store, few, trained):
     run = store.obtain(SMALL, few)
+    assert not list(store.local.glob("*.checkpoint"))  # kept until the run was stored, and no longer
+    runs.publish(store.manifest(), store.local, store.published)
+    assert store.find(SMALL).folder == store.local / run.id  # it alone has the weights
+    store.model(run)
     runs.publish(store.manifest(), store.local, store.published)
     assert store.find(SMALL).folder == store.published / run.id
     elsewhere = Store(store.published, store.local.with_name("empty"))
