@@ -11,7 +11,6 @@ which runs them on their own before it starts the first chapter. Nothing here im
 """
 
 import ast
-import contextlib
 import json
 import math
 import os
@@ -24,6 +23,7 @@ from typing import Any
 
 import nbformat
 
+from lib import files
 from lib.refusal import Refusal, nearest
 
 ERROR_TAG = "papermill-error-cell-tag"
@@ -504,14 +504,4 @@ def _texts(cell: nbformat.NotebookNode) -> Iterable[str]:
 
 
 def _write(target: Path, notebook: nbformat.NotebookNode) -> None:
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "w", encoding="utf-8") as file:
-            nbformat.write(notebook, file)
-        os.replace(beside, target)
-    except OSError as error:
-        raise Refusal(f"{target} cannot be written: {_reason(error)}.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+    files.write(target, f"{nbformat.writes(notebook)}\n".encode())

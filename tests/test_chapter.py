@@ -283,14 +283,13 @@ def test_full_disk_and_read_only_folder_leave_the_old_page(checkout, monkeypatch
     target = checkout / "x.ipynb"
     target.write_text("old")
 
-    def full(notebook, file):
-        file.write("half")
+    def full(descriptor):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(nbformat, "write", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(Refusal) as refused:
         chapter.publish(page(), target)
-    assert str(refused.value) == f"{target} cannot be written: {os.strerror(number)}."
+    assert str(refused.value) == f"Cannot write {target}: {os.strerror(number)}; nothing was changed."
     assert [entry.name for entry in checkout.iterdir()] == ["x.ipynb"]
     assert target.read_text() == "old"
 
