@@ -115,7 +115,7 @@ def cells(scene: Scene128 | None = None) -> dict[tuple[float, float], Scene128]:
     """
     scene = scene or Scene128()
     return {
-        (contrast, radius): replace(scene, contrast=(contrast, contrast), radius=radius)
+        (contrast, radius): replace(fixed_contrast(scene, contrast), radius=radius)
         for contrast in CONTRASTS
         for radius in ECCENTRICITIES
     }

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,13 @@ torch.set_num_threads(1)  # as in the trainings: two threads would compete with 
 
 hypothesis.settings.register_profile("lab-book", deadline=None, max_examples=25, derandomize=True, database=None)
 hypothesis.settings.load_profile("lab-book")
+
+
+@pytest.fixture(autouse=True)
+def _numpy_state():
+    state = np.random.get_state()  # noqa: NPY002 - the pipeline of 2021 seeds the global generator
+    yield
+    np.random.set_state(state)  # noqa: NPY002
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,6 @@ FROZEN = Scene28(draws="frozen")
 BLANK = 127 / 255  # grey 0.5 in 8 bits, downwards
 
 
-@pytest.fixture(autouse=True)
-def _numpy_state():
-    state = np.random.get_state()  # noqa: NPY002 - the pipeline of 2021 seeds the global generator
-    yield
-    np.random.set_state(state)  # noqa: NPY002
-
-
 def rows(n: int) -> torch.Tensor:
     return torch.arange(n)
 

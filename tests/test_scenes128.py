@@ -18,13 +18,6 @@ FROZEN = Scene128(draws="frozen")
 CAPPED = (0, 0, 0.003, 0.025, 0.072, 0.134, 0.199, 0.261, 0.317)  # share at 40 pixels, by std (study 2.2)
 
 
-@pytest.fixture(autouse=True)
-def _numpy_state():
-    state = np.random.get_state()  # noqa: NPY002 - the pipeline of 2021 seeds the global generator
-    yield
-    np.random.set_state(state)  # noqa: NPY002
-
-
 def rows(n: int) -> torch.Tensor:
     return torch.arange(n)
 
