@@ -73,6 +73,29 @@ def week6(epochs: int = 10, **scene) -> tuple[Stage, ...]:
     return _week5_or_6([0.01 / 2**k for k in range(9)], [0.001, 0.0005], epochs, scene)
 
 
+def week7(epochs: int = 10, **scene) -> tuple[Stage, ...]:
+    """The curriculum of the polo-STN in weeks 7 and 8 of 2021 (study 3.8; R5): SGD, 110 epochs.
+
+    As `week6`, from a learning rate of 0.005; the lower contrasts at 0.0005 and 0.00025.
+    """
+    return _week5_or_6([0.005 / 2**k for k in range(9)], [0.0005, 0.00025], epochs, scene)
+
+
+def warmed(warm: int = 2, stay: int = 8, lr: float = 0.001, **scene) -> tuple[Stage, ...]:
+    """Our curriculum for a window on the 128x128 field, for AdamW: warm + 8 + stay epochs.
+
+    First the classifier alone, on what a perfect fixation sees; then one epoch each at std 5, 10, ..., 40 pixels, at
+    the highest contrast; then all contrasts at std 40, while the learning rate falls to a twentieth.
+    """
+    widest = Scene128(**scene)
+    clear = replace(widest, contrast=(widest.contrast[1],) * 2)
+    return (
+        Stage(replace(widest, view="oracle"), warm, lr),
+        *growing(range(5, 41, 5), 1, lr, clear),
+        Stage(widest, stay, lr, decay=0.05 ** (1 / max(1, stay - 1))),
+    )
+
+
 def _week5_or_6(far: Sequence[float], low: Sequence[float], epochs: int, scene: dict) -> tuple[Stage, ...]:
     """Return the stages of both, given the learning rates per std and per range of contrasts."""
     clear = Scene128(contrast=(0.7, 0.7), **scene)

@@ -167,6 +167,16 @@ def _correlation(a: Tensor, b: Tensor) -> float:
     return (a * b).mean().item() / scale if scale > 1e-12 else 0.0
 
 
+def fixation_error(answers: Answers, edge: int = scenes.FIELD) -> Tensor:
+    """Return the distance (N,) between the window's centre and the digit's, pixels.
+
+    Args:
+        edge: of the images, pixels.
+    """
+    centre = answers.theta[:, :, 2].flip(1) * edge / 2  # (N, 2), (row, column), pixels from the middle
+    return (centre - answers.offsets).norm(dim=1)
+
+
 # ---- maps -----------------------------------------------------------------------------------------------------------
 
 

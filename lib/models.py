@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import chance
+from . import retina as retinas
 from .refusal import Refusal, choose, within
 
 
@@ -329,6 +330,72 @@ class Localisation128(nn.Module):
         return x if self.last.bias is not None else x + self.start
 
 
+class LogPolar(nn.Module):
+    """A localisation network on the features of a log-polar retina: two dense layers, n-32-2; 24 674 parameters on 768
+    features (study 1.5).
+
+    Starts like `Localisation28`. The retina is fixed: a linear map of the image, no parameter.
+
+    Args:
+        retina: a name in `retina.RETINAS`. hidden: units of the first layer.
+        standard: whether each feature is standardised over the batch while training, and with the running mean and
+            variance afterwards (batch normalisation without gain or bias). 2021: raw features, of which the low-pass
+            level is by far the largest.
+    """
+
+    def __init__(self, parametrisation: Parametrisation, retina: str, hidden: int = 32, standard: bool = False):
+        super().__init__()
+        (hidden,) = _positive("hidden", (hidden,))
+        self.settings = retinas.RETINAS[choose("retina", retina, retinas.RETINAS)]
+        n = self.settings.n
+        self.standard = nn.BatchNorm1d(n, affine=False, momentum=0.01) if standard else nn.Identity()
+        self.dense1, self.last = nn.Linear(n, hidden), nn.Linear(hidden, len(parametrisation.start))
+        self.register_buffer("start", torch.tensor(parametrisation.start), persistent=False)
+
+    def begin(self, weights: bool = True) -> None:
+        """Set the last layer to its start: bias and, unless `weights` is False, zero weights."""
+        _begin(self.last, self.start, weights)
+
+    def features(self, image: Tensor) -> Tensor:
+        """Return the features (B, n) of images (B, 1, 128, 128)."""
+        return self.standard(retinas.build(self.settings, image.device)(image))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.last(F.relu(self.dense1(self.features(image))))  # (B, 2)
+
+
+class LogPolarConv(LogPolar):
+    """A convolutional localisation network on the two band-pass pyramids of `polo2560band`; 236 572 parameters (study
+    1.5).
+
+    Features are images whose rows are rings, whose columns are azimuths and whose channels are orientations.
+
+    Args:
+        wrap: whether the azimuth is padded with itself, as on a circle (2021: with zeros).
+    """
+
+    def __init__(self, parametrisation: Parametrisation, hidden: int = 200, standard: bool = False, wrap: bool = False):
+        super().__init__(parametrisation, "polo2560band", hidden, standard)
+        self.wrap = wrap
+        rows_only = (1, 0) if wrap else 1
+        self.outer1, self.outer2 = nn.Conv2d(8, 20, 3, padding=rows_only), nn.Conv2d(20, 50, 3, padding=rows_only)
+        self.inner1 = nn.Conv2d(8, 20, 3, padding=rows_only)
+        self.dense1 = nn.Linear((50 + 20) * 2 * 8, hidden)
+
+    def forward(self, image: Tensor) -> Tensor:
+        inner, outer = self.features(image).split([math.prod(shape) for shape in self.settings.layout], 1)
+        inner = inner.unflatten(1, self.settings.layout[0])  # (B, 8, 4, 16)
+        outer = outer.unflatten(1, self.settings.layout[1])  # (B, 8, 8, 32)
+        inner = self._layer(self.inner1, inner)  # (B, 20, 2, 8)
+        outer = self._layer(self.outer2, self._layer(self.outer1, outer))  # (B, 50, 2, 8)
+        seen = torch.cat((outer, inner), 1).flatten(1)  # (B, 1120)
+        return self.last(F.relu(self.dense1(seen)))  # (B, 2)
+
+    def _layer(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+        x = F.pad(x, (1, 1, 0, 0), mode="circular") if self.wrap else x
+        return F.relu(F.max_pool2d(conv(x), 2))
+
+
 def _begin(last: nn.Linear, start: Tensor, weights: bool) -> None:
     if weights:
         nn.init.zeros_(last.weight)
@@ -492,12 +559,22 @@ class STN128(Transformer):
         super().__init__(Affine(), localisation, Classifier128(classifier_kernels, classifier_hidden), 128, **options)
 
 
-class ATN(Transformer):
-    """Attention transformer: an axis-aligned window of 28x28 samples on 128x128 pixels; 766 571 parameters by default
-    (study 1.4).
+class Window(Transformer):
+    """An axis-aligned window of 28x28 samples on 128x128 pixels, and the LeNet of week 1 behind it.
 
     A batch of 28x28 images is taken for what a perfect fixation saw (`Scene128(view="oracle")`) and goes straight to
     the classifier, so that a curriculum may begin with it.
+    """
+
+    def __init__(self, parametrisation: Attention, localisation: nn.Module, **options):
+        super().__init__(parametrisation, localisation, LeNet(), 28, **options)
+
+    def forward(self, image: Tensor) -> Seen:
+        return self.classifier(image) if image.shape[-1] == 28 else super().forward(image)
+
+
+class ATN(Window):
+    """Attention transformer: localisation by convolutions; 766 571 parameters by default (study 1.4).
 
     Args:
         scale_start: width of the first window, in widths of the image; 28/128 = 0.219 shows every pixel once.
@@ -519,11 +596,46 @@ class ATN(Transformer):
         **options,
     ):
         parametrisation = Attention(scale_start, scale, scales)
-        localisation = Localisation128(parametrisation, kernels, hidden, bias, dropout, first)
-        super().__init__(parametrisation, localisation, LeNet(), 28, **options)
+        super().__init__(
+            parametrisation, Localisation128(parametrisation, kernels, hidden, bias, dropout, first), **options
+        )
 
-    def forward(self, image: Tensor) -> Seen:
-        return self.classifier(image) if image.shape[-1] == 28 else super().forward(image)
+
+class PoloATN(Window):
+    """Polo-STN: a log-polar retina says where to look, a window of fixed width looks there; 455 754 parameters by
+    default (study 1.5).
+
+    Args:
+        retina: a name in `retina.RETINAS`. scale_start: width of the window, in widths of the image.
+        hidden, standard: of `LogPolar`.
+        options: of `Transformer`: padding, zero_start, centre, kaiming, sampler.
+    """
+
+    def __init__(
+        self,
+        retina: str = "polo768",
+        scale_start: float = 0.2,
+        hidden: int = 32,
+        standard: bool = False,
+        **options,
+    ):
+        parametrisation = Attention(scale_start, "fixed")
+        super().__init__(parametrisation, LogPolar(parametrisation, retina, hidden, standard), **options)
+
+
+class ConvPoloATN(Window):
+    """Polo-STN whose localisation convolves over rings and azimuths; 667 652 parameters (study 1.5).
+
+    Args:
+        scale_start: width of the window, in widths of the image. hidden, standard, wrap: of `LogPolarConv`.
+        options: of `Transformer`: padding, zero_start, centre, kaiming, sampler.
+    """
+
+    def __init__(
+        self, scale_start: float = 0.2, hidden: int = 200, standard: bool = False, wrap: bool = False, **options
+    ):
+        parametrisation = Attention(scale_start, "fixed")
+        super().__init__(parametrisation, LogPolarConv(parametrisation, hidden, standard, wrap), **options)
 
 
 # ---- by name --------------------------------------------------------------------------------------------------------
@@ -535,6 +647,8 @@ MODELS = {
     "stn28": STN28,
     "stn128": STN128,
     "atn": ATN,
+    "polo": PoloATN,
+    "conv_polo": ConvPoloATN,
 }
 
 _FOUR = {"classifier_kernels": (20, 50, 80, 100)}

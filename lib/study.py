@@ -1,4 +1,4 @@
-"""Facts of the 2021 study that results are compared with: accuracies per epoch, and accuracy maps.
+"""Facts of the 2021 study that results are compared with: accuracies per epoch, accuracy maps, the benchmark.
 
 Source: the public repository of the lab-book (github.com/dabane-ghassan/int-lab-book) and, for "what", that of the
 What/Where model (github.com/laurentperrinet/WhereIsMyMNIST); each entry names its notebook.
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .refusal import choose
+from .scenes import ECCENTRICITIES
 
 _FOLDER = Path(__file__).parent / "study_2021"
 
@@ -44,3 +45,20 @@ def accuracy_map(run: str) -> Tensor:
         Refusal: an unknown run.
     """
     return torch.tensor(_read("accuracy_maps")[choose("run", run, _read("accuracy_maps"))]["map"]) / 1e4
+
+
+def benchmark(system: str) -> dict[tuple[float, float], float]:
+    """Return the 27 cells of a system of 2021, (contrast, radius in pixels) -> accuracy, 0 to 1 (study 4).
+
+    The noise is 0.75, for What/Where 1.0.
+
+    Raises:
+        Refusal: an unknown system.
+    """
+    stored = _read("benchmark")
+    rows = stored["systems"][choose("system", system, stored["systems"])]["accuracy"]
+    return {
+        (contrast, radius): value
+        for contrast, row in zip(stored["contrasts"], rows, strict=True)
+        for radius, value in zip(ECCENTRICITIES, row, strict=True)
+    }
