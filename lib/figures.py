@@ -19,9 +19,12 @@ import numpy as np
 import torch
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from torch import Tensor
 
+from .evaluation import Proportion
 from .models import Seen
+from .retina import Cells
 from .runs import Run
 from .scenes import EDGE, Stimuli
 
@@ -209,6 +212,130 @@ def _percent(axis) -> None:
     axis.set_ylim(0, 100)
     axis.axhline(CHANCE, color=INK, lw=1, ls=(0, (2, 3)))
     axis.text(1, CHANCE, "chance ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
+
+
+# ---- the visual field -----------------------------------------------------------------------------------------------
+
+
+@styled
+def benchmark(
+    groups: Mapping[str, Sequence[Mapping[tuple[float, float], Proportion]]],
+    stated: Mapping[str, Mapping[tuple[float, float], float]] | None = None,
+    ceiling: Mapping[tuple[float, float], Proportion] | None = None,
+) -> Figure:
+    """Draw accuracy against the digit's distance from the centre, a panel per contrast.
+
+    Args:
+        groups: cells of each run (contrast, radius) -> proportion, by name; one line per group, the mean of its runs,
+            in a band from the lowest to the highest bound of their 95 % intervals.
+        stated: 2021's cells by group, dots. ceiling: drawn in grey.
+    """
+    contrasts = sorted({contrast for contrast, _ in next(iter(groups.values()))[0]}, reverse=True)
+    figure, axes = _axes(1, len(contrasts), 9.6, 3.7, sharex=True, sharey=True, squeeze=False)
+    for axis, contrast in zip(axes[0], contrasts, strict=True):
+        if ceiling:
+            row = [(radius, each) for (c, radius), each in ceiling.items() if c == contrast]
+            axis.plot(
+                *zip(*((x, 100 * y.value) for x, y in row), strict=True), color=INK, lw=1.2, label="perfect fixation"
+            )
+        for k, (name, runs) in enumerate(groups.items()):
+            colour, dash = (*COLOURS, "#56B4E9", "#E69F00")[k], (*DASHES, "-", (0, (5, 2)))[k]
+            radii = [radius for c, radius in runs[0] if c == contrast]
+            values = 100 * np.array([[run[contrast, radius].value for radius in radii] for run in runs])
+            bounds = 100 * np.array([[run[contrast, radius].interval for radius in radii] for run in runs])
+            axis.fill_between(radii, bounds[..., 0].min(0), bounds[..., 1].max(0), color=colour, alpha=0.18, lw=0)
+            axis.plot(radii, values.mean(0), color=colour, ls=dash, label=name)
+            if stated and name in stated:
+                there = [100 * stated[name][contrast, radius] for radius in radii]
+                axis.plot(radii, there, "o", color=colour, ms=3.5, alpha=0.7, label=f"{name}, 2021")
+        axis.set_title(f"contrast {100 * contrast:.0f} %")
+        axis.set_xlabel("distance (pixels)")
+        _percent(axis)
+    axes[0, 0].set_ylabel("accuracy (%)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+@styled
+def fixations(errors: Mapping[str, Mapping[float, Tensor]], lost: float = EDGE / 2) -> Figure:
+    """Draw how far the window's centre is from the digit, against the digit's distance from the centre of the field.
+
+    Args:
+        errors: by name, distance of the digit -> errors (N,), pixels; median, and the middle half as a band.
+        lost: error from which the window misses half of the digit, drawn as a line.
+    """
+    figure, axis = _axes(1, 1, 7.2, 3.6)
+    for (name, by_radius), colour, dash in zip(errors.items(), COLOURS, DASHES, strict=False):
+        quartiles = np.array([np.quantile(each.numpy(), (0.25, 0.5, 0.75)) for each in by_radius.values()])
+        axis.fill_between(list(by_radius), quartiles[:, 0], quartiles[:, 2], color=colour, alpha=0.18, lw=0)
+        axis.plot(list(by_radius), quartiles[:, 1], color=colour, ls=dash, label=name)
+    axis.axhline(lost, color=INK, lw=1, ls=(0, (2, 3)))
+    axis.text(
+        1, lost, "half of the digit outside ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8
+    )
+    axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="error of the fixation (pixels)")
+    axis.set_ylim(bottom=0)
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+@styled
+def against(
+    points: Mapping[str, tuple[float, Sequence[float]]],
+    stated: Mapping[str, tuple[float, float]],
+    labels: tuple[str, str],
+) -> Figure:
+    """Draw systems as points, x on a logarithmic axis: ours filled, a point per run; 2021's hollow.
+
+    Args:
+        points: name -> x, and y of each run. stated: name -> x, y. labels: of the axes; y is in percent.
+    """
+    figure, axis = _axes(1, 1, 7.2, 4.0)
+    for k, (name, (x, ys)) in enumerate(points.items()):
+        axis.plot([x] * len(ys), ys, "o", color=BLUE, ms=6, label=None if k else "here")
+        axis.annotate(name, (x, max(ys)), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+    for k, (name, (x, y)) in enumerate(stated.items()):
+        axis.plot(x, y, "D", color=ORANGE, mfc="none", ms=6, label=None if k else "2021")
+        axis.annotate(name, (x, y), (0, -13), textcoords="offset points", ha="center", fontsize=8)
+    axis.set_xscale("log", base=2)
+    ticks = sorted({x for x, _ in [*points.values(), *stated.values()]})
+    axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+    axis.minorticks_off()
+    axis.margins(x=0.2, y=0.2)
+    axis.set(xlabel=labels[0], ylabel=labels[1])
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+@styled
+def tilings(scene: Tensor, cells: Mapping[str, Cells]) -> Figure:
+    """Draw the cells of retinas over a scene (1, 128, 128): circles of one standard deviation of the cell's energy."""
+    figure, axes = _axes(1, len(cells), 3.2 * len(cells), 3.6, squeeze=False)
+    for axis, (name, each) in zip(axes[0], cells.items(), strict=True):
+        edge = scene.shape[-1]
+        axis.imshow(scene[0], vmin=0, vmax=1, alpha=0.75)
+        for (row, column), sigma in zip(each.centres.tolist(), each.sigma.tolist(), strict=True):
+            axis.add_patch(Circle((column, row), sigma, fill=False, color=ORANGE, lw=0.6))
+        axis.set(xlim=(-0.5, edge - 0.5), ylim=(edge - 0.5, -0.5))
+        axis.set_title(name, fontsize=10)
+        axis.axis("off")
+    return figure
+
+
+@styled
+def gallery(rows: Mapping[str, Tensor], titles: Sequence[str]) -> Figure:
+    """Show images (n, h, w), one row per name, one column per title."""
+    figure, axes = _axes(len(rows), len(titles), 1.75 * len(titles) + 1, 1.9 * len(rows), squeeze=False)
+    for line, (name, images) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(line, images, strict=True):
+            axis.imshow(image, vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+            axis.grid(False)
+            axis.spines[:].set_visible(False)
+        line[0].set_ylabel(name, fontsize=9)
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=9, loc="center")
+    return figure
 
 
 # ---- accuracy maps --------------------------------------------------------------------------------------------------

@@ -22,10 +22,10 @@ from torch import Tensor
 
 from . import digits, evaluation, models
 from .chapter import Here, root
-from .evaluation import Proportion
+from .evaluation import CONTRASTS, Proportion
 from .refusal import Refusal, nearest
 from .runs import Run, Store
-from .scenes import Scene
+from .scenes import ECCENTRICITIES, Scene, Scene128
 from .training import Training, plain, shortened
 
 VERDICTS = ("confirmed", "refuted", "partly", "open")
@@ -133,6 +133,27 @@ class Page:
 
         settings = {"scene": plain(scene), "n": n, "seed": seed}
         return Proportion(*self.store.evaluate(run, "accuracy", compute, self.here.device, **settings))
+
+    def benchmark(self, run: Run, n: int = 2000, view: str = "field") -> dict[tuple[float, float], Proportion]:
+        """Return the accuracy of a run in the 27 cells of the benchmark, (contrast, radius) -> proportion of the first
+        `n` test digits (smoke: of 20).
+
+        Args:
+            view: "oracle" shows the classifier what a perfect fixation would see: the run's own ceiling.
+        """
+        n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+
+        def compute(model):
+            found = evaluation.benchmark(model, self.sets.test, n, scene)
+            return [[each.correct for (c, _), each in found.items() if c == contrast] for contrast in CONTRASTS]
+
+        scene = Scene128(view=view)
+        correct = self.store.evaluate(run, "benchmark", compute, self.here.device, scene=plain(scene), n=n)
+        return {
+            (contrast, radius): Proportion(each, n)
+            for contrast, row in zip(CONTRASTS, correct, strict=True)
+            for radius, each in zip(ECCENTRICITIES, row, strict=True)
+        }
 
     def accuracy_map(self, run: Run, scene: Scene, n: int = 500) -> Tensor:
         """Return the accuracy map of a run on the test digits: 55x55 with `n` stimuli per position, coarser if the
