@@ -28,15 +28,31 @@ CHECKPOINT = 1  # format of the checkpoint file
 GUARD_EVERY = 50  # steps between looks for NaN and infinity (each one waits for the device)
 
 OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cross_entropy": F.cross_entropy,
-    "mean_squared": lambda logits, labels: F.mse_loss(logits.softmax(1), F.one_hot(labels, 10).float()),
+
+
+def _position(seen: models.Seen, stimuli: scenes.Stimuli) -> Tensor:
+    """Return the distance of the window's centre from the digit's along both axes, Huber's loss in units of 10 px."""
+    if seen.theta is None:  # a perfect fixation
+        return torch.zeros((), device=seen.logits.device)
+    centre = seen.theta[:, :, 2].flip(1) * stimuli.images.shape[-1] / 2  # (B, 2), (row, column), pixels
+    return F.smooth_l1_loss(centre / 10, stimuli.offsets / 10)
+
+
+LOSSES: dict[str, Callable[[models.Seen, scenes.Stimuli], Tensor]] = {
+    "cross_entropy": lambda seen, stimuli: F.cross_entropy(seen.logits, stimuli.labels),
+    "mean_squared": lambda seen, stimuli: F.mse_loss(
+        seen.logits.softmax(1), F.one_hot(stimuli.labels, 10).to(torch.float32)
+    ),
+    # the control that is told where the digit is, beside what it is
+    "cross_entropy and position": lambda seen, stimuli: (
+        F.cross_entropy(seen.logits, stimuli.labels) + _position(seen, stimuli)
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Training:
-    """Everything that a training run depends on; its labels are class labels only.
+    """Everything that a training run depends on; it is taught by class labels, and by positions only if `loss` says so.
 
     Raises:
         Refusal: a value outside the bounds that its field names.
@@ -50,7 +66,7 @@ class Training:
     weight_decay: float = 0.0
     localisation_rate: float = 1.0  # learning rate of the localisation network relative to the classifier's
     renew_optimiser: bool = True  # forget the optimiser's state at the start of each stage, like 2021
-    loss: str = "cross_entropy"
+    loss: str = "cross_entropy"  # or another name in LOSSES
     batch: int = 100
     fraction: float = 1.0  # share of the training digits that an epoch shows, another one each time
     seed: int = 0
@@ -222,7 +238,7 @@ class _Run:
         rows = order[self.step * training.batch : (self.step + 1) * training.batch]
         stimuli = scenes.draw(self.sets.train, rows, stage.scene, chance.generator("stimuli", *key, device=self.device))
         seen = self.model(stimuli.images)
-        loss = LOSSES[training.loss](seen.logits, stimuli.labels)
+        loss = LOSSES[training.loss](seen, stimuli)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()

@@ -5,8 +5,8 @@ import torch
 
 from lib import chance, curriculum, evaluation, models, retina, study
 from lib.refusal import Refusal
-from lib.scenes import ECCENTRICITIES, Scene128
-from lib.training import Training
+from lib.scenes import ECCENTRICITIES, Scene128, Stimuli
+from lib.training import LOSSES, Training
 
 
 def fields(n: int = 2) -> torch.Tensor:
@@ -99,3 +99,14 @@ def test_the_error_of_a_fixation_is_a_distance_in_pixels():
     offsets = torch.tensor([[-40, 30], [0, 0]])  # (row, column)
     error = evaluation.fixation_error(evaluation.Answers(torch.zeros(2), torch.zeros(2), theta, offsets))
     assert torch.allclose(error, torch.tensor([0.0, 50.0]), atol=1e-4)
+
+
+def test_the_position_loss_teaches_where_and_is_silent_at_perfect_fixations():
+    images, labels = fields(), torch.tensor([1, 2])
+    theta = torch.tensor([[[0.2, 0, 20 / 64], [0, 0.2, -10 / 64]]]).repeat(2, 1, 1)
+    seen = models.Seen(torch.zeros(2, 10), theta, images)
+    stimuli = Stimuli(images, labels, torch.tensor([[-10, 20], [10, 20]]), torch.ones(2))
+    plain, told = (LOSSES[name](seen, stimuli) for name in ("cross_entropy", "cross_entropy and position"))
+    assert (told - plain).item() == pytest.approx((2 - 0.5) / 4)  # one of four coordinates is 20 px away
+    crops = Stimuli(images[..., :28, :28], labels, stimuli.offsets, torch.ones(2))
+    assert LOSSES["cross_entropy and position"](seen._replace(theta=None), crops) == plain
