@@ -293,10 +293,11 @@ def against(
     figure, axis = _axes(1, 1, 7.2, 4.0)
     for k, (name, (x, ys)) in enumerate(points.items()):
         axis.plot([x] * len(ys), ys, "o", color=BLUE, ms=6, label=None if k else "here")
-        axis.annotate(name, (x, max(ys)), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+        below = -9 * (k % 2)  # neighbours at one x do not write over each other
+        axis.annotate(name, (x, max(ys)), (8, 3 + below), textcoords="offset points", fontsize=8)
     for k, (name, (x, y)) in enumerate(stated.items()):
         axis.plot(x, y, "D", color=ORANGE, mfc="none", ms=6, label=None if k else "2021")
-        axis.annotate(name, (x, y), (0, -13), textcoords="offset points", ha="center", fontsize=8)
+        axis.annotate(name, (x, y), (-8, 3), textcoords="offset points", ha="right", fontsize=8)
     axis.set_xscale("log", base=2)
     ticks = sorted({x for x, _ in [*points.values(), *stated.values()]})
     axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
