@@ -48,11 +48,11 @@ def test_numbers_are_written_with_what_they_are_worth():
     assert report.proportion(Proportion(8, 10)) == "80.0 % (49.0 to 94.3)"
 
 
-def test_every_claim_of_the_first_two_weeks_is_written_down():
+def test_every_claim_of_the_weeks_with_a_chapter_is_written_down():
     claims = report.claims()
-    assert list(claims) == [f"C{number}" for number in range(1, 18)]
+    assert list(claims) == [f"C{number}" for number in (*range(1, 18), 84)]
     for claim in claims.values():
-        assert claim["week"] in (1, 2)
+        assert claim["week"] in (1, 2, 7)
         assert claim["claim"] and claim["setting"] and claim["stated"]
 
 
