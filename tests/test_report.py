@@ -50,9 +50,9 @@ def test_numbers_are_written_with_what_they_are_worth():
 
 def test_every_claim_of_the_weeks_with_a_chapter_is_written_down():
     claims = report.claims()
-    assert list(claims) == [f"C{number}" for number in (*range(1, 18), 84)]
+    assert list(claims) == [f"C{number}" for number in (*range(1, 18), *range(78, 89))]
     for claim in claims.values():
-        assert claim["week"] in (1, 2, 7)
+        assert claim["week"] in (1, 2, 7, 8)
         assert claim["claim"] and claim["setting"] and claim["stated"]
 
 
