@@ -61,7 +61,7 @@ def week5(epochs: int = 10, **scene) -> tuple[Stage, ...]:
     Std 40 k / 9 at contrast 0.7, with a learning rate of 0.01, 0.001 and 0.0001 for three stds each; then contrasts
     U(0.5, 0.7) and U(0.3, 0.7) at std 40 and 0.001.
     """
-    return _week5_or_6([0.01] * 3 + [0.001] * 3 + [0.0001] * 3, [0.001, 0.001], epochs, scene)
+    return _far_then_faint([0.01] * 3 + [0.001] * 3 + [0.0001] * 3, [0.001, 0.001], epochs, scene)
 
 
 def week6(epochs: int = 10, **scene) -> tuple[Stage, ...]:
@@ -70,7 +70,7 @@ def week6(epochs: int = 10, **scene) -> tuple[Stage, ...]:
     Std 40 k / 9 at contrast 0.7, with a learning rate of 0.01 that is halved with every std; then contrasts U(0.5, 0.7)
     at 0.001 and U(0.3, 0.7) at 0.0005, std 40.
     """
-    return _week5_or_6([0.01 / 2**k for k in range(9)], [0.001, 0.0005], epochs, scene)
+    return _far_then_faint([0.01 / 2**k for k in range(9)], [0.001, 0.0005], epochs, scene)
 
 
 def week7(epochs: int = 10, **scene) -> tuple[Stage, ...]:
@@ -78,7 +78,7 @@ def week7(epochs: int = 10, **scene) -> tuple[Stage, ...]:
 
     As `week6`, from a learning rate of 0.005; the lower contrasts at 0.0005 and 0.00025.
     """
-    return _week5_or_6([0.005 / 2**k for k in range(9)], [0.0005, 0.00025], epochs, scene)
+    return _far_then_faint([0.005 / 2**k for k in range(9)], [0.0005, 0.00025], epochs, scene)
 
 
 def warmed(warm: int = 2, stay: int = 8, lr: float = 0.001, **scene) -> tuple[Stage, ...]:
@@ -96,8 +96,8 @@ def warmed(warm: int = 2, stay: int = 8, lr: float = 0.001, **scene) -> tuple[St
     )
 
 
-def _week5_or_6(far: Sequence[float], low: Sequence[float], epochs: int, scene: dict) -> tuple[Stage, ...]:
-    """Return the stages of both, given the learning rates per std and per range of contrasts."""
+def _far_then_faint(far: Sequence[float], low: Sequence[float], epochs: int, scene: dict) -> tuple[Stage, ...]:
+    """Return the stages of weeks 5, 6 and 7, given the learning rates per std and per range of contrasts."""
     clear = Scene128(contrast=(0.7, 0.7), **scene)
     growing_std = [Stage(replace(clear, std=std), epochs, lr) for std, lr in zip(ECCENTRICITIES, far, strict=True)]
     widest = replace(clear, std=ECCENTRICITIES[-1])

@@ -221,24 +221,42 @@ class Attention(Parametrisation):
 # ---- localisation ---------------------------------------------------------------------------------------------------
 
 
-class Localisation28(nn.Module):
-    """Localisation network for 28x28 pixels: 5 520 parameters with six outputs (study 1.2).
+class Localisation(nn.Module):
+    """What all localisation networks share: `start`, and a layer `last` that is set to it.
 
-    The last layer starts at zero weights, so every input is first looked at through the same window.
-    Without biases the start is a constant added to the output.
+    With the last layer at zero weights, every input is first looked at through the same window. Without biases the
+    start is a constant added to the output.
     """
 
-    def __init__(self, parametrisation: Parametrisation, bias: bool = True):
+    last: nn.Linear
+
+    def __init__(self, parametrisation: Parametrisation):
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 8, 7, bias=bias)
-        self.conv2 = nn.Conv2d(8, 10, 5, bias=bias)
-        self.dense1 = nn.Linear(10 * 3 * 3, 32, bias=bias)
-        self.dense2 = nn.Linear(32, len(parametrisation.start), bias=bias)
         self.register_buffer("start", torch.tensor(parametrisation.start), persistent=False)
 
     def begin(self, weights: bool = True) -> None:
         """Set the last layer to its start: bias and, unless `weights` is False, zero weights."""
-        _begin(self.dense2, self.start, weights)
+        if weights:
+            nn.init.zeros_(self.last.weight)
+        if self.last.bias is not None:
+            with torch.no_grad():
+                self.last.bias.copy_(self.start)
+
+
+class Localisation28(Localisation):
+    """Localisation network for 28x28 pixels: 5 520 parameters with six outputs (study 1.2)."""
+
+    def __init__(self, parametrisation: Parametrisation, bias: bool = True):
+        super().__init__(parametrisation)
+        self.conv1 = nn.Conv2d(1, 8, 7, bias=bias)
+        self.conv2 = nn.Conv2d(8, 10, 5, bias=bias)
+        self.dense1 = nn.Linear(10 * 3 * 3, 32, bias=bias)
+        self.dense2 = nn.Linear(32, len(parametrisation.start), bias=bias)
+
+    @property
+    def last(self) -> nn.Linear:
+        """The second dense layer."""
+        return self.dense2
 
     def forward(self, image: Tensor) -> Tensor:
         x = F.relu(F.max_pool2d(self.conv1(image), 2))  # (B, 8, 11, 11)
@@ -273,11 +291,9 @@ class Foveated(nn.Module):
         return torch.cat(scales, 1)  # (B, 4 kernels, 28, 28)
 
 
-class Localisation128(nn.Module):
+class Localisation128(Localisation):
     """Localisation network for 128x128 pixels: convolutions of 7x7, then 5x5, and dense layers; 335 590 parameters
     by default with six outputs, 335 491 with three (study 1.3, 1.4).
-
-    Starts like `Localisation28`.
 
     Args:
         kernels: of each convolution. hidden: units of each dense layer but the last.
@@ -298,7 +314,7 @@ class Localisation128(nn.Module):
         dropout: float = 0.0,
         first: str = "pooled",
     ):
-        super().__init__()
+        super().__init__(parametrisation)
         kernels, hidden = _positive("kernels", kernels), _positive("hidden", hidden)
         self.dropout = within("dropout", dropout, 0, 0.99)
         self.first = choose("first", first, ("pooled", "strided", "foveated"))
@@ -311,11 +327,6 @@ class Localisation128(nn.Module):
         widths = (kernels[-1] * _convolved(edge, self.convs) ** 2, *hidden)
         self.dense = nn.ModuleList(nn.Linear(i, o, bias=bias) for i, o in zip(widths, hidden, strict=False))
         self.last = nn.Linear(hidden[-1], len(parametrisation.start), bias=bias)
-        self.register_buffer("start", torch.tensor(parametrisation.start), persistent=False)
-
-    def begin(self, weights: bool = True) -> None:
-        """Set the last layer to its start: bias and, unless `weights` is False, zero weights."""
-        _begin(self.last, self.start, weights)
 
     def forward(self, image: Tensor) -> Tensor:
         x = image
@@ -330,11 +341,11 @@ class Localisation128(nn.Module):
         return x if self.last.bias is not None else x + self.start
 
 
-class LogPolar(nn.Module):
+class LogPolar(Localisation):
     """A localisation network on the features of a log-polar retina: two dense layers, n-32-2; 24 674 parameters on 768
     features (study 1.5).
 
-    Starts like `Localisation28`. The retina is fixed: a linear map of the image, no parameter.
+    The retina is fixed: a linear map of the image, no parameter.
 
     Args:
         retina: a name in `retina.RETINAS`. hidden: units of the first layer.
@@ -344,17 +355,12 @@ class LogPolar(nn.Module):
     """
 
     def __init__(self, parametrisation: Parametrisation, retina: str, hidden: int = 32, standard: bool = False):
-        super().__init__()
+        super().__init__(parametrisation)
         (hidden,) = _positive("hidden", (hidden,))
         self.settings = retinas.RETINAS[choose("retina", retina, retinas.RETINAS)]
         n = self.settings.n
         self.standard = nn.BatchNorm1d(n, affine=False, momentum=0.01) if standard else nn.Identity()
         self.dense1, self.last = nn.Linear(n, hidden), nn.Linear(hidden, len(parametrisation.start))
-        self.register_buffer("start", torch.tensor(parametrisation.start), persistent=False)
-
-    def begin(self, weights: bool = True) -> None:
-        """Set the last layer to its start: bias and, unless `weights` is False, zero weights."""
-        _begin(self.last, self.start, weights)
 
     def features(self, image: Tensor) -> Tensor:
         """Return the features (B, n) of images (B, 1, 128, 128)."""
@@ -383,9 +389,8 @@ class LogPolarConv(LogPolar):
         self.dense1 = nn.Linear((50 + 20) * 2 * 8, hidden)
 
     def forward(self, image: Tensor) -> Tensor:
-        inner, outer = self.features(image).split([math.prod(shape) for shape in self.settings.layout], 1)
-        inner = inner.unflatten(1, self.settings.layout[0])  # (B, 8, 4, 16)
-        outer = outer.unflatten(1, self.settings.layout[1])  # (B, 8, 8, 32)
+        retina = retinas.build(self.settings, image.device)
+        inner, outer = retina.unflatten(self.features(image))  # (B, 8, 4, 16), (B, 8, 8, 32)
         inner = self._layer(self.inner1, inner)  # (B, 20, 2, 8)
         outer = self._layer(self.outer2, self._layer(self.outer1, outer))  # (B, 50, 2, 8)
         seen = torch.cat((outer, inner), 1).flatten(1)  # (B, 1120)
@@ -394,14 +399,6 @@ class LogPolarConv(LogPolar):
     def _layer(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
         x = F.pad(x, (1, 1, 0, 0), mode="circular") if self.wrap else x
         return F.relu(F.max_pool2d(conv(x), 2))
-
-
-def _begin(last: nn.Linear, start: Tensor, weights: bool) -> None:
-    if weights:
-        nn.init.zeros_(last.weight)
-    if last.bias is not None:
-        with torch.no_grad():
-            last.bias.copy_(start)
 
 
 # ---- sampler --------------------------------------------------------------------------------------------------------
