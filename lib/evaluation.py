@@ -167,14 +167,18 @@ def _correlation(a: Tensor, b: Tensor) -> float:
     return (a * b).mean().item() / scale if scale > 1e-12 else 0.0
 
 
+def fixations(theta: Tensor, edge: int) -> Tensor:
+    """Return the centres (N, 2) of windows theta (N, 2, 3), (row, column), pixels from the middle of `edge` pixels."""
+    return theta[:, :, 2].flip(1) * edge / 2
+
+
 def fixation_error(answers: Answers, edge: int = scenes.FIELD) -> Tensor:
     """Return the distance (N,) between the window's centre and the digit's, pixels.
 
     Args:
         edge: of the images, pixels.
     """
-    centre = answers.theta[:, :, 2].flip(1) * edge / 2  # (N, 2), (row, column), pixels from the middle
-    return (centre - answers.offsets).norm(dim=1)
+    return (fixations(answers.theta, edge) - answers.offsets).norm(dim=1)
 
 
 # ---- maps -----------------------------------------------------------------------------------------------------------

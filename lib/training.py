@@ -34,7 +34,7 @@ def _position(seen: models.Seen, stimuli: scenes.Stimuli) -> Tensor:
     """Return the distance of the window's centre from the digit's along both axes, Huber's loss in units of 10 px."""
     if seen.theta is None:  # a perfect fixation
         return torch.zeros((), device=seen.logits.device)
-    centre = seen.theta[:, :, 2].flip(1) * stimuli.images.shape[-1] / 2  # (B, 2), (row, column), pixels
+    centre = evaluation.fixations(seen.theta, stimuli.images.shape[-1])  # (B, 2)
     return F.smooth_l1_loss(centre / 10, stimuli.offsets / 10)
 
 
