@@ -1,6 +1,6 @@
 """Figures of the book: each function takes results and returns a matplotlib figure; `show` puts it on the page.
 
-Convention: colours are the first four of Okabe and Ito, the same name the same colour within a figure; the ground is
+Convention: colours are those of Okabe and Ito, the same name the same colour within a figure; the ground is
 transparent, text grey, so that one picture serves light and dark pages. Accuracies are drawn in percent.
 """
 
@@ -32,8 +32,9 @@ STYLE = str(Path(__file__).with_name("gadfly.mplstyle"))
 CHANCE = 10.0  # percent
 INK = "#7a7a7a"
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-COLOURS = (BLUE, ORANGE, GREEN, PINK)
-DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+SKY, AMBER = "#56B4E9", "#E69F00"
+COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER)
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), "-", (0, (5, 2)))
 
 # Figures go to the page through `show` alone.
 matplotlib.use("agg")
@@ -105,9 +106,7 @@ def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
         above.plot(x, y, color=ORANGE, lw=2, label="window")
         top, left = (batch.offsets[k] + (edge - EDGE) // 2).tolist()
         square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * EDGE - 0.5
-        above.plot(
-            square[:, 0] + left, square[:, 1] + top, color="#56B4E9", lw=1.5, ls=(0, (3, 2)), label="digit's frame"
-        )
+        above.plot(square[:, 0] + left, square[:, 1] + top, color=SKY, lw=1.5, ls=(0, (3, 2)), label="digit's frame")
         above.set_xlim(-edge * 0.2, edge * 1.2)
         above.set_ylim(edge * 1.2, -edge * 0.2)
         below.imshow(seen.crop[k, 0], vmin=0, vmax=1)
@@ -238,8 +237,7 @@ def benchmark(
             axis.plot(
                 *zip(*((x, 100 * y.value) for x, y in row), strict=True), color=INK, lw=1.2, label="perfect fixation"
             )
-        for k, (name, runs) in enumerate(groups.items()):
-            colour, dash = (*COLOURS, "#56B4E9", "#E69F00")[k], (*DASHES, "-", (0, (5, 2)))[k]
+        for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
             radii = [radius for c, radius in runs[0] if c == contrast]
             values = 100 * np.array([[run[contrast, radius].value for radius in radii] for run in runs])
             bounds = 100 * np.array([[run[contrast, radius].interval for radius in radii] for run in runs])
