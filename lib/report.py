@@ -11,7 +11,6 @@ import json
 import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -26,10 +25,11 @@ from .evaluation import CONTRASTS, Proportion
 from .refusal import Refusal, nearest
 from .runs import Run, Store
 from .scenes import ECCENTRICITIES, Scene, Scene128
-from .training import Training, plain, shortened
+from .training import Training, plain, seeded, shortened
 
 VERDICTS = ("confirmed", "refuted", "partly", "open")
 QUICK_IMAGES, SMOKE_IMAGES = 40_000, 400  # training images of a shortened run
+HEAVY = {"stn128": 50, "atn": 20}  # cost of an image, in images of 28x28: shortened runs are shorter by this factor
 PACKAGES = ("torch", "numpy", "MotionClouds", "matplotlib")
 
 
@@ -111,11 +111,12 @@ class Page:
         n = len(self.sets.train)
         obtained = []
         for seed in self.here.seeds if seeds is None else seeds:
-            whole = replace(training, seed=seed, data=self.sets.name)
+            whole = seeded(training, seed, self.sets.name)
+            cost = HEAVY.get(training.model, 1)
             candidates = {
                 "full": [whole],
-                "quick": [whole, shortened(whole, QUICK_IMAGES, n)],
-                "smoke": [shortened(whole, SMOKE_IMAGES, n, stages=2)],
+                "quick": [whole, shortened(whole, QUICK_IMAGES // cost, n)],
+                "smoke": [shortened(whole, SMOKE_IMAGES // cost, n, stages=2)],
             }[self.here.profile]
             run = self.store.obtain(candidates, self.sets, self.here.device)
             if run.training != whole.describe():

@@ -45,7 +45,7 @@ class Run:
 
     @property
     def images(self) -> int:
-        """Training images seen."""
+        """Training images seen, without those of a run that it started from."""
         return sum(record["images"] for record in self.history)
 
     @property
@@ -133,8 +133,9 @@ class Store:
         try:
             if self.reuse and (self.local / name / "run.json").exists():  # another process was first
                 return _read(self.local / name)
+            weights = training.start and self.obtain(training.start, sets, device).model(device).state_dict()
             checkpoint = self.local / f"{name}.checkpoint"
-            outcome = train(training, sets, device, checkpoint, say=self.say)
+            outcome = train(training, sets, device, checkpoint, say=self.say, weights=weights)
             weights = save_tensors({key: value.cpu().contiguous() for key, value in outcome.model.state_dict().items()})
             record = {
                 "training": training.describe(),

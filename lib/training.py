@@ -71,6 +71,7 @@ class Training:
     fraction: float = 1.0  # share of the training digits that an epoch shows, another one each time
     seed: int = 0
     data: str = "mnist"
+    start: Training | None = None  # a run of the same model, whose final weights this one begins with (default: drawn)
 
     def __post_init__(self):
         choose("model", self.model, models.MODELS)
@@ -83,6 +84,11 @@ class Training:
         within("fraction", self.fraction, 1e-6, 1)
         if not self.stages:
             raise Refusal("stages=() must hold at least one stage.")
+        if self.start is not None and (self.start.model, self.start.options) != (self.model, self.options):
+            raise Refusal(
+                f"start: a {self.start.model} with options {dict(self.start.options)} cannot go on as a {self.model} "
+                f"with options {dict(self.options)}."
+            )
 
     def describe(self) -> dict:
         """Return the configuration as plain data: equal data, equal run.
@@ -96,7 +102,7 @@ class Training:
         return max(1, round(digits * self.fraction / self.batch))
 
     def images(self, digits: int) -> int:
-        """Return the number of images that the whole run sees."""
+        """Return the number of images that the run sees, without those of its `start`."""
         return sum(stage.epochs for stage in self.stages) * self.steps(digits) * self.batch
 
 
@@ -122,7 +128,8 @@ def _default(f: Field) -> object:
 
 
 def shortened(training: Training, images: int, digits: int, stages: int | None = None) -> Training:
-    """Return the same run cut to about `images` images: one epoch per stage, evenly, on at most `stages` stages.
+    """Return the same run cut to about `images` images: one epoch per stage, evenly, on at most `stages` stages; and so
+    the run that it starts from.
 
     Args:
         digits: size of the training set. stages: how many to keep, spread from the first to the last (default all).
@@ -131,7 +138,14 @@ def shortened(training: Training, images: int, digits: int, stages: int | None =
     if stages is not None and len(kept) > stages:
         kept = tuple(kept[round(i * (len(kept) - 1) / max(1, stages - 1))] for i in range(stages))
     fraction = min(1.0, images / len(kept) / digits)
-    return replace(training, stages=tuple(replace(stage, epochs=1) for stage in kept), fraction=fraction)
+    start = training.start and shortened(training.start, images, digits, stages)
+    return replace(training, stages=tuple(replace(stage, epochs=1) for stage in kept), fraction=fraction, start=start)
+
+
+def seeded(training: Training, seed: int, data: str) -> Training:
+    """Return the same training with another seed and other digits, and likewise the run that it starts from."""
+    start = training.start and seeded(training.start, seed, data)
+    return replace(training, seed=seed, data=data, start=start)
 
 
 class Diverged(RuntimeError):
@@ -153,17 +167,23 @@ def train(
     checkpoint: Path | None = None,
     every: float = 30.0,
     say: Callable[[str], None] | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> Outcome:
     """Train from the start, or from `checkpoint` where it exists; who keeps the result removes it.
 
     Args:
+        weights: what a training with a `start` begins with: the state of that run's model.
         checkpoint: file for the state, rewritten every `every` seconds. say: receives one line per stage.
 
     Raises:
         Refusal: a checkpoint that is foreign, broken or of another format; a disk that is full.
         Diverged: NaN or infinity in loss, theta or weights.
     """
+    if (training.start is None) != (weights is None):
+        raise Refusal("weights must be given if and only if the training has a start.")
     run = _Run(training, sets.to(device), device, checkpoint)
+    if weights is not None:
+        run.model.load_state_dict(weights)
     if checkpoint and checkpoint.exists():
         run.load()
     with torch.random.fork_rng(devices=[]):
@@ -186,7 +206,7 @@ class _Run:
         self.seconds = 0.0
         self.history: list[dict] = []
         self.steps = training.steps(len(sets.train))
-        self.n_validation = min(len(sets.validation), max(200, self.steps * training.batch // 10))
+        self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
         self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
 
     def _optimiser(self) -> torch.optim.Optimizer:

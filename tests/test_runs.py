@@ -57,6 +57,16 @@ def test_a_run_is_trained_once_and_found_again(store, few, trained):
     assert sorted(os.listdir(first.folder)) == ["run.json", "weights.safetensors"]
 
 
+def test_a_run_that_goes_on_trains_its_start_first_and_once(store, few, trained):
+    onwards = replace(one("tutorial", lr=1e-9), start=SMALL)
+    run = store.obtain(onwards, few)
+    assert trained == [SMALL, onwards] and list(store.used) == [store.find(SMALL).id, run.id]
+    begun, gone_on = (dict(each.model().named_parameters()) for each in (store.find(SMALL), run))
+    assert all(torch.allclose(begun[name], gone_on[name], atol=1e-6) for name in begun)
+    Store(store.published, store.local).obtain(onwards, few)
+    assert len(trained) == 2
+
+
 def test_the_model_comes_back_as_it_was_trained(store, few):
     outcome = train(SMALL, few)
     model = store.model(store.obtain(SMALL, few))

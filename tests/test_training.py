@@ -477,3 +477,28 @@ def test_steps_and_images_are_counted(few):
     assert config.steps(400) == round(400 * 0.33 / 20) and config.images(400) == 2 * config.steps(400) * 20
     assert sum(record["images"] for record in train(config, few).history) == config.images(400)
     assert one(fraction=1e-6).steps(400) == 1
+
+
+# ---- going on --------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_goes_on_from_the_weights_it_is_given(few):
+    begun = train(one("tutorial"), few)
+    still = replace(one("tutorial", lr=1e-9), start=one("tutorial"))  # a rate that moves no float32 weight
+    outcome = train(still, few, weights=begun.model.state_dict())
+    here, there = weights(outcome), weights(begun)
+    assert all(torch.allclose(here[name], there[name], atol=1e-6) for name in here)
+    for config, given_weights in ((still, None), (one("tutorial"), begun.model.state_dict())):
+        with pytest.raises(Refusal, match="if and only if the training has a start"):
+            train(config, few, weights=given_weights)
+
+
+def test_what_a_run_starts_from_is_part_of_its_content():
+    fine = replace(one("tutorial"), start=one("tutorial", lr=0.1))
+    assert fine.describe() != one("tutorial").describe()
+    assert fine.describe()["start"]["stages"][0]["lr"] == 0.1
+    other = training.seeded(fine, 7, "mnist")
+    assert (other.seed, other.start.seed, other.start.data) == (7, 7, "mnist")
+    assert training.shortened(replace(fine, start=one("tutorial", epochs=9)), 20, 400).start.stages[0].epochs == 1
+    with pytest.raises(Refusal, match=r"a lenet with options \{\} cannot go on as a tutorial"):
+        replace(one("tutorial"), start=one("lenet"))
