@@ -11,6 +11,7 @@ import html
 import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -196,15 +197,46 @@ def per_stage(
     return figure
 
 
-def measure(record: dict, quantity: str) -> float:
+def measure(record: dict, quantity: str, edge: int = EDGE) -> float:
     """Return a quantity of an epoch's record: an accuracy in percent, the "spread" of the window's position over
-    inputs in pixels (root mean square of tx and ty), or how its position "follow"s the digit (mean correlation)."""
+    inputs in pixels (root mean square of tx and ty), or how its position "follow"s the digit (mean correlation).
+
+    Args:
+        edge: of the images, pixels.
+    """
     if quantity.endswith("accuracy"):
         return 100 * record[quantity]
     theta = record["theta"]
     if quantity == "spread":
-        return float(np.sqrt((theta["spread"][2] ** 2 + theta["spread"][5] ** 2) / 2)) * EDGE / 2
+        return float(np.sqrt((theta["spread"][2] ** 2 + theta["spread"][5] ** 2) / 2)) * edge / 2
     return float(np.mean(theta["follow"]))
+
+
+@styled
+def course(groups: Mapping[str, Sequence[Run]], quantities: Mapping[str, str], edge: int = EDGE) -> Figure:
+    """Draw trainings that consist of several runs, one after the other, against all images seen so far; a mark where
+    the stage changes.
+
+    Args:
+        groups: name -> its runs in order. quantities: label of a panel -> quantity, see `measure`. edge: of the images.
+    """
+    figure, axes = _axes(len(quantities), 1, 7.2, 0.5 + 2.2 * len(quantities), sharex=True, squeeze=False)
+    for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
+        for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
+            records = [(k, record) for k, run in enumerate(runs) for record in run.history]
+            images = np.cumsum([record["images"] for _, record in records]) / 1000
+            values = np.array([measure(record, quantity, edge) for _, record in records])
+            ends = [a[0] != b[0] or a[1]["stage"] != b[1]["stage"] for a, b in pairwise(records)]
+            last = [*np.flatnonzero(ends), len(records) - 1]
+            axis.plot(images, values, color=colour, ls=dash, lw=1.6, marker="o", ms=3.5, markevery=last, label=name)
+        axis.set_ylabel(label)
+        if quantity.endswith("accuracy"):
+            _percent(axis)
+        else:
+            axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
+    axes[-1, 0].set_xlabel("training images (thousands)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
+    return figure
 
 
 def _percent(axis) -> None:
@@ -239,10 +271,7 @@ def benchmark(
             )
         for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
             radii = [radius for c, radius in runs[0] if c == contrast]
-            values = 100 * np.array([[run[contrast, radius].value for radius in radii] for run in runs])
-            bounds = 100 * np.array([[run[contrast, radius].interval for radius in radii] for run in runs])
-            axis.fill_between(radii, bounds[..., 0].min(0), bounds[..., 1].max(0), color=colour, alpha=0.18, lw=0)
-            axis.plot(radii, values.mean(0), color=colour, ls=dash, label=name)
+            _band(axis, [{radius: run[contrast, radius] for radius in radii} for run in runs], name, colour, dash)
             if stated and name in stated:
                 there = [100 * stated[name][contrast, radius] for radius in radii]
                 axis.plot(radii, there, "o", color=colour, ms=3.5, alpha=0.7, label=f"{name}, 2021")
@@ -252,6 +281,32 @@ def benchmark(
     axes[0, 0].set_ylabel("accuracy (%)")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
+
+
+@styled
+def distances(groups: Mapping[str, Sequence[Mapping[float, Proportion]]]) -> Figure:
+    """Draw accuracy against the digit's distance from the centre.
+
+    Args:
+        groups: distance (pixels) -> proportion of each run, by name; one line per group, the mean of its runs, in a
+            band from the lowest to the highest bound of their 95 % intervals.
+    """
+    figure, axis = _axes(1, 1, 7.2, 3.6)
+    for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
+        _band(axis, runs, name, colour, dash)
+    _percent(axis)
+    axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="accuracy (%)")
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+def _band(axis, runs: Sequence[Mapping[float, Proportion]], name: str, colour: str, dash) -> None:
+    """Draw the mean of runs, distance -> proportion, in a band from the lowest to the highest bound."""
+    radii = list(runs[0])
+    values = 100 * np.array([[run[radius].value for radius in radii] for run in runs])
+    bounds = 100 * np.array([[run[radius].interval for radius in radii] for run in runs])
+    axis.fill_between(radii, bounds[..., 0].min(0), bounds[..., 1].max(0), color=colour, alpha=0.18, lw=0)
+    axis.plot(radii, values.mean(0), color=colour, ls=dash, label=name)
 
 
 @styled

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from . import digits, evaluation, models
 from .chapter import Here, root
-from .evaluation import CONTRASTS, Proportion
+from .evaluation import CONTRASTS, Answers, Proportion
 from .refusal import Refusal, nearest
 from .runs import Run, Store
 from .scenes import ECCENTRICITIES, Scene, Scene128
@@ -134,6 +134,27 @@ class Page:
 
         settings = {"scene": plain(scene), "n": n, "seed": seed}
         return Proportion(*self.store.evaluate(run, "accuracy", compute, self.here.device, **settings))
+
+    def answers(self, run: Run, scene: Scene, n: int = 500, seed: int = 0) -> Answers:
+        """Return a run's answers to fixed stimuli of the first `n` test digits (smoke: of 20); kept, so that they are
+        had without the weights. Theta is rounded to 5 digits."""
+        n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+
+        def compute(model):
+            found = evaluation.answers(model, self.sets.test, scene, n, seed)
+            theta = (
+                None
+                if found.theta is None
+                else [[round(x, 5) for x in each] for each in found.theta.flatten(1).tolist()]
+            )
+            return {"predicted": found.predicted.tolist(), "theta": theta}
+
+        kept = self.store.evaluate(run, "answers", compute, self.here.device, scene=plain(scene), n=n, seed=seed)
+        stimuli = [(each.labels, each.offsets) for each in evaluation.stream(self.sets.test, scene, n, seed)]
+        labels, offsets = (torch.cat(column).cpu() for column in zip(*stimuli, strict=True))
+        predicted = torch.tensor(kept["predicted"])
+        theta = None if kept["theta"] is None else torch.tensor(kept["theta"]).view(n, 2, 3)
+        return Answers(predicted, predicted == labels, theta, offsets)
 
     def benchmark(self, run: Run, n: int = 2000, view: str = "field") -> dict[tuple[float, float], Proportion]:
         """Return the accuracy of a run in the 27 cells of the benchmark, (contrast, radius) -> proportion of the first
