@@ -90,7 +90,7 @@ class Store:
 
     Args:
         published: folder of runs that come with the book, read only. local: folder for new runs.
-        reuse: whether stored runs are used at all; without it everything is trained and computed anew.
+        reuse: whether stored runs are used at all; without it everything is trained and computed anew, once.
         say: receives a line per stage of a training.
     """
 
@@ -118,7 +118,7 @@ class Store:
         """
         candidates = [candidates] if isinstance(candidates, Training) else list(candidates)
         run = next(filter(None, map(self.find, candidates)), None) if self.reuse else None
-        run = run or self._train(candidates[-1], sets, device)
+        run = run or self.used.get(identity(candidates[-1].describe())) or self._train(candidates[-1], sets, device)
         self.used[run.id] = run
         return run
 

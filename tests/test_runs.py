@@ -65,6 +65,9 @@ def test_a_run_that_goes_on_trains_its_start_first_and_once(store, few, trained)
     assert all(torch.allclose(begun[name], gone_on[name], atol=1e-6) for name in begun)
     Store(store.published, store.local).obtain(onwards, few)
     assert len(trained) == 2
+    anew = Store(store.published, store.local, reuse=False)
+    anew.obtain(SMALL, few), anew.obtain(onwards, few), anew.obtain(onwards, few)
+    assert trained[2:] == [SMALL, onwards]
 
 
 def test_the_model_comes_back_as_it_was_trained(store, few):
