@@ -290,7 +290,12 @@ def find(words: Iterable[str]) -> list[Path]:
     return list(found.values()) or list(every.values())
 
 
-def _read(path: Path) -> nbformat.NotebookNode:
+def read(path: Path) -> nbformat.NotebookNode:
+    """Return a notebook.
+
+    Raises:
+        Refusal: it cannot be read as one.
+    """
     try:
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, AttributeError, KeyError) as error:
@@ -303,7 +308,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _tagged(path: Path, tag: str) -> str:
-    cells = [cell.source for cell in _read(path).cells if tag in cell.metadata.get("tags", [])]
+    cells = [cell.source for cell in read(path).cells if tag in cell.metadata.get("tags", [])]
     if len(cells) != 1:
         raise Refusal(f"{path.name} has {len(cells) or 'no'} cells tagged {tag!r}; a chapter has exactly one.")
     return cells[0]
@@ -405,7 +410,7 @@ def execute(
     from traitlets.config import Config
 
     output = output.resolve()
-    total = len(_read(path).cells) + bool(values)
+    total = len(read(path).cells) + bool(values)
     at = 0
 
     def count(cell, cell_index):

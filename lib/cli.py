@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lib import chapter
+from lib import chapter, claims
 from lib.refusal import Refusal
 
 
@@ -113,6 +113,7 @@ def _run(paths: list[Path], pairs: list[str], folder: Path, publish: bool = Fals
             if publish:
                 _publish_runs(notebook, given)
                 chapter.publish(notebook, output := chapter.root() / "book" / path.name)
+                claims.write(output.parent)
             executed.append(output)
             bars.remove_task(cells)
             bars.advance(book)
@@ -163,6 +164,7 @@ def _stage(source: Path, chapters: list[Path]) -> None:
             copy(part, source / part.name)
     for path in chapters:
         shutil.copy2(path, source / "book" / path.name)
+    claims.write(source / "book")
 
 
 def _render(source: Path, made: Path, strict: bool) -> None:

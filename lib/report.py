@@ -9,10 +9,7 @@ import html
 import importlib.metadata
 import json
 import subprocess
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
 
 import torch
 from IPython.display import HTML, Markdown, display
@@ -21,22 +18,16 @@ from torch import Tensor
 
 from . import digits, evaluation, models
 from .chapter import Here, root
+from .claims import claims
 from .evaluation import CONTRASTS, Answers, Proportion
 from .refusal import Refusal, nearest
 from .runs import Run, Store
 from .scenes import ECCENTRICITIES, Scene, Scene128
 from .training import Training, plain, seeded, shortened
 
-VERDICTS = ("confirmed", "refuted", "partly", "open")
 QUICK_IMAGES, SMOKE_IMAGES = 40_000, 400  # training images of a shortened run
 HEAVY = {"stn128": 50, "atn": 20}  # cost of an image, in images of 28x28: shortened runs are shorter by this factor
 PACKAGES = ("torch", "numpy", "MotionClouds", "matplotlib")
-
-
-@cache
-def claims() -> dict[str, dict]:
-    """Return the claims of the lab-book by number: week, claim, setting, stated."""
-    return tomllib.loads(Path(__file__).with_name("claims.toml").read_text("utf-8"))
 
 
 def verdict(holds: Iterable[bool]) -> str:

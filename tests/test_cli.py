@@ -1,5 +1,6 @@
 """The command line: exit codes, sentences, and a small book built around a fresh chapter."""
 
+import json
 import os
 import re
 import signal
@@ -65,6 +66,7 @@ def test_run_writes_beside_the_book_unless_told_to_publish(checkout):  # noqa: F
     assert re.fullmatch(r"\[1/1\] week1_a: \d+\.\d s, book/week1_a\.ipynb", last)
     published = nbformat.read(checkout / "book" / "week1_a.ipynb", 4)
     assert published.cells[-1].outputs[0].data["text/plain"] == "('smoke', [0, 9])"
+    assert len(json.loads((checkout / "book" / "results" / "claims.json").read_bytes())) == 94
     assert (checkout / "made" / "week1_a.ipynb").read_bytes() == (checkout / "book" / "week1_a.ipynb").read_bytes()
 
 

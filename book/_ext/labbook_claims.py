@@ -1,0 +1,112 @@
+"""The page of claims, written from `book/results/claims.json` when the book is rendered. Nothing of lib is imported."""
+
+import json
+import re
+from pathlib import Path
+
+COUNTS, TABLES = "% count of verdicts", "% claims by week"
+VERDICTS = ("confirmed", "refuted", "partly", "open")
+KINDS = {
+    "experiment": "experiments, run again",
+    "question": "questions about the software",
+    "record": "ideas, readings and pieces of work, noted as done",
+}
+FILTER = """<div class="claims-filter" role="group" aria-label="Show claims by verdict" hidden></div>
+<script>
+(() => {
+  const group = document.currentScript.previousElementSibling;
+  const article = group.closest("article");
+  const rows = () => [...article.querySelectorAll("tbody tr")].filter(row => row.querySelector(".claim-id"));
+  const verdict = row => row.querySelector(".verdict").textContent;
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const word of ["all", "confirmed", "refuted", "partly", "open"]) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = `${word} ${rows().filter(row => word === "all" || verdict(row) === word).length}`;
+      button.setAttribute("aria-pressed", word === "all");
+      button.addEventListener("click", () => {
+        for (const each of group.children) each.setAttribute("aria-pressed", each === button);
+        for (const row of rows()) row.hidden = word !== "all" && verdict(row) !== word;
+        for (const section of article.querySelectorAll("section section")) {
+          const inside = rows().filter(row => section.contains(row));
+          section.hidden = inside.length > 0 && inside.every(row => row.hidden);
+        }
+      });
+      group.append(button);
+    }
+    group.hidden = false;
+  });
+})();
+</script>
+
+"""
+
+
+def write_claims(app, docname, source):
+    """Replace the marks on the page of claims by the count of verdicts and by a table for every week."""
+    if TABLES not in source[0]:
+        return
+    path = Path(app.srcdir, "book", "results", "claims.json")
+    app.env.note_dependency(str(path))
+    records = json.loads(path.read_text(encoding="utf-8"))
+    source[0] = source[0].replace(COUNTS, counts(records)).replace(TABLES, FILTER + weeks(records))
+
+
+def counts(records):
+    """How often each verdict was given, a row per kind of claim."""
+    rows = []
+    for kind, words in KINDS.items():
+        given = [record["verdict"] for record in records if record["kind"] == kind]
+        rows.append([words, *(given.count(verdict) for verdict in VERDICTS), len(given)])
+    rows.append(["all", *(sum(row[k] for row in rows) for k in range(1, len(VERDICTS) + 2))])
+    return table(["claims that are", *map(badge, VERDICTS), "all"], rows)
+
+
+def weeks(records):
+    """A section for every week."""
+    parts = []
+    for week in sorted({record["week"] for record in records}):
+        rows = [
+            [
+                f'<span class="claim-id">{record["id"]}</span>',
+                f"{text(record['claim'])}<br>*{text(record['setting'])}*" if record["claim"] else "",
+                text(record["stated"]),
+                "<br>".join(
+                    filter(None, [text(record["measured"]), f"*{text(record['note'])}*" if record["note"] else ""])
+                ),
+                badge(record["verdict"]) + evidence(record),
+            ]
+            for record in records
+            if record["week"] == week
+        ]
+        head = ["", "claim", "stated in 2021", "measured here, and what decided", "verdict, evidence"]
+        parts += [f"### Week {week}", table(head, rows)]
+    return "\n\n".join(parts)
+
+
+def evidence(record):
+    """A link to the chapter that judged a claim, and the number of seeds if there are several."""
+    if not record["measured"]:
+        return ""
+    seeds = f", {len(record['seeds'])} seeds" if len(record["seeds"]) > 1 else ""
+    name = re.match(r"week(\d)", record["chapter"])
+    return f"<br>[{f'week {name[1]}' if name else record['chapter']}]({record['chapter']}.ipynb){seeds}"
+
+
+def badge(verdict):
+    return f'<span class="verdict verdict-{verdict}">{verdict}</span>'
+
+
+def text(value):
+    """Plain text in a cell of a Markdown table."""
+    return re.sub(r"([\\`*_{}\[\]<>$|~#])", r"\\\1", " ".join(str(value).split()))
+
+
+def table(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def setup(app):
+    app.connect("source-read", write_claims)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

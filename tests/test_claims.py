@@ -1,0 +1,99 @@
+"""The ledger of claims, and the one file into which the chapters' records are collected."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from lib import claims
+from lib.refusal import Refusal
+
+ROOT = Path(__file__).parent.parent
+EVERY = [*(f"C{number}" for number in range(1, 89)), *(f"R{number}" for number in range(1, 7))]
+
+
+def judgement(name, **changes):
+    known = claims.claims().get(name, {"week": 1, "claim": "", "setting": "", "stated": ""})
+    given = {"measured": "90 %", "verdict": "confirmed", "seeds": [0], "chapter": "week1_a", "note": "above 80 %"}
+    return {"id": name, **known} | given | changes
+
+
+def publish(book, name, *records):
+    """Write an executed chapter that glued these records, as myst_nb stores them."""
+    kept = {"application/papermill.record/text/plain": repr(json.dumps(records))}
+    output = nbformat.v4.new_output("display_data", kept, metadata={"scrapbook": {"name": "claims"}})
+    cell = nbformat.v4.new_code_cell("page.verdicts()", id="verdicts", outputs=[output])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), book / f"{name}.ipynb")
+
+
+def test_the_ledger_holds_claims_of_the_study_in_their_order_and_weeks():
+    known = claims.claims()
+    assert list(claims.WEEKS) == EVERY
+    assert list(known) == [name for name in EVERY if name in known]
+    weeks = [(1, "C1", "C5"), (2, "C6", "C17"), (3, "C18", "C22"), (4, "C23", "C51"), (5, "C52", "C56")]
+    for week, first, last in [*weeks, (6, "C57", "C77"), (7, "C78", "C85"), (8, "C86", "C88"), (8, "R1", "R6")]:
+        named = EVERY[EVERY.index(first) : EVERY.index(last) + 1]
+        assert {claims.WEEKS[name] for name in named} == {week}
+    for name, claim in known.items():
+        assert claim["week"] == claims.WEEKS[name]
+        assert claim.get("kind", "experiment") in claims.KINDS
+        assert claim["claim"] and claim["setting"] and claim["stated"]
+        assert set(claim) <= {"week", "kind", "chapter", "claim", "setting", "stated"}
+
+
+def test_every_claim_has_one_record_whoever_judged_it(tmp_path):
+    publish(tmp_path, "week7_b", judgement("C78", verdict="refuted", chapter="week7_b"))
+    publish(tmp_path, "week1_a", judgement("C2"), judgement("C1", kind="question"))
+    (tmp_path / "notes.md").write_text("no notebook")
+    records = claims.collect(tmp_path)
+    assert [record["id"] for record in records] == EVERY
+    assert all(tuple(record) == claims.FIELDS for record in records)
+    by_id = {record["id"]: record for record in records}
+    assert by_id["C1"]["kind"] == "question" and by_id["C80"]["kind"] == "record"
+    assert by_id["C78"] == judgement("C78", verdict="refuted", chapter="week7_b", kind="experiment")
+    left = [record for record in records if record["id"] not in ("C1", "C2", "C78")]
+    assert {record["verdict"] for record in left} == {"open"} and all(record["note"] for record in left)
+    assert by_id["R5"]["chapter"] == "week8_benchmark" and "not published yet" in by_id["R5"]["note"]
+
+
+def test_the_file_is_the_same_at_every_writing(tmp_path):
+    publish(tmp_path, "week1_a", judgement("C2", measured="94 % – “noisy”"))
+    first = claims.write(tmp_path).read_bytes()
+    assert claims.write(tmp_path).read_bytes() == first == claims.content(tmp_path)
+    assert json.loads(first) == claims.collect(tmp_path)
+    assert "94 % – “noisy”" in first.decode()
+    assert first.count(b"\n") == len(EVERY) + 2  # a line per claim, so that a change reads as one
+
+
+def test_contradictions_are_refused(tmp_path):
+    publish(tmp_path, "week1_a", judgement("C2"))
+    publish(tmp_path, "week2_b", judgement("C2", chapter="week2_b"))
+    with pytest.raises(Refusal, match="C2 is judged twice, by week1_a and by week2_b"):
+        claims.collect(tmp_path)
+    publish(tmp_path, "week2_b", judgement("C99"))
+    with pytest.raises(Refusal, match=r"week2_b\.ipynb judges 'C99'; claims are C1 to C88"):
+        claims.write(tmp_path)
+    (tmp_path / "week2_b.ipynb").write_text('{"cells": [')
+    with pytest.raises(Refusal, match=r"week2_b\.ipynb cannot be read as a notebook"):
+        claims.write(tmp_path)
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_page_counts_links_and_leaves_no_markup_loose(tmp_path):
+    place = ROOT / "book" / "_ext" / "labbook_claims.py"
+    spec = importlib.util.spec_from_file_location("labbook_claims", place)
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    publish(tmp_path, "week1_a", judgement("C1", measured="a|b <i> $x$ *y*", seeds=[0, 1]), judgement("C2"))
+    records = claims.collect(tmp_path)
+    counted = page.counts(records).splitlines()
+    assert counted[-1].replace(" ", "") == "|all|2|0|0|92|94|"
+    assert sum(int(row.split("|")[-2]) for row in counted[2:-1]) == 94
+    weeks = page.weeks(records)
+    assert weeks.count('class="claim-id"') == 94 and weeks.count("### Week") == 8
+    row = next(line for line in weeks.splitlines() if ">C1<" in line)
+    assert r"a\|b \<i\> \$x\$ \*y\*" in row
+    assert "[week 1](week1_a.ipynb), 2 seeds" in row
+    assert "(week1_a.ipynb)" not in next(line for line in weeks.splitlines() if ">C3<" in line)
