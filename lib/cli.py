@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lib import chapter, claims
+from lib import chapter, claims, files
 from lib.refusal import Refusal
 
 
@@ -113,7 +113,7 @@ def _run(paths: list[Path], pairs: list[str], folder: Path, publish: bool = Fals
             if publish:
                 _publish_runs(notebook, given)
                 chapter.publish(notebook, output := chapter.root() / "book" / path.name)
-                claims.write(output.parent)
+                _publish_results(notebook, output.parent)
             executed.append(output)
             bars.remove_task(cells)
             bars.advance(book)
@@ -128,6 +128,13 @@ def _publish_runs(notebook: Any, given: dict[str, Any]) -> None:
 
         made = Path(given.get("out") or chapter.root() / "_build")
         runs.publish(json.loads(manifest), made / "runs", chapter.root() / "book" / "runs")
+
+
+def _publish_results(notebook: Any, book: Path) -> None:
+    """Write book/results/: the verdicts of all chapters, and the benchmark where this chapter made it."""
+    claims.write(book)
+    if benchmark := chapter.glued(notebook, "benchmark"):
+        files.write(book / "results" / "benchmark.json", benchmark.encode())
 
 
 # ---------------------------------------------------------------- build

@@ -1,6 +1,6 @@
 """What a page says about itself: notices, the answer, verdicts on claims, costs, provenance. All of it computed.
 
-Values that other pages quote are glued: `answer`, `claims` (JSON) and `runs` (JSON).
+Values that other pages quote are glued: `answer`, `claims`, `runs` and, of one chapter, `benchmark` (JSON).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 from torch import Tensor
 
-from . import digits, evaluation, models
+from . import digits, evaluation, models, results
 from .chapter import Here, root
 from .claims import claims
 from .evaluation import CONTRASTS, Answers, Proportion
@@ -261,6 +261,11 @@ class Page:
         ]
         table(("claim", "what the lab-book claimed", "stated in 2021", "measured here", "verdict", "decided by"), rows)
         glue("claims", json.dumps(self.records), display=False)
+
+    def keep(self, cells: Sequence[results.Cell]) -> None:
+        """Glue the records of the benchmark as `benchmark` (JSON); publishing the chapter writes them to
+        `book/results/benchmark.json`."""
+        glue("benchmark", results.content(cells).decode(), display=False)
 
     def costs(self, experiments: Mapping[str, Sequence[Run]]) -> None:
         """Display what each experiment cost: parameters, images, seconds and the machine, mean over its runs."""

@@ -47,6 +47,13 @@ def accuracy_map(run: str) -> Tensor:
     return torch.tensor(_read("accuracy_maps")[choose("run", run, _read("accuracy_maps"))]["map"]) / 1e4
 
 
+def systems() -> dict[str, dict]:
+    """Return the systems of 2021's benchmark by name: noise, n_stimuli (per cell), parameters, coefficients (numbers
+    looked at for one answer) and train_images (study 1 and 3)."""
+    stored = _read("benchmark")["systems"]
+    return {name: {key: value for key, value in facts.items() if key != "accuracy"} for name, facts in stored.items()}
+
+
 def benchmark(system: str) -> dict[tuple[float, float], float]:
     """Return the 27 cells of a system of 2021, (contrast, radius in pixels) -> accuracy, 0 to 1 (study 4).
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib import chapter, claims, runs
+from lib import chapter, claims, results, runs
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -52,6 +52,15 @@ def test_every_claim_written_down_is_judged_by_its_chapter():
 
 def test_the_file_of_claims_says_what_the_chapters_say():
     assert (ROOT / "book" / "results" / "claims.json").read_bytes() == claims.content(ROOT / "book")
+
+
+def test_the_file_of_the_benchmark_says_what_its_chapter_says():
+    told = [chapter.glued(nbformat.read(ROOT / "book" / f"{name}.ipynb", 4), "benchmark") for name in CHAPTERS]
+    told = [each for each in told if each]
+    path = ROOT / "book" / "results" / "benchmark.json"
+    assert [path.read_text("utf-8")] == told if path.exists() else not told
+    if told:
+        assert results.content(results.read(path)).decode() == told[0]
 
 
 def test_the_runs_behind_a_chapter_are_published_and_intact(page):

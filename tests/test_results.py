@@ -1,0 +1,129 @@
+"""The benchmark as a file: what its records must be, and that equal results are equal bytes."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib import models, results, retina, study
+from lib.evaluation import CONTRASTS, Proportion
+from lib.refusal import Refusal
+from lib.scenes import ECCENTRICITIES
+
+COSTS = {"parameters": 10, "coefficients": 784, "train_images": 600, "train_seconds": 1.26, "device": "2 CPU cores"}
+
+
+def found(*correct, n=100):
+    """Every cell with as many right answers as each seed is given."""
+    return [{(c, r): Proportion(k, n) for c in CONTRASTS for r in ECCENTRICITIES} for k in correct]
+
+
+def ours(*correct, noise=0.75, system="ours"):
+    return results.measured(system, found(*correct), noise=noise, **COSTS)
+
+
+def test_a_cell_is_a_mean_over_seeds_in_an_interval_that_holds_them_all():
+    cells = ours(80, 90)
+    assert [(cell.contrast, cell.eccentricity) for cell in cells[:2]] == [(0.7, 4.4444), (0.7, 8.8889)]
+    assert len(cells) == 27
+    for cell in cells:
+        assert (cell.accuracy, cell.n_stimuli, cell.n_seeds) == (0.85, 100, 2)
+        assert cell.low == round(Proportion(80, 100).interval[0], 5)
+        assert cell.high == round(Proportion(90, 100).interval[1], 5)
+        assert (cell.train_seconds, cell.source) == (1.3, "measured")
+
+
+def test_2021_is_there_with_what_the_study_says_of_it():
+    cells = results.stated()
+    assert len(cells) == 27 * len(study.systems()) and {cell.source for cell in cells} == {"2021"}
+    first = next(cell for cell in cells if cell.system == "STN_128x128")
+    assert (first.contrast, first.accuracy, first.n_stimuli, first.noise) == (0.7, 0.9715, 10_000, 0.75)
+    assert first.low < 0.9715 < first.high < first.low + 0.01
+    assert {cell.noise for cell in cells if cell.system.startswith("What/Where")} == {1.0}
+    facts = study.systems()
+    for system, model, options in (
+        ("STN_128x128", "stn128", {}),
+        ("ATN", "atn", {}),
+        ("POLO_ATN_95%", "polo", {}),
+        ("POLO_ATN_85%", "polo", {"retina": "polo2560"}),
+        ("convPOLO_ATN_85%", "conv_polo", {}),
+    ):
+        assert facts[system]["parameters"] == models.count(models.build(model, **options))
+    window = 28 * 28
+    for system, name in (
+        ("POLO_ATN_95%", "polo768"),
+        ("POLO_ATN_85%", "polo2560"),
+        ("What/Where 1 saccades", "whatwhere"),
+    ):
+        assert facts[system]["coefficients"] == retina.RETINAS[name].n + window
+
+
+def test_what_is_written_comes_back_and_is_the_same_in_any_order(tmp_path):
+    cells = [*ours(80, 90), *ours(60, noise=1.0), *results.stated()]
+    path = tmp_path / "results" / "benchmark.json"
+    results.write(cells, path)
+    assert set(results.read(path)) == set(cells)
+    assert results.content(results.read(path)) == path.read_bytes()
+    shuffled = [*cells[27:54][::-1], *cells[:27][::-1], *cells[54:]]
+    assert results.content(shuffled) == path.read_bytes()
+    assert list(json.loads(path.read_text())[0]) == list(results.NAMES)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=4))
+def test_every_measured_cell_is_accepted(correct):
+    for cell in results.measured("any", found(*correct, n=50), noise=0.75, **COSTS):
+        assert 0 <= cell.low <= cell.accuracy <= cell.high <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"accuracy": 1.2}, "accuracy=1.2 must be a number from"),
+        ({"accuracy": 0.1}, "accuracy=0.1 must be a number from"),  # outside its own interval
+        ({"contrast": float("nan")}, "contrast=nan must be a number from 0 to 1"),
+        ({"eccentricity": 70}, "eccentricity=70.0 must be a number from 0 to 64"),
+        ({"n_stimuli": 0}, "n_stimuli=0 must be a whole number from 1"),
+        ({"n_seeds": 2.0}, "n_seeds=2.0 must be a whole number"),
+        ({"parameters": None}, "parameters=None must be a whole number"),
+        ({"train_seconds": -1}, "train_seconds=-1.0 must be"),
+        ({"source": "measurd"}, "source='measurd' is not one of measured, 2021. Did you mean 'measured'?"),
+        ({"system": ""}, "system='' must be a name"),
+        ({"device": 3}, "device=3 must be a name or None"),
+    ],
+)
+def test_a_record_out_of_bounds_is_refused_by_name(changes, words, tmp_path):
+    cell = ours(80)[0]
+    with pytest.raises(Refusal) as refused:
+        replace(cell, **changes)
+    assert words in str(refused.value)
+    if changes.get("contrast") is None:
+        path = tmp_path / "benchmark.json"
+        path.write_text(json.dumps([asdict(cell), asdict(cell) | changes]))
+        with pytest.raises(Refusal) as refused:
+            results.read(path)
+        assert f"record 1: {words}" in str(refused.value)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "benchmark.json"
+    cell = asdict(ours(80)[0])
+    for text, words in [
+        ("[", "cannot be read as a benchmark"),
+        ("{}", "must hold a list of records, not dict"),
+        (json.dumps([cell | {"colour": "red"}]), "record 0: its fields must be system, contrast"),
+        (json.dumps([{k: v for k, v in cell.items() if k != "low"}]), "record 0: its fields must be"),
+        (json.dumps([cell | {"low": float("nan")}]), "it holds NaN"),
+        (json.dumps([cell, cell]), "holds 'ours' (measured) twice at noise 0.75, contrast 0.7"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(Refusal) as refused:
+            results.read(path)
+        assert words in str(refused.value)
+    with pytest.raises(Refusal, match="cannot be read as a benchmark"):
+        results.read(tmp_path / "nowhere.json")
+    with pytest.raises(Refusal, match="the same cells"):
+        results.measured("x", [*found(1), {}], noise=1.0, **COSTS)
+    with pytest.raises(Refusal, match=r"\[50, 100\] stimuli"):
+        results.measured("x", [*found(1), *found(1, n=50)], noise=1.0, **COSTS)
