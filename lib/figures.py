@@ -23,8 +23,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
 
-from .evaluation import Proportion
+from .evaluation import CONTRASTS, Proportion
 from .models import Seen
+from .psychometrics import Fit
 from .retina import Cells
 from .runs import Run
 from .scenes import EDGE, Stimuli
@@ -307,6 +308,67 @@ def _band(axis, runs: Sequence[Mapping[float, Proportion]], name: str, colour: s
     bounds = 100 * np.array([[run[radius].interval for radius in radii] for run in runs])
     axis.fill_between(radii, bounds[..., 0].min(0), bounds[..., 1].max(0), color=colour, alpha=0.18, lw=0)
     axis.plot(radii, values.mean(0), color=colour, ls=dash, label=name)
+
+
+@styled
+def psychometric(
+    fitted: Fit, cells: Mapping[tuple[float, float], Proportion], eccentricities: Sequence[float] | None = None
+) -> Figure:
+    """Draw accuracy against contrast: what was measured, and the fitted functions, a colour per eccentricity.
+
+    Args:
+        fitted: see `psychometrics.fit`. cells: what was fitted.
+        eccentricities: the curves to draw, at most six (default: the nearest, the middle and the farthest).
+    """
+    known = list(fitted.thresholds)
+    eccentricities = eccentricities or [known[0], known[len(known) // 2], known[-1]]
+    figure, axis = _axes(1, 1, 7.2, 3.6)
+    contrasts = np.linspace(0.05, 1, 200)
+    for radius, colour, dash in zip(eccentricities, COLOURS, DASHES, strict=False):
+        label = f"{radius:.1f} px"
+        axis.plot(100 * contrasts, 100 * fitted.accuracy(radius, contrasts), color=colour, ls=dash, label=label)
+        here = [(contrast, each) for (contrast, other), each in cells.items() if other == radius]
+        for contrast, each in here:
+            axis.plot([100 * contrast] * 2, 100 * np.array(each.interval), color=colour, lw=1)
+            axis.plot(100 * contrast, 100 * each.value, "o", color=colour, ms=4.5)
+    _percent(axis)
+    axis.axhline(level := 100 * fitted.level, color=INK, lw=1, ls=(0, (2, 3)))
+    axis.text(0, level, f" {level:.0f} %", transform=axis.get_yaxis_transform(), va="bottom", fontsize=8)
+    axis.set(xlabel="contrast (%)", ylabel="accuracy (%)", xlim=(0, 100))
+    figure.legend(loc="outside right upper", title="distance")
+    return figure
+
+
+@styled
+def thresholds(fits: Mapping[str, Fit], contrasts: Sequence[float] = CONTRASTS) -> Figure:
+    """Draw the contrast that each system needs against the digit's distance from the centre, with 95 % intervals; the
+    systems side by side within each distance. A triangle at the upper edge: not reached at full contrast.
+
+    Args:
+        contrasts: that were measured; a threshold outside of their range is extrapolated and drawn hollow.
+    """
+    figure, axis = _axes(1, 1, 7.2, 3.9)
+    level = next(iter(fits.values())).level
+    for k, ((name, each), colour) in enumerate(zip(fits.items(), COLOURS, strict=False)):
+        marker = "osD^vP"[k]
+        radii = np.array(list(each.thresholds)) + 0.45 * (k - (len(fits) - 1) / 2)  # beside one another
+        axis.plot([], [], color=colour, marker=marker, ms=5, label=name)
+        reached = [(x, found) for x, found in zip(radii, each.thresholds.values(), strict=True) if found.shown]
+        axis.plot([x for x, _ in reached], [100 * found.value for _, found in reached], color=colour, lw=1)
+        for x, found in zip(radii, each.thresholds.values(), strict=True):
+            if found.shown:
+                measured = min(contrasts) <= found.value <= max(contrasts)
+                ground = colour if measured else "none"
+                axis.plot([x, x], [100 * found.low, min(100, 100 * found.high)], color=colour, lw=1.2)
+                axis.plot(x, 100 * found.value, marker, color=colour, mfc=ground, ms=5)
+            else:
+                axis.plot(x, 100, "^", color=colour, mfc="none", ms=6, clip_on=False)
+    axis.axhspan(100 * min(contrasts), top := 100 * max(contrasts), color=INK, alpha=0.1, lw=0)
+    axis.text(0, top, " contrasts measured", transform=axis.get_yaxis_transform(), va="top", fontsize=8)
+    axis.set(xlabel="distance of the digit from the centre (pixels)", ylim=(0, 100))
+    axis.set_ylabel(f"contrast for {100 * level:.0f} % accuracy (%)")
+    figure.legend(loc="outside right upper")
+    return figure
 
 
 @styled
