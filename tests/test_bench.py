@@ -6,21 +6,18 @@ import torch
 from lib import bench
 
 
-def test_the_table_is_printed_and_returned(capsys):
+def test_the_tables_are_printed_and_returned(capsys):
     state, threads = np.random.get_state()[1].copy(), torch.get_num_threads()  # noqa: NPY002
-    rows = {row["name"]: row for row in bench.main(rounds=1)}
-    assert list(rows) == [
-        "2021, image by image",
-        "frozen",
-        "fresh, a texture per image",
-        "fresh, from the bank",
-        "training lenet",
-        "training stn28",
-    ]
+    rows = {(row["edge"], row["name"]): row for row in bench.main(rounds=1)}
+    ways = ["2021, image by image", "frozen", "fresh, a texture per image", "fresh, from the bank"]
+    trained = {28: ["training lenet", "training stn28"], 128: ["training polo", "training atn", "training stn128"]}
+    assert list(rows) == [(edge, name) for edge in trained for name in ways + trained[edge]]
     assert all(row["floor"] > row["per_second"] > 0 for row in rows.values())
-    assert rows["2021, image by image"]["ratio"] == 1
-    assert rows["fresh, a texture per image"]["ratio"] > 8 and rows["frozen"]["ratio"] > 4  # 20 and more undisturbed
-    assert all(0 < rows[f"training {name}"]["stimuli"] < 1 for name in ("lenet", "stn28"))
+    assert rows[28, ways[0]]["ratio"] == rows[128, ways[0]]["ratio"] == 1
+    assert rows[28, ways[2]]["ratio"] > 8 and rows[28, ways[1]]["ratio"] > 4  # 20 and more undisturbed
+    assert rows[128, ways[2]]["ratio"] > 5 and rows[128, ways[3]]["ratio"] > rows[128, ways[2]]["ratio"]
+    assert all(0 < rows[edge, name]["stimuli"] < 1 for edge, names in trained.items() for name in names)
+    assert rows[128, "training stn128"]["stimuli"] < 0.1
     said = capsys.readouterr().out
-    assert all(name in said for name in rows) and "floor" in said
+    assert all(name in said for _, name in rows) and "floor" in said
     assert np.array_equal(state, np.random.get_state()[1]) and threads == torch.get_num_threads()  # noqa: NPY002

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import bench, chance, clouds
+from lib import chance, clouds, reenacted
 
 COUNT = {28: 600, 128: 100}  # textures per sample
 STD = {28: 0.163, 128: 0.126}  # of the package's textures, mean over textures (study 2.0)
@@ -24,7 +24,7 @@ def _numpy_state():
 @cache
 def package(size: int) -> torch.Tensor:
     """Textures of the MotionClouds package."""
-    return torch.from_numpy(np.stack([bench.texture_of_2021(size, 1000 + seed) for seed in range(COUNT[size])]))
+    return torch.from_numpy(np.stack([reenacted.texture(size, 1000 + seed) for seed in range(COUNT[size])]))
 
 
 @cache
@@ -57,7 +57,7 @@ def test_the_same_draws_give_the_package_s_texture(size, seed):
     phase = 2 * np.pi * random.rand(size, size)
     coefficients = np.fft.ifftshift(np.exp(1j * phase) * random.randn(size, size))
     mine = clouds.from_draws(torch.from_numpy(coefficients).to(torch.complex64)[None], clouds.envelope(size))[0]
-    assert np.abs(mine.numpy() - bench.texture_of_2021(size, seed)).max() < 1e-5
+    assert np.abs(mine.numpy() - reenacted.texture(size, seed)).max() < 1e-5
 
 
 @pytest.mark.parametrize("size", [28, 128])

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib import bench, chance, clouds, scenes
+from lib import chance, clouds, reenacted, scenes
 from lib.digits import Digits
 from lib.refusal import Refusal
 from lib.scenes import Scene28
@@ -42,7 +42,7 @@ def test_frozen_stimuli_are_those_of_2021(sets, scene):
     fixed = scene.contrast[0] if scene.contrast[0] == scene.contrast[1] else None
     differing = 0
     for index in range(150):
-        image, offsets, contrast = bench.stimulus_of_2021(
+        image, offsets, contrast = reenacted.stimulus28(
             sets.train.images[index].numpy(),
             index,
             scene.std,
@@ -154,8 +154,8 @@ def test_fresh_stimuli_have_the_statistics_of_2021(sets, texture):
     Here every image of 2021 has its own texture (all its blank images shared one).
     """
     theirs = [
-        bench.stimulus_of_2021(
-            sets.train.images[i].numpy(), 10_000 + i, 15, texture_of=lambda size, _, i=i: bench.texture_of_2021(size, i)
+        reenacted.stimulus28(
+            sets.train.images[i].numpy(), 10_000 + i, 15, texture_of=lambda size, _, i=i: reenacted.texture(size, i)
         )
         for i in range(500)
     ]
@@ -270,7 +270,7 @@ def _grey(n: int, value: float = 0.5) -> torch.Tensor:
 def test_shift_is_that_of_2021(sets, offsets):
     moved = scenes.shift(sets.train.images[: len(offsets)], torch.tensor(offsets))
     for image, after, (down, right) in zip(sets.train.images, moved, offsets, strict=False):
-        assert np.array_equal(after.numpy(), bench._translated(image.numpy(), down, right))
+        assert np.array_equal(after.numpy(), reenacted._translated(image.numpy(), down, right))
 
 
 @given(st.integers(28, 1000), st.sampled_from([-1, 1]), st.integers(-1000, 1000))

@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from reenact128 import stimulus128
 
-from lib import chance, clouds, evaluation, runs, scenes
+from lib import chance, clouds, evaluation, reenacted, runs, scenes
 from lib.curriculum import Stage
 from lib.refusal import Refusal
 from lib.scenes import ECCENTRICITIES, Scene28, Scene128
@@ -44,7 +43,7 @@ def test_frozen_stimuli_are_those_of_2021(sets, scene):
     mine = scenes.draw(sets.train, rows(n), scene)
     textures = clouds.keyed(chance.key_of(rows(n), *mine.offsets.T), 128).double().numpy()
     for index in range(n):
-        image, offsets, contrast = stimulus128(
+        image, offsets, contrast = reenacted.stimulus128(
             sets.train.images[index].numpy(),
             index,
             scene.std,
