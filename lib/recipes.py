@@ -29,10 +29,10 @@ def stn128(epochs: int = 8, share: float = 0.04, lr: float = 3e-4, **options) ->
 
     Stds are those of 2021 (study 3.6): 0, for one epoch at each of `NOISES` and the others at full noise; then 40 k / 9
     pixels, a quarter of `epochs` for each of the first three, an eighth for each of the others; then contrasts
-    U(0.3, 0.7) at 40 pixels, while the learning rate falls to a twentieth.
+    U(0.3, 0.7) at 40 pixels, for half of `epochs`, while the learning rate falls to a twentieth.
 
     Args:
-        epochs: of the first part and of the last. share: of the training digits in an epoch. lr: of AdamW.
+        epochs: of the first part. share: of the training digits in an epoch. lr: of AdamW.
         options: of the model; ours are a grey padding and a localisation network that sees the image minus grey.
     """
     still = Training(
@@ -48,5 +48,6 @@ def stn128(epochs: int = 8, share: float = 0.04, lr: float = 3e-4, **options) ->
     )
     near = replace(still, stages=growing(ECCENTRICITIES[:3], max(1, epochs // 4), lr, CLEAR), start=still)
     far = replace(still, stages=growing(ECCENTRICITIES[3:], max(1, epochs // 8), lr, CLEAR), start=near)
-    fall = Stage(Scene128(), epochs, lr, decay=0.05 ** (1 / max(1, epochs - 1)))
+    last = max(1, epochs // 2)
+    fall = Stage(Scene128(), last, lr, decay=0.05 ** (1 / max(1, last - 1)))
     return dict(zip(PARTS, (still, near, far, replace(still, stages=(fall,), start=far)), strict=True))
