@@ -3,6 +3,9 @@
 The transformer on the 128x128 field is trained in four parts, each of which goes on from the one before, so that
 experiments can branch off between them: digits at the centre while the noise grows (`still`), near it (`near`), as far
 out as in 2021 (`far`), and at lower contrasts (`faint`). Each part is AdamW on fresh stimuli, from class labels alone.
+
+Digits at the centre leave the localisation network nothing to learn but noise, and under AdamW its hidden units die of
+it (week 4 measures it). The second part therefore takes over the classifier alone, and draws the localisation anew.
 """
 
 from __future__ import annotations
@@ -46,8 +49,17 @@ def stn128(epochs: int = 8, share: float = 0.04, lr: float = 3e-4, **options) ->
         batch=32,
         fraction=share,
     )
-    near = replace(still, stages=growing(ECCENTRICITIES[:3], max(1, epochs // 4), lr, CLEAR), start=still)
-    far = replace(still, stages=growing(ECCENTRICITIES[3:], max(1, epochs // 8), lr, CLEAR), start=near)
+    near = replace(
+        still,
+        stages=growing(ECCENTRICITIES[:3], max(1, epochs // 4), lr, CLEAR),
+        options={**still.options, "kaiming": True},
+        localisation_rate=1.0,
+        start=still,
+        start_with="classifier",
+    )
+    far = replace(
+        near, stages=growing(ECCENTRICITIES[3:], max(1, epochs // 8), lr, CLEAR), start=near, start_with="all"
+    )
     last = max(1, epochs // 2)
     fall = Stage(Scene128(), last, lr, decay=0.05 ** (1 / max(1, last - 1)))
-    return dict(zip(PARTS, (still, near, far, replace(still, stages=(fall,), start=far)), strict=True))
+    return dict(zip(PARTS, (still, near, far, replace(far, stages=(fall,), start=far)), strict=True))

@@ -72,6 +72,7 @@ class Training:
     seed: int = 0
     data: str = "mnist"
     start: Training | None = None  # a run of the same model, whose final weights this one begins with (default: drawn)
+    start_with: str = "all"  # its weights; or "classifier": the localisation network is drawn anew
 
     def __post_init__(self):
         choose("model", self.model, models.MODELS)
@@ -84,11 +85,9 @@ class Training:
         within("fraction", self.fraction, 1e-6, 1)
         if not self.stages:
             raise Refusal("stages=() must hold at least one stage.")
-        if self.start is not None and (self.start.model, self.start.options) != (self.model, self.options):
-            raise Refusal(
-                f"start: a {self.start.model} with options {dict(self.start.options)} cannot go on as a {self.model} "
-                f"with options {dict(self.options)}."
-            )
+        choose("start_with", self.start_with, ("all", "classifier"))
+        if self.start is not None and self.start.model != self.model:
+            raise Refusal(f"start: a {self.start.model!r} cannot go on as a {self.model!r}.")
 
     def describe(self) -> dict:
         """Return the configuration as plain data: equal data, equal run.
@@ -183,7 +182,7 @@ def train(
         raise Refusal("weights must be given if and only if the training has a start.")
     run = _Run(training, sets.to(device), device, checkpoint)
     if weights is not None:
-        run.model.load_state_dict(weights)
+        run.begin(weights)
     if checkpoint and checkpoint.exists():
         run.load()
     with torch.random.fork_rng(devices=[]):
@@ -208,6 +207,21 @@ class _Run:
         self.steps = training.steps(len(sets.train))
         self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
         self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
+
+    def begin(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over the weights of the run that this one starts from.
+
+        Raises:
+            Refusal: that run's model has other options, hence other weights.
+        """
+        own = self.model.state_dict()
+        if self.training.start_with == "classifier":
+            where = "localisation."
+            weights = {name: value for name, value in weights.items() if not name.startswith(where)}
+            weights |= {name: value for name, value in own.items() if name.startswith(where)}
+        if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:
+            raise Refusal(f"start: a {self.training.model!r} with other options has other weights.")
+        self.model.load_state_dict(weights)
 
     def _optimiser(self) -> torch.optim.Optimizer:
         training = self.training

@@ -500,5 +500,21 @@ def test_what_a_run_starts_from_is_part_of_its_content():
     other = training.seeded(fine, 7, "mnist")
     assert (other.seed, other.start.seed, other.start.data) == (7, 7, "mnist")
     assert training.shortened(replace(fine, start=one("tutorial", epochs=9)), 20, 400).start.stages[0].epochs == 1
-    with pytest.raises(Refusal, match=r"a lenet with options \{\} cannot go on as a tutorial"):
+    with pytest.raises(Refusal, match="a 'lenet' cannot go on as a 'tutorial'"):
         replace(one("tutorial"), start=one("lenet"))
+    with pytest.raises(Refusal, match="start_with='some'"):
+        replace(fine, start_with="some")
+
+
+def test_a_run_may_take_over_the_classifier_alone(few):
+    first = one("stn28", options={"classifier": "tutorial"})
+    begun = weights(train(first, few))
+    config = replace(first, stages=one(lr=1e-9).stages, start=first, start_with="classifier")
+    drawn = models.build("stn28", chance.generator("weights", 0), classifier="tutorial").state_dict()
+    taken = weights(train(config, few, weights=begun))
+    for name, value in taken.items():
+        kept = drawn if name.startswith("localisation.") else begun
+        assert torch.allclose(value, kept[name], atol=1e-6)
+    assert not same(begun, {**begun, **{name: drawn[name] for name in drawn if name.startswith("localisation.")}})
+    with pytest.raises(Refusal, match="with other options has other weights"):
+        train(replace(config, options={}), few, weights=begun)
