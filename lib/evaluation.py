@@ -167,6 +167,24 @@ def _correlation(a: Tensor, b: Tensor) -> float:
     return (a * b).mean().item() / scale if scale > 1e-12 else 0.0
 
 
+@torch.inference_mode()
+def alive(model: nn.Module, images: Tensor) -> float:
+    """Return the share of the localisation network's last hidden units that are above 0 for at least one of images
+    (B, 1, h, w).
+
+    A rectified unit that is 0 for every input passes no gradient on: it is dead. Where all are, theta is the same for
+    every input, and stays so.
+    """
+    hidden = []
+    hook = model.localisation.last.register_forward_hook(lambda layer, inputs, output: hidden.append(inputs[0]))
+    try:
+        for part in images.split(BATCH_OF_FIELDS):
+            model.eval()(part)
+    finally:
+        hook.remove()
+    return (torch.cat(hidden) > 0).any(0).float().mean().item()
+
+
 def fixations(theta: Tensor, edge: int) -> Tensor:
     """Return the centres (N, 2) of windows theta (N, 2, 3), (row, column), pixels from the middle of `edge` pixels."""
     return theta[:, :, 2].flip(1) * edge / 2

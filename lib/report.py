@@ -147,6 +147,15 @@ class Page:
         theta = None if kept["theta"] is None else torch.tensor(kept["theta"]).view(n, 2, 3)
         return Answers(predicted, predicted == labels, theta, offsets)
 
+    def alive(self, run: Run, scene: Scene, n: int = 500) -> float:
+        """Return the share of a run's last hidden localisation units that answer to any of `n` test stimuli."""
+        n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+
+        def compute(model):
+            return round(evaluation.alive(model, evaluation.fixed_stimuli(self.sets.test, scene, n).images), 5)
+
+        return self.store.evaluate(run, "alive", compute, self.here.device, scene=plain(scene), n=n)
+
     def benchmark(self, run: Run, n: int = 2000, view: str = "field") -> dict[tuple[float, float], Proportion]:
         """Return the accuracy of a run in the 27 cells of the benchmark, (contrast, radius) -> proportion of the first
         `n` test digits (smoke: of 20).

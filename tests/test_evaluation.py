@@ -193,3 +193,19 @@ def test_a_theta_that_ignores_its_input():
     assert health.mean == pytest.approx((0.8, 0.1, 0.2, 0, 1, -0.3))
     unshifted = evaluation.theta_health(torch.rand(50, 2, 3), torch.zeros(50, 2))
     assert unshifted.follow == (0, 0)
+
+
+def test_dead_hidden_units_are_counted():
+    images = torch.rand(6, 1, 28, 28, generator=chance.generator("alive"))
+    model = models.build("stn28", chance.generator("weights", 1))
+    whole = evaluation.alive(model, images)
+    assert 0 < whole <= 1
+    with torch.no_grad():
+        model.localisation.dense1.bias[:16] = -1e3  # half of the 32 units can no longer answer
+    assert evaluation.alive(model, images) <= min(whole, 0.5)
+    with torch.no_grad():
+        model.localisation.dense1.bias[:] = -1e3
+    assert evaluation.alive(model, images) == 0
+    with torch.no_grad():
+        model.localisation.dense1.bias[3] = 1e3
+    assert evaluation.alive(model, images) == 1 / 32
