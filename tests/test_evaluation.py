@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
-from lib import evaluation, models
+from lib import chance, evaluation, models
 from lib.digits import Digits
 from lib.refusal import Refusal
 from lib.scenes import Scene28
