@@ -16,9 +16,11 @@ import math
 import os
 import re
 import reprlib
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import nbformat
@@ -339,7 +341,8 @@ def _literal(written: str) -> Any:
     return written  # not a literal: the rule refuses it in its own words, or it is a text
 
 
-def _value(written: str, annotation: str) -> Any:
+def interpret(written: str, annotation: str) -> Any:
+    """Return a value from the command line, of the type that a chapter declares: adam, 1e-3, true, 0,15, [0, 15]."""
     value = _literal(written.strip())
     if annotation.startswith("list"):
         if isinstance(value, str) and "," in value:
@@ -363,7 +366,7 @@ def overrides(path: Path, pairs: Iterable[str]) -> dict[str, Any]:
             raise Refusal(f"-p {pair!r} has no '='; write NAME=VALUE.")
         if name not in declared:
             raise _unknown(path.stem, name, declared)
-        value = _value(written, declared[name])
+        value = interpret(written, declared[name])
         if name in values and values[name] != value:
             raise Refusal(f"{name} is given twice, as {values[name]!r} and as {value!r}.")
         values[name] = value
@@ -376,21 +379,43 @@ def check(path: Path, values: dict[str, Any]) -> Here:
     Raises:
         Refusal: what the chapter would refuse, or its two cells do not work.
     """
-    namespace: dict[str, Any] = {"__name__": path.stem}
-    for tag in ("parameters", "check"):
-        source = _tagged(path, tag)
+    return checker(path)(values)
+
+
+def checker(path: Path) -> Callable[[dict[str, Any]], Here]:
+    """Return what `check` does as a function of the values; for many of them, the notebook is read once.
+
+    Raises:
+        Refusal: the chapter's two cells cannot be read, or are not Python.
+    """
+
+    def guarded(tag: str, action: Callable[[], Any]) -> Any:
         try:
-            exec(compile(source, f"{path.name}, {tag} cell", "exec", dont_inherit=True), namespace)
+            return action()
         except Refusal:
             raise
         except Exception as error:
             raise Refusal(f"the {tag} cell of {path.name} fails: {type(error).__name__}: {_reason(error)}.") from None
-        if tag == "parameters":
-            namespace.update(values)
-    here = namespace.get("here")
-    if not isinstance(here, Here) or here.name != path.stem:
-        raise Refusal(f"the check cell of {path.name} must read here = chapter.begin({path.stem!r}, globals(), ...).")
-    return here
+
+    def compiled(tag: str) -> CodeType:
+        source = _tagged(path, tag)
+        return guarded(tag, lambda: compile(source, f"{path.name}, {tag} cell", "exec", dont_inherit=True))
+
+    cells = {tag: compiled(tag) for tag in ("parameters", "check")}
+
+    def checked(values: dict[str, Any]) -> Here:
+        namespace: dict[str, Any] = {"__name__": path.stem}
+        for tag, cell in cells.items():
+            guarded(tag, lambda cell=cell: exec(cell, namespace))
+            if tag == "parameters":
+                namespace.update(values)
+        here = namespace.get("here")
+        if not isinstance(here, Here) or here.name != path.stem:
+            begun = f"here = chapter.begin({path.stem!r}, globals(), ...)"
+            raise Refusal(f"the check cell of {path.name} must read {begun}.")
+        return here
+
+    return checked
 
 
 # ---------------------------------------------------------------- the work
@@ -423,12 +448,14 @@ def execute(
         shown = os.path.relpath(output)
         return Failed(f"{path.stem} failed in cell {at + 1} of {total}: {last_line}\nThe notebook up to there: {shown}")
 
+    sockets = tempfile.TemporaryDirectory(prefix="kernel-", dir="/tmp" if len(tempfile.gettempdir()) > 70 else None)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         notebook = papermill.execute_notebook(
             *(str(each).replace("{", "{{").replace("}", "}}") for each in (path.resolve(), output)),
             parameters=values,
             kernel_name="python3",
+            start_timeout=300,  # seconds; the default of 60 is short where every core has its run
             language="python",
             progress_bar=False,
             record_timing=False,
@@ -436,7 +463,7 @@ def execute(
             coalesce_streams=True,
             on_cell_start=count,
             extra_arguments=["--log-level=CRITICAL"],  # an interrupted kernel says so once, here
-            config=Config({"KernelManager": {"transport": "ipc"}}),
+            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets.name}/s"}}),  # not shared by two runs
         )
     except papermill.PapermillExecutionError as error:
         raise failed(f"{error.ename}: {(error.evalue.strip().splitlines() or [''])[-1]}") from None
@@ -446,6 +473,8 @@ def execute(
         raise failed(_reason(error)) from None
     except OSError as error:
         raise Refusal(f"{output} cannot be written: {_reason(error)}.") from None
+    finally:
+        sockets.cleanup()
     _write(output, normalise(notebook))
     if progress:
         progress(total, total)

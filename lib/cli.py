@@ -1,4 +1,4 @@
-"""The command line: run chapters, build the book, show the data, measure the speed."""
+"""The command line: run chapters, sweep over their parameters, build the book, show the data, measure the speed."""
 
 import hashlib
 import json
@@ -135,6 +135,66 @@ def _publish_results(notebook: Any, book: Path) -> None:
     claims.write(book)
     if benchmark := chapter.glued(notebook, "benchmark"):
         files.write(book / "results" / "benchmark.json", benchmark.encode())
+
+
+# ---------------------------------------------------------------- sweep
+
+
+@app.command("sweep")
+def sweep_(
+    word: Annotated[str, typer.Argument(metavar="CHAPTER", help="A chapter, or the beginning of its name.")],
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUES", help="A,B,C or FIRST..LAST; may be repeated."),
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="smoke, quick or full.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Executions at once.", show_default="one per GPU, or per core")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:PORT, or its scheduler file.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the sweep.", show_default="_build/sweeps/CHAPTER")] = None,
+) -> None:
+    """Execute a chapter for every combination of values, and gather the results in one table.
+
+    All combinations are checked before the first one starts. What was executed before, with the same values and the
+    same code, is not executed again; so a sweep that was interrupted goes on where it stopped.
+
+    `python -m lib sweep week2 --profile smoke -p lr_adam=0.001,0.005 -p seed=0..4`
+    """
+    from lib import sweep
+
+    if workers and scheduler:
+        raise Refusal(f"workers={workers} is for this machine; the scheduler has workers of its own.")
+    (path,) = chapter.find([word])
+    pairs = [*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile))]
+    tasks = sweep.grid(path, pairs)
+    folder = out or chapter.root() / "_build" / "sweeps" / path.stem
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if scheduler:
+        where, engine = f"the Dask workers of {scheduler}", lambda missing: sweep.dask(missing, scheduler)
+    else:
+        slots = sweep.slots(workers)
+        where, engine = f"{len(slots)} local workers", lambda missing: sweep.local(missing, slots)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        bar = bars.add_task(path.stem, total=len(tasks))
+        console.print(f"{path.stem}: {len(tasks)} executions on {where}, into {os.path.relpath(folder)}")
+
+        def say(task: sweep.Task, outcome: sweep.Outcome, left: int) -> None:
+            bars.update(bar, completed=len(tasks) - left)
+            ended = "" if outcome.notebook else f", failed: {outcome.message}"
+            console.print(f"[{len(tasks) - left}/{len(tasks)}] {task.words}: {outcome.seconds:.1f} s{ended}")
+
+        outcomes = sweep.run(tasks, folder, engine, say, lambda line: typer.echo(line, err=True))
+    table = sweep.write_tables(folder, sweep.command(path, pairs), tasks, outcomes)
+    console.print(f"The table: {os.path.relpath(table)}, and index.html beside it")
+    if failed := [task for task in tasks if outcomes[task.id].notebook is None]:
+        raise chapter.Failed(
+            f"{len(failed)} of {len(tasks)} executions failed, the first at {failed[0].words}: "
+            f"{outcomes[failed[0].id].message}\nThe same command tries them again."
+        )
 
 
 # ---------------------------------------------------------------- build
