@@ -329,7 +329,7 @@ def dask(tasks: list[Task], address: str) -> Generator[Outcome, None, None]:
             client.submit(execute, task, key=f"labbook-{task.id}-{time.time_ns()}", pure=False): task for task in tasks
         }
         try:
-            for future in as_completed(list(futures)):
+            for future in as_completed(list(futures), loop=client.loop):
                 task = futures[future]
                 try:
                     yield future.result()

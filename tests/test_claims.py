@@ -82,8 +82,8 @@ def test_contradictions_are_refused(tmp_path):
 
 
 def test_the_page_counts_links_and_leaves_no_markup_loose(tmp_path):
-    place = ROOT / "book" / "_ext" / "labbook_claims.py"
-    spec = importlib.util.spec_from_file_location("labbook_claims", place)
+    place = ROOT / "book" / "_ext" / "labbook_results.py"
+    spec = importlib.util.spec_from_file_location("labbook_results", place)
     page = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(page)
     publish(tmp_path, "week1_a", judgement("C1", measured="a|b <i> $x$ *y*", seeds=[0, 1]), judgement("C2"))

@@ -1,10 +1,16 @@
-"""The page of claims, written from `book/results/claims.json` when the book is rendered. Nothing of lib is imported."""
+"""Pages written from `book/results/` when the book is rendered: the claims, the cost of a sweep.
 
+Nothing of lib is imported, so the book renders without torch.
+"""
+
+import csv
 import json
 import re
 from pathlib import Path
 
 COUNTS, TABLES = "% count of verdicts", "% claims by week"
+EXAMPLE, COST = "% example of a sweep", "% cost of a sweep"
+RUNS, WORKERS = 1000, (2, 16, 100)
 VERDICTS = ("confirmed", "refuted", "partly", "open")
 KINDS = {
     "experiment": "experiments, run again",
@@ -107,6 +113,49 @@ def table(header, rows):
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def write_sweeps(app, docname, source):
+    """Replace the marks on the page of sweeps by the table of one, and by what it and the book's trainings cost."""
+    if COST not in source[0]:
+        return
+    book = Path(app.srcdir, "book")
+    path = book / "results" / "sweep.csv"
+    app.env.note_dependency(str(path))
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    trained = [seconds(run) for run in sorted((book / "runs").glob("*/run.json"))]
+    source[0] = source[0].replace(EXAMPLE, example(rows)).replace(COST, cost(rows, trained))
+
+
+def seconds(path):
+    """The training time of a published run; its first line is a checksum."""
+    record = json.loads(path.read_text(encoding="utf-8").partition("\n")[2])
+    return sum(epoch["seconds"] for epoch in record["history"])
+
+
+def example(rows):
+    """The table of a sweep, without what is long."""
+    kept = [name for name in rows[0] if not name.endswith("measured") and name not in ("answer", "id", "host")]
+    return table(kept, [[text(row[name]) for name in kept] for row in rows])
+
+
+def cost(rows, trained):
+    """What one execution costs, and a thousand of them."""
+    cpu = sum(float(row["cpu_seconds"]) for row in rows) / len(rows)
+    memory = max(float(row["peak_mb"]) for row in rows)
+    trained = sorted(trained)
+    middle = trained[len(trained) // 2]
+    said = (
+        f"Each of these executions took {cpu:.0f} seconds of one core and at most {memory:.0f} MB of memory. That is "
+        f"what an execution costs beside its trainings. The {len(trained)} training runs that are published with this "
+        f"book took from {trained[0] / 60:.1f} to {trained[-1] / 60:.0f} minutes of one core, half of them less than "
+        f"{middle / 60:.1f} minutes. So {RUNS:,} executions, each with one training of that middle length, take:"
+    )
+    hours = [RUNS * (cpu + middle) / workers / 3600 for workers in WORKERS]
+    head = ["workers, a core each", *map(str, WORKERS)]
+    return f"{said}\n\n{table(head, [['hours', *(f'{each:.1f}' for each in hours)]])}"
+
+
 def setup(app):
     app.connect("source-read", write_claims)
+    app.connect("source-read", write_sweeps)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
