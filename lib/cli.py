@@ -184,13 +184,13 @@ def sweep_(
 
         def say(task: sweep.Task, outcome: sweep.Outcome, left: int) -> None:
             bars.update(bar, completed=len(tasks) - left)
-            ended = "" if outcome.notebook else f", failed: {outcome.message}"
+            ended = "" if outcome.done else f", failed: {outcome.message}"
             console.print(f"[{len(tasks) - left}/{len(tasks)}] {task.words}: {outcome.seconds:.1f} s{ended}")
 
         outcomes = sweep.run(tasks, folder, engine, say, lambda line: typer.echo(line, err=True))
     table = sweep.write_tables(folder, sweep.command(path, pairs), tasks, outcomes)
     console.print(f"The table: {os.path.relpath(table)}, and index.html beside it")
-    if failed := [task for task in tasks if outcomes[task.id].notebook is None]:
+    if failed := [task for task in tasks if not outcomes[task.id].done]:
         raise chapter.Failed(
             f"{len(failed)} of {len(tasks)} executions failed, the first at {failed[0].words}: "
             f"{outcomes[failed[0].id].message}\nThe same command tries them again."
@@ -249,7 +249,19 @@ def _render(source: Path, made: Path, strict: bool) -> None:
         raise chapter.Failed(f"jupyter-book failed: {cause}\nIts log: {os.path.relpath(log)}")
 
 
-# ---------------------------------------------------------------- data, bench
+# ---------------------------------------------------------------- claims, data, bench
+
+
+@app.command("claims")
+def claims_() -> None:
+    """Collect the verdicts of the executed chapters in book/ into book/results/claims.json, and count them.
+
+    `run --publish` does so by itself; this is for chapters that came by another way, as from a merge.
+    """
+    path = claims.write(chapter.root() / "book")
+    given = [record["verdict"] for record in json.loads(path.read_bytes())]
+    counted = ", ".join(f"{verdict} {given.count(verdict)}" for verdict in claims.VERDICTS)
+    typer.echo(f"{os.path.relpath(path)}: {counted}")
 
 
 @app.command()

@@ -29,7 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from .refusal import Refusal
 MOST = 100_000  # combinations of one sweep
 RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 ALTERNATIVE = re.compile(r"""\s*(\[[^\]]*\]|"[^"]*"|'[^']*'|[^,]*?)\s*(?:,|$)""")
-COUNTED = ("seconds", "cpu_seconds", "peak_mb", "host")  # what an execution cost, and where it took place
+COST = ("seconds", "cpu_seconds", "peak_mb", "host")  # what an execution cost, and where it took place
 
 
 # ---------------------------------------------------------------- the grid
@@ -143,20 +143,23 @@ def code(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: its notebook, if it was executed to the end, else why not; and what it cost.
-
-    `seconds`: wall clock. `cpu_seconds`, `peak_mb`: of the process and its kernel. `trainings`: one entry per training
-    run that the chapter used, with the metrics of its last epoch.
-    """
+    """What became of a task, and what it cost."""
 
     id: str
-    notebook: bytes | None
-    message: str = ""
-    trainings: list[dict] = field(default_factory=list)
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_mb: float = 0.0
+    message: str = ""  # why it failed; empty: it was executed to the end
+    notebook: bytes = b""  # on its way to the folder of the sweep
+    answer: str = ""  # of the chapter
+    verdicts: dict[str, list[str]] = field(default_factory=dict)  # claim -> verdict, what was measured
+    trainings: list[dict] = field(default_factory=list)  # the training runs used, with the metrics of their last epochs
+    seconds: float = 0.0  # wall clock
+    cpu_seconds: float = 0.0  # of the process and its kernel
+    peak_mb: float = 0.0  # of the larger of the two
     host: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether the chapter was executed to the end."""
+        return not self.message
 
 
 def execute(
@@ -170,7 +173,7 @@ def execute(
     path = chapter.root() / "notebooks" / f"{task.chapter}.ipynb"
     host = socket.gethostname()
     if not path.is_file() or code(path) != task.code:
-        return Outcome(task.id, None, f"{host} has another version of {task.chapter} or of the library", host=host)
+        return Outcome(task.id, f"{host} has another version of {task.chapter} or of the library", host=host)
     with tempfile.TemporaryDirectory(prefix="labbook-") as folder:
         pairs = [word for name, value in task.values.items() for word in ("-p", f"{name}={json.dumps(value)}")]
         command = [sys.executable, "-m", "lib", "run", task.chapter, *pairs, "--out", folder]
@@ -199,32 +202,38 @@ def execute(
         }
         if process.returncode:
             ended = f"killed by signal {-process.returncode}" if process.returncode < 0 else "failed without a word"
-            said_last = [line for line in words if not line.startswith("The notebook up to there")][-1:]
-            return Outcome(task.id, None, *(said_last or [ended]), **cost)
+            last = [line for line in words if not line.startswith("The notebook up to there")][-1:]
+            return Outcome(task.id, *(last or [ended]), **cost)
         content = Path(folder, f"{task.chapter}.ipynb").read_bytes()
-    return Outcome(task.id, content, trainings=_trainings(content, task.values.get("out")), **cost)
+    notebook = nbformat.reads(content.decode(), 4)
+    records = json.loads(chapter.glued(notebook, "claims") or "[]")
+    verdicts = {record["id"]: [record["verdict"], record["measured"]] for record in records}
+    try:
+        trainings = _trainings(json.loads(chapter.glued(notebook, "runs") or "[]"), task.values.get("out"))
+    except Refusal as refusal:
+        return Outcome(task.id, str(refusal), **cost)
+    return Outcome(task.id, "", content, chapter.glued(notebook, "answer") or "", verdicts, trainings, **cost)
 
 
-def _trainings(notebook: bytes, out: str | None) -> list[dict]:
-    """Return what the training runs that a notebook used came to."""
-    manifest = chapter.glued(nbformat.reads(notebook.decode(), 4), "runs") or "[]"
+def _trainings(manifest: list[dict], out: str | None) -> list[dict]:
+    """Return what the training runs of a chapter's manifest came to."""
     places = (chapter.root() / "book" / "runs", (Path(out) if out else chapter.root() / "_build") / "runs")
     rows = []
-    for entry in json.loads(manifest):
+    for entry in manifest:
         path = next(filter(Path.is_file, (place / entry["id"] / "run.json" for place in places)), None)
         if path is None:
             continue
         record = json.loads(files.unseal(path.read_bytes(), path))
-        training, last = record["training"], record["history"][-1]
+        training, epoch = record["training"], record["history"][-1]
         rows.append(
             {
                 "training": entry["id"],
                 "model": training["model"],
                 "optimiser": training.get("optimiser", "sgd"),
                 "training_seed": training.get("seed", 0),
-                "images": sum(epoch["images"] for epoch in record["history"]),
-                **{key: last.get(key) for key in ("loss", "accuracy", "fixed_accuracy")},
-                "training_seconds": round(sum(epoch["seconds"] for epoch in record["history"]), 1),
+                "images": sum(each["images"] for each in record["history"]),
+                **{key: epoch.get(key) for key in ("loss", "accuracy", "fixed_accuracy")},
+                "training_seconds": round(sum(each["seconds"] for each in record["history"]), 1),
             }
         )
     return rows
@@ -334,7 +343,7 @@ def dask(tasks: list[Task], address: str) -> Generator[Outcome, None, None]:
                 try:
                     yield future.result()
                 except Exception as error:  # the task was lost too often, or the worker lacks the library
-                    yield Outcome(task.id, None, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+                    yield Outcome(task.id, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
                 future.release()
         finally:
             client.cancel(list(futures))
@@ -355,7 +364,7 @@ def keep(folder: Path, task: Task, outcome: Outcome) -> None:
 
 
 def recall(folder: Path, task: Task) -> Outcome | None:
-    """Return a kept execution, or None.
+    """Return a kept execution, its notebook left where it is; or None.
 
     Raises:
         Refusal: its record or its notebook is truncated or altered.
@@ -369,8 +378,7 @@ def recall(folder: Path, task: Task) -> Outcome | None:
         raise Refusal(
             f"{notebook} is missing, truncated or altered: expected SHA-256 {record['notebook']}, found {found}."
         )
-    record.pop("values")
-    return Outcome(**record | {"notebook": content})
+    return Outcome(**{name: value for name, value in record.items() if name != "values"} | {"notebook": b""})
 
 
 @contextmanager
@@ -416,9 +424,9 @@ def run(
     if missing:
         with _terminated_like_interrupted(), closing(engine(missing)) as arriving:
             for outcome in arriving:
-                if outcome.notebook is not None:
+                if outcome.done:
                     keep(folder, by_id[outcome.id], outcome)
-                outcomes[outcome.id] = outcome
+                outcomes[outcome.id] = replace(outcome, notebook=b"")
                 if say:
                     say(by_id[outcome.id], outcome, len(tasks) - len(outcomes))
     return {task.id: outcomes[task.id] for task in tasks}
@@ -435,14 +443,11 @@ def tables(tasks: list[Task], outcomes: dict[str, Outcome]) -> tuple[list[dict],
     rows, trainings = [], []
     for task in tasks:
         outcome = outcomes[task.id]
-        row = {**task.values, "status": "failed" if outcome.notebook is None else "done"}
-        answer = outcome.message
-        if outcome.notebook is not None:
-            notebook = nbformat.reads(outcome.notebook.decode(), 4)
-            answer = chapter.glued(notebook, "answer") or ""
-            for record in json.loads(chapter.glued(notebook, "claims") or "[]"):
-                row |= {record["id"]: record["verdict"], f"{record['id']} measured": record["measured"]}
-        rows.append({**row, **{name: getattr(outcome, name) for name in COUNTED}, "answer": answer, "id": task.id})
+        row = {**task.values, "status": "done" if outcome.done else "failed"}
+        for claim, (verdict, measured) in outcome.verdicts.items():
+            row |= {claim: verdict, f"{claim} measured": measured}
+        cost = {name: getattr(outcome, name) for name in COST}
+        rows.append({**row, **cost, "answer": outcome.answer or outcome.message, "id": task.id})
         trainings += [{**task.values, **each, "id": task.id} for each in outcome.trainings]
     return rows, trainings
 

@@ -27,7 +27,7 @@ def test_nothing_heavy_is_imported_for_help():
 
 
 def test_help_is_documentation():
-    assert all(word in lib("--help").output for word in ("run", "build", "data", "bench", "130"))
+    assert all(word in lib("--help").output for word in ("run", "sweep", "build", "claims", "data", "bench", "130"))
     shown = re.sub(r"\x1b\[[\d;]*m", "", lib("run", "--help").output)
     assert all(word in shown for word in ("--profile", "--seed", "-p", "--publish", "--out", "NAME=VALUE"))
 
@@ -67,6 +67,9 @@ def test_run_writes_beside_the_book_unless_told_to_publish(checkout):  # noqa: F
     published = nbformat.read(checkout / "book" / "week1_a.ipynb", 4)
     assert published.cells[-1].outputs[0].data["text/plain"] == "('smoke', [0, 9])"
     assert len(json.loads((checkout / "book" / "results" / "claims.json").read_bytes())) == 94
+    (checkout / "book" / "results" / "claims.json").unlink()
+    done = lib("claims")
+    assert done.stdout == "book/results/claims.json: confirmed 0, refuted 0, partly 0, open 94\n"
     assert (checkout / "made" / "week1_a.ipynb").read_bytes() == (checkout / "book" / "week1_a.ipynb").read_bytes()
 
 

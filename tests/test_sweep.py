@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_chapter import checkout, write_chapter  # noqa: F401  (checkout is a fixture)
 
-from lib import files, sweep
+from lib import chapter, files, sweep
 from lib.refusal import Refusal
 
 REPOSITORY = Path(__file__).parent.parent
@@ -110,7 +110,7 @@ def test_the_code_is_part_of_what_an_execution_is(checkout):  # noqa: F811
     (after,) = sweep.grid(write_chapter(checkout, "week1_a", "1 + 1"), [])
     assert (before.values, before.chapter) == (after.values, after.chapter) and before.id != after.id
     outcome = sweep.execute(replace(before, code="0" * 16))
-    assert outcome.notebook is None and "has another version of week1_a" in outcome.message
+    assert not outcome.done and "has another version of week1_a" in outcome.message
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,14 @@ def test_mistakes_are_refused_by_name_before_any_work(checkout, pairs, words):  
 # ---- what is kept ----------------------------------------------------------------------------------------------------
 
 
-def outcome_of(task, notebook=b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'):
-    return sweep.Outcome(task.id, notebook, "" if notebook else "a word", [{"accuracy": 0.5}], 1.0, 0.5, 100.0, "here")
+def outcome_of(task, message=""):
+    notebook = b"" if message else b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+    told = ("it is so", {"C1": ["open", "50 %"]}, [{"accuracy": 0.5}])
+    return sweep.Outcome(task.id, message, notebook, *told, 1.0, 0.5, 100.0, "here")
+
+
+def kept(outcome):
+    return replace(outcome, notebook=b"")
 
 
 def test_what_is_kept_is_found_again_and_what_failed_is_tried_again(checkout):  # noqa: F811
@@ -149,16 +155,16 @@ def test_what_is_kept_is_found_again_and_what_failed_is_tried_again(checkout):  
     def engine(missing, fail):
         for task in missing:
             asked.append(task.values["seed"])
-            yield outcome_of(task, *([None] if task.values["seed"] in fail else []))
+            yield outcome_of(task, "a word" if task.values["seed"] in fail else "")
 
     folder = checkout / "sweep"
     outcomes = sweep.run(
         tasks, folder, lambda missing: engine(missing, {1, 2}), lambda task, each, left: told.append(left)
     )
     assert (asked, told) == ([0, 1, 2, 3], [3, 2, 1, 0])
-    assert [bool(each.notebook) for each in outcomes.values()] == [True, False, False, True]
+    assert [each.done for each in outcomes.values()] == [True, False, False, True]
     outcomes = sweep.run(tasks, folder, lambda missing: engine(missing, ()))
-    assert asked[4:] == [1, 2] and list(outcomes.values()) == [outcome_of(task) for task in tasks]
+    assert asked[4:] == [1, 2] and list(outcomes.values()) == [kept(outcome_of(task)) for task in tasks]
     assert sweep.run(tasks, folder, None) == outcomes  # nothing is left to do
 
 
@@ -295,3 +301,57 @@ def test_when_a_dask_worker_is_killed_every_result_arrives_once(standing, cluste
     for path in folder.glob("*.json"):
         record = json.loads(files.unseal(path.read_bytes(), path))
         assert files.digest(path.with_suffix(".ipynb").read_bytes()) == record["notebook"]
+
+
+# ---- any input at all ------------------------------------------------------------------------------------------------
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+WRITTEN = st.text(max_size=20) | st.sampled_from(
+    [
+        "__import__('os').system('touch hacked')",
+        "{{x}}",
+        "[[[",
+        "1e999",
+        "0x10",
+        "nan",
+        "${HOME}",
+        "../..",
+        "\0",
+        "-0.0",
+    ]
+)
+CHAPTERS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module", params=CHAPTERS, ids=lambda path: path.stem)
+def guarded(request):
+    """A chapter of the book: its parameters with their types, and its check."""
+    return chapter.parameters(request.param), chapter.checker(request.param)
+
+
+@given(data=st.data())
+def test_any_value_of_any_parameter_runs_or_is_refused_by_name(guarded, data):
+    declared, check = guarded
+    name = data.draw(st.sampled_from(sorted(declared)))
+    value = data.draw(ANYTHING | WRITTEN.map(lambda written: chapter.interpret(written, declared[name])))
+    try:
+        here = check({name: value})
+    except Refusal as refusal:
+        assert str(refusal).startswith(name) and "\n" not in str(refusal)
+    else:
+        assert here.parameters[name] == value
+        assert check(here.parameters).parameters == here.parameters  # what was accepted is canonical
+
+
+@given(WRITTEN | st.text("[],'\"0123456789.ab ", max_size=20))
+def test_any_text_is_split_or_refused(written):
+    try:
+        values = sweep.alternatives(written)
+    except Refusal as refusal:
+        assert "\n" not in str(refusal)
+    else:
+        assert values and all(values)

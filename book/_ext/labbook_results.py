@@ -1,4 +1,4 @@
-"""Pages written from `book/results/` when the book is rendered: the claims, the cost of a sweep.
+"""Pages written from `book/results/` when the book is rendered: the claims, the cost of a sweep, the faults tried.
 
 Nothing of lib is imported, so the book renders without torch.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 COUNTS, TABLES = "% count of verdicts", "% claims by week"
 EXAMPLE, COST = "% example of a sweep", "% cost of a sweep"
+FAULTS = "% faults tried"
 RUNS, WORKERS = 1000, (2, 16, 100)
 VERDICTS = ("confirmed", "refuted", "partly", "open")
 KINDS = {
@@ -155,7 +156,19 @@ def cost(rows, trained):
     return f"{said}\n\n{table(head, [['hours', *(f'{each:.1f}' for each in hours)]])}"
 
 
+def write_faults(app, docname, source):
+    """Replace the mark on the page of faults by what the campaign found."""
+    if FAULTS not in source[0]:
+        return
+    path = Path(app.srcdir, "book", "results", "faults.json")
+    app.env.note_dependency(str(path))
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = [[row["fault"], row["to"], row["tried"], f"{row['good']} {row['means']}"] for row in found]
+    source[0] = source[0].replace(FAULTS, table(["fault", "what was hit", "tried", "and then"], rows))
+
+
 def setup(app):
     app.connect("source-read", write_claims)
+    app.connect("source-read", write_faults)
     app.connect("source-read", write_sweeps)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
