@@ -287,17 +287,17 @@ def cluster(standing):
 def test_when_a_dask_worker_is_killed_every_result_arrives_once(standing, cluster):
     file, workers = cluster
     write_chapter(standing, "week1_a", GLUED, TRACE, GATE)
-    process = start("week1", "-p", "seed=0..2", "--scheduler", str(file))
+    process = start("week1", "-p", "seed=0,1", "--scheduler", str(file))
     until(lambda: len(traced(standing)) == 2)  # both workers are at it
     workers[0].kill()
     (standing / "go").touch()
     code, out, err = finish(process)
     assert (code, err) == (0, []), "\n".join(err)
     counted = [line for line in out if line.startswith("[")]
-    assert len(counted) == 3 and sorted(re.findall(r"seed=(\d)", " ".join(counted))) == ["0", "1", "2"]
-    assert len(traced(standing)) == 4  # one of the two was begun again by the other worker
+    assert sorted(re.findall(r"seed=(\d)", " ".join(counted))) == ["0", "1"]
+    assert len(traced(standing)) == 3  # one of the two was begun again by the other worker
     folder = standing / "_build" / "sweeps" / "week1_a"
-    assert len(list(folder.glob("*.ipynb"))) == 3
+    assert len(list(folder.glob("*.ipynb"))) == 2
     for path in folder.glob("*.json"):
         record = json.loads(files.unseal(path.read_bytes(), path))
         assert files.digest(path.with_suffix(".ipynb").read_bytes()) == record["notebook"]
