@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib import claims
+from lib import claims, files
 from lib.refusal import Refusal
 
 ROOT = Path(__file__).parent.parent
@@ -81,11 +81,27 @@ def test_contradictions_are_refused(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_the_page_counts_links_and_leaves_no_markup_loose(tmp_path):
+def written_pages():
     place = ROOT / "book" / "_ext" / "labbook_results.py"
     spec = importlib.util.spec_from_file_location("labbook_results", place)
-    page = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(page)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_cost_of_a_thousand_executions_follows_from_that_of_one(tmp_path):
+    rows = [{"cpu_seconds": "20", "peak_mb": "600.0"}, {"cpu_seconds": "40", "peak_mb": "700.4"}]
+    said = written_pages().cost(rows, [600, 60, 330])
+    assert "took 30 seconds of one core and at most 700 MB" in said
+    assert "from 1.0 to 10 minutes of one core, half of them less than 5.5 minutes" in said
+    assert said.splitlines()[-1] == "| hours | 50.0 | 6.2 | 1.0 |"  # 1000 (30 + 330) s = 100 h of one core
+    path = tmp_path / "run.json"
+    path.write_bytes(files.seal(json.dumps({"history": [{"seconds": 1.5}, {"seconds": 2}]}).encode()))
+    assert written_pages().seconds(path) == 3.5
+
+
+def test_the_page_counts_links_and_leaves_no_markup_loose(tmp_path):
+    page = written_pages()
     publish(tmp_path, "week1_a", judgement("C1", measured="a|b <i> $x$ *y*", seeds=[0, 1]), judgement("C2"))
     records = claims.collect(tmp_path)
     counted = page.counts(records).splitlines()

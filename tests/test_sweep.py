@@ -184,7 +184,7 @@ def test_a_flipped_bit_is_named_and_the_execution_repeated(checkout, suffix):  #
     assert len(said) == 1 and str(path) in said[0] and said[0].endswith("It is executed again.")
 
 
-def test_workers_are_one_per_gpu_or_one_per_core(monkeypatch):
+def test_workers_are_one_per_gpu_or_one_per_core(monkeypatch, tmp_path):
     monkeypatch.setattr(sweep, "_gpus", list)
     assert sweep.slots() == [{}] * len(os.sched_getaffinity(0))
     assert sweep.slots(3) == [{}] * 3
@@ -194,6 +194,13 @@ def test_workers_are_one_per_gpu_or_one_per_core(monkeypatch):
     assert [each["CUDA_VISIBLE_DEVICES"] for each in sweep.slots(3)] == ["2", "5", "2"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert sweep._gpus() == []
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    (tmp_path / "nvidia-smi").write_text(
+        "#!/bin/sh\necho 'GPU 0: NVIDIA H100 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA H100'\n"
+    )
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert sweep._gpus() == ["0", "1"]
 
 
 # ---- processes -------------------------------------------------------------------------------------------------------
