@@ -98,9 +98,9 @@ def _rows(size: Size, rounds: int) -> list[dict]:
         for name in stimuli
     ]
     for name in steps:
-        operations = _operations(name.split()[-1], scene.edge)
+        flops = operations(models.build(name.split()[-1]), scene.edge)
         shares = {"stimuli": seconds["fresh, a texture per image"] / seconds[name]}
-        floor = 1 / (operations * seconds["operation"])
+        floor = 1 / (flops * seconds["operation"])
         rows.append({"name": name, "ratio": None, "per_second": 1 / seconds[name], "floor": floor, **shares})
     return [{"edge": scene.edge, **row} for row in rows]
 
@@ -170,9 +170,9 @@ def _training(name: str, train: digits.Digits, scene: scenes.Scene, batch: int) 
     return step
 
 
-def _operations(name: str, edge: int) -> float:
-    """Return the multiplications and additions of one image's forward and backward pass (PyTorch's counter)."""
-    model = models.build(name)
+def operations(model: torch.nn.Module, edge: int) -> float:
+    """Return the multiplications and additions of the forward and backward pass of one image (1, edge, edge), by
+    PyTorch's counter."""
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 1, edge, edge)).logits.sum().backward()
     return counter.get_total_flops()
