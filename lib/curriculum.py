@@ -121,6 +121,18 @@ def searching(warm: int = 6, grow: int = 1, stay: int = 3, lr: float = 0.001, **
     )
 
 
+def practising(warm: int = 4, stay: int = 7, lr: float = 0.001, jitter: float = 4.0, **scene) -> tuple[Stage, ...]:
+    """Our curriculum for a searcher, for AdamW: warm + stay epochs.
+
+    First the what network alone, on digits in a 28x28 frame of their own, a few pixels from its middle: there is no
+    field, hence no position in it. Then, from the first step, the whole field: std 40 pixels and all contrasts, while
+    the learning rate falls to a twentieth.
+    """
+    widest = Scene128(**scene)
+    near = Scene28(std=jitter, contrast=widest.contrast, noise=widest.noise)
+    return Stage(near, warm, lr), Stage(widest, stay, lr, decay=0.05 ** (1 / max(1, stay - 1)))
+
+
 def _far_then_faint(far: Sequence[float], low: Sequence[float], epochs: int, scene: dict) -> tuple[Stage, ...]:
     """Return the stages of weeks 5, 6 and 7, given the learning rates per std and per range of contrasts."""
     clear = Scene128(contrast=(0.7, 0.7), **scene)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import chance, evaluation, files, glimpses, models, scenes
+from . import chance, evaluation, files, glimpses, models, scenes, searcher
 from .curriculum import Stage
 from .digits import DigitSets
 from .refusal import Refusal, choose, within
@@ -27,6 +27,7 @@ from .where import collicular
 VERSION = 1  # of what a configuration means; raise it when equal configurations would train differently
 CHECKPOINT = 1  # format of the checkpoint file
 GUARD_EVERY = 50  # steps between looks for NaN and infinity (each one waits for the device)
+LOCALISING = ("localisation.", "where.")  # parameters of what decides where to look
 
 OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -49,6 +50,7 @@ LOSSES: dict[str, Callable[[models.Seen, scenes.Stimuli], Tensor]] = {
         F.cross_entropy(seen.logits, stimuli.labels) + _position(seen, stimuli)
     ),
     "collicular": collicular,  # for a Where network, which is told where the digit is and not what
+    "value of fixations": lambda seen, stimuli: searcher.loss(seen, stimuli.labels),
 }
 
 
@@ -244,8 +246,8 @@ class _Run:
 
     def _optimiser(self) -> torch.optim.Optimizer:
         training = self.training
-        where = [p for name, p in self.model.named_parameters() if name.startswith("localisation.")]
-        what = [p for name, p in self.model.named_parameters() if not name.startswith("localisation.")]
+        where = [p for name, p in self.model.named_parameters() if name.startswith(LOCALISING)]
+        what = [p for name, p in self.model.named_parameters() if not name.startswith(LOCALISING)]
         groups = [{"params": what, "rate": 1.0}, {"params": where, "rate": training.localisation_rate}]
         extra = {"momentum": training.momentum} if training.optimiser == "sgd" else {}
         return OPTIMISERS[training.optimiser](
