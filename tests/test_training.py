@@ -77,7 +77,7 @@ def test_a_record_says_what_happened(few):
 
 
 @pytest.mark.parametrize("optimiser", training.OPTIMISERS)
-@pytest.mark.parametrize("loss", training.LOSSES)
+@pytest.mark.parametrize("loss", ["cross_entropy", "mean_squared", "cross_entropy and position"])
 def test_every_optimiser_and_loss_moves_every_weight(few, optimiser, loss):
     start = models.build("lenet", chance.generator("weights", 0)).state_dict()
     end = weights(train(one(optimiser=optimiser, loss=loss), few))
