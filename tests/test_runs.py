@@ -52,7 +52,7 @@ def test_a_run_is_trained_once_and_found_again(store, few, trained):
     assert trained == [SMALL] and first == second == again.find(SMALL)
     assert first.training == SMALL.describe() and first.id == runs.identity(SMALL.describe())
     assert [record["epoch"] for record in first.history] == [0] and first.images == 20
-    assert set(first.machine) == {"device", "python", "torch"}
+    assert {"device", "python", "torch"} <= set(first.machine)
     assert store.find(replace(SMALL, seed=1)) is None
     assert sorted(os.listdir(first.folder)) == ["run.json", "weights.safetensors"]
 
