@@ -32,7 +32,7 @@ def stn128(epochs: int = 8, share: float = 0.04, lr: float = 3e-4, **options) ->
 
     Stds are those of 2021 (study 3.6): 0, for one epoch at each of `NOISES` and the others at full noise; then 40 k / 9
     pixels, a quarter of `epochs` for each of the first three, an eighth for each of the others; then contrasts
-    U(0.3, 0.7) at 40 pixels, for half of `epochs`, while the learning rate falls to a twentieth.
+    U(0.3, 0.7) at 40 pixels, for a quarter of `epochs`, while the learning rate falls to a twentieth.
 
     Args:
         epochs: of the first part. share: of the training digits in an epoch. lr: of AdamW.
@@ -60,6 +60,6 @@ def stn128(epochs: int = 8, share: float = 0.04, lr: float = 3e-4, **options) ->
     far = replace(
         near, stages=growing(ECCENTRICITIES[3:], max(1, epochs // 8), lr, CLEAR), start=near, start_with="all"
     )
-    last = max(1, epochs // 2)
+    last = max(1, epochs // 4)
     fall = Stage(Scene128(), last, lr, decay=0.05 ** (1 / max(1, last - 1)))
     return dict(zip(PARTS, (still, near, far, replace(far, stages=(fall,), start=far)), strict=True))
