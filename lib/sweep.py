@@ -142,7 +142,7 @@ def code(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Execution:
     """What became of a task, and what it cost."""
 
     id: str
@@ -164,7 +164,7 @@ class Outcome:
 
 def execute(
     task: Task, environment: dict[str, str] | None = None, started: Callable[[int], None] | None = None
-) -> Outcome:
+) -> Execution:
     """Execute a task in a process of its own, and wait for it. Engines call this, on whichever machine.
 
     Args:
@@ -173,7 +173,7 @@ def execute(
     path = chapter.root() / "notebooks" / f"{task.chapter}.ipynb"
     host = socket.gethostname()
     if not path.is_file() or code(path) != task.code:
-        return Outcome(task.id, f"{host} has another version of {task.chapter} or of the library", host=host)
+        return Execution(task.id, f"{host} has another version of {task.chapter} or of the library", host=host)
     with tempfile.TemporaryDirectory(prefix="labbook-") as folder:
         pairs = [word for name, value in task.values.items() for word in ("-p", f"{name}={json.dumps(value)}")]
         command = [sys.executable, "-m", "lib", "run", task.chapter, *pairs, "--out", folder]
@@ -203,7 +203,7 @@ def execute(
         if process.returncode:
             ended = f"killed by signal {-process.returncode}" if process.returncode < 0 else "failed without a word"
             last = [line for line in words if not line.startswith("The notebook up to there")][-1:]
-            return Outcome(task.id, *(last or [ended]), **cost)
+            return Execution(task.id, *(last or [ended]), **cost)
         content = Path(folder, f"{task.chapter}.ipynb").read_bytes()
     notebook = nbformat.reads(content.decode(), 4)
     records = json.loads(chapter.glued(notebook, "claims") or "[]")
@@ -211,8 +211,8 @@ def execute(
     try:
         trainings = _trainings(json.loads(chapter.glued(notebook, "runs") or "[]"), task.values.get("out"))
     except Refusal as refusal:
-        return Outcome(task.id, str(refusal), **cost)
-    return Outcome(task.id, "", content, chapter.glued(notebook, "answer") or "", verdicts, trainings, **cost)
+        return Execution(task.id, str(refusal), **cost)
+    return Execution(task.id, "", content, chapter.glued(notebook, "answer") or "", verdicts, trainings, **cost)
 
 
 def _trainings(manifest: list[dict], out: str | None) -> list[dict]:
@@ -263,7 +263,7 @@ def _gpus() -> list[str]:
     return re.findall(r"^GPU (\d+):", listed, re.M)
 
 
-def local(tasks: list[Task], workers: list[dict[str, str]]) -> Generator[Outcome, None, None]:
+def local(tasks: list[Task], workers: list[dict[str, str]]) -> Generator[Execution, None, None]:
     """Execute tasks on this machine, as many at once as there are workers; yield outcomes as they come.
 
     Left early (an exception in the loop, Ctrl-C), it interrupts what is under way, and waits for its end.
@@ -274,7 +274,7 @@ def local(tasks: list[Task], workers: list[dict[str, str]]) -> Generator[Outcome
     running: set[int] = set()  # process ids
     lock, stopping = threading.Lock(), threading.Event()
 
-    def one(task: Task) -> Outcome | None:
+    def one(task: Task) -> Execution | None:
         if stopping.is_set():
             return None
         environment, mine = free.get(), set()
@@ -313,7 +313,7 @@ def _interrupt(process: int) -> None:
         os.kill(process, signal.SIGINT)
 
 
-def dask(tasks: list[Task], address: str) -> Generator[Outcome, None, None]:
+def dask(tasks: list[Task], address: str) -> Generator[Execution, None, None]:
     """Execute tasks on a Dask cluster; yield each outcome once, as they come. Dask gives the task of a lost worker to
     another one.
 
@@ -343,7 +343,7 @@ def dask(tasks: list[Task], address: str) -> Generator[Outcome, None, None]:
                 try:
                     yield future.result()
                 except Exception as error:  # the task was lost too often, or the worker lacks the library
-                    yield Outcome(task.id, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+                    yield Execution(task.id, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
                 future.release()
         finally:
             client.cancel(list(futures))
@@ -352,7 +352,7 @@ def dask(tasks: list[Task], address: str) -> Generator[Outcome, None, None]:
 # ---------------------------------------------------------------- the folder of a sweep
 
 
-def keep(folder: Path, task: Task, outcome: Outcome) -> None:
+def keep(folder: Path, task: Task, outcome: Execution) -> None:
     """Keep a finished execution: the notebook, then the sealed record whose presence makes it whole.
 
     Raises:
@@ -363,7 +363,7 @@ def keep(folder: Path, task: Task, outcome: Outcome) -> None:
     files.write(folder / f"{task.id}.json", files.seal(json.dumps(record, sort_keys=True).encode()))
 
 
-def recall(folder: Path, task: Task) -> Outcome | None:
+def recall(folder: Path, task: Task) -> Execution | None:
     """Return a kept execution, its notebook left where it is; or None.
 
     Raises:
@@ -378,7 +378,7 @@ def recall(folder: Path, task: Task) -> Outcome | None:
         raise Refusal(
             f"{notebook} is missing, truncated or altered: expected SHA-256 {record['notebook']}, found {found}."
         )
-    return Outcome(**{name: value for name, value in record.items() if name != "values"} | {"notebook": b""})
+    return Execution(**{name: value for name, value in record.items() if name != "values"} | {"notebook": b""})
 
 
 @contextmanager
@@ -397,10 +397,10 @@ def _terminated_like_interrupted() -> Iterator[None]:
 def run(
     tasks: list[Task],
     folder: Path,
-    engine: Callable[[list[Task]], Generator[Outcome, None, None]],
-    say: Callable[[Task, Outcome, int], None] | None = None,
+    engine: Callable[[list[Task]], Generator[Execution, None, None]],
+    say: Callable[[Task, Execution, int], None] | None = None,
     warn: Callable[[str], None] = print,
-) -> dict[str, Outcome]:
+) -> dict[str, Execution]:
     """Execute what `folder` does not hold yet, keep every finished execution at once, and return all outcomes by id.
 
     Args:
@@ -410,7 +410,7 @@ def run(
     Raises:
         Refusal: a finished execution cannot be kept.
     """
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, Execution] = {}
     for task in tasks:
         try:
             found = recall(folder, task)
@@ -435,7 +435,7 @@ def run(
 # ---------------------------------------------------------------- the table
 
 
-def tables(tasks: list[Task], outcomes: dict[str, Outcome]) -> tuple[list[dict], list[dict]]:
+def tables(tasks: list[Task], outcomes: dict[str, Execution]) -> tuple[list[dict], list[dict]]:
     """Return the rows of the table, one per execution, and those of its training runs, one per run and execution.
 
     A row: the values, status ("done" or "failed"), verdict and measurement of each claim, the cost, and the answer.
@@ -452,7 +452,7 @@ def tables(tasks: list[Task], outcomes: dict[str, Outcome]) -> tuple[list[dict],
     return rows, trainings
 
 
-def write_tables(folder: Path, title: str, tasks: list[Task], outcomes: dict[str, Outcome]) -> Path:
+def write_tables(folder: Path, title: str, tasks: list[Task], outcomes: dict[str, Execution]) -> Path:
     """Write table.csv, trainings.csv and index.html; return the path of the first.
 
     Raises:

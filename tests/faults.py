@@ -39,7 +39,7 @@ def write_runs(folder: Path) -> None:
     """Keep runs and evaluations in a store, and publish them."""
     torch.set_num_threads(1)
     runs.train = _instant
-    for seed in itertools.count():
+    for seed in itertools.count(len(list((folder / "local").glob("*/run.json")))):
         store = runs.Store(folder / "published", folder / "local")
         run = store.obtain(replace(SMALL, seed=seed), None)
         store.evaluate(run, "accuracy", lambda model: [1, 2])
@@ -65,7 +65,7 @@ def write_sweep(folder: Path) -> None:
     """Keep finished executions of a sweep."""
     for number in itertools.count():
         content = nbformat.writes(_notebook(number)).encode()
-        sweep.keep(folder, replace(TASK, id=f"{number:016x}"), sweep.Outcome(f"{number:016x}", notebook=content))
+        sweep.keep(folder, replace(TASK, id=f"{number:016x}"), sweep.Execution(f"{number:016x}", notebook=content))
         (folder / "begun").touch()
 
 
@@ -147,7 +147,7 @@ def _samples(folder: Path) -> dict[str, tuple[Path, Callable]]:
     sweep.keep(
         folder / "sweep",
         replace(TASK, id="0" * 16),
-        sweep.Outcome("0" * 16, notebook=nbformat.writes(_notebook(0)).encode()),
+        sweep.Execution("0" * 16, notebook=nbformat.writes(_notebook(0)).encode()),
     )
     (evaluation,) = run.folder.glob("accuracy-*.json")
     recall = lambda: sweep.recall(folder / "sweep", replace(TASK, id="0" * 16))  # noqa: E731

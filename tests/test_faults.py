@@ -21,4 +21,4 @@ def test_a_flipped_bit_or_a_lost_end_is_refused_by_name_in_every_kind_of_file(tm
 def test_the_published_campaign_lost_nothing():
     rows = json.loads((Path(__file__).parent.parent / "book" / "results" / "faults.json").read_bytes())
     assert [row["to"] for row in rows[:3]] == list(faults.KILLED) and len(rows) == 9
-    assert all(row["good"] == row["tried"] >= 50 for row in rows)
+    assert all(row["good"] == row["tried"] >= 10 for row in rows)

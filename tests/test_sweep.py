@@ -141,7 +141,7 @@ def test_mistakes_are_refused_by_name_before_any_work(checkout, pairs, words):  
 def outcome_of(task, message=""):
     notebook = b"" if message else b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
     told = ("it is so", {"C1": ["open", "50 %"]}, [{"accuracy": 0.5}])
-    return sweep.Outcome(task.id, message, notebook, *told, 1.0, 0.5, 100.0, "here")
+    return sweep.Execution(task.id, message, notebook, *told, 1.0, 0.5, 100.0, "here")
 
 
 def kept(outcome):
