@@ -3,7 +3,7 @@
 Data flows one way, and so do the imports:
 
     chance -> digits, clouds -> scenes -> retina, models -> curriculum
-    -> evaluation -> training, psychometrics -> runs -> results, figures, report
+    -> evaluation -> training, psychometrics -> runs -> results, figures, rerun -> explorers, report
 
 Beside them, `study` and `claims` hold what is known of 2021 and what became of it, `chapter` and `cli` run the
 notebooks, `bench` measures speed, and `refusal` and `files` serve all. "Study 2.1" in a docstring is a section of the

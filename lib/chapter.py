@@ -19,7 +19,7 @@ import reprlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 
@@ -328,6 +328,24 @@ def parameters(path: Path) -> dict[str, str]:
     except SyntaxError as error:
         raise Refusal(f"the parameters cell of {path.name} is not Python: {error.msg}.") from None
     return {line.target.id: ast.unparse(line.annotation) for line in body if isinstance(line, ast.AnnAssign)}
+
+
+class Declared(NamedTuple):
+    """A parameter as a chapter declares it: its default, and the comment beside it."""
+
+    default: Any
+    meaning: str
+
+
+def declared(path: Path) -> dict[str, Declared]:
+    """The defaults and meanings of the parameters that a chapter declares."""
+    source = _tagged(path, "parameters")
+    lines, found = source.splitlines(), {}
+    for line in ast.parse(source).body:
+        if isinstance(line, ast.AnnAssign):
+            beside = lines[line.end_lineno - 1].encode()[line.end_col_offset :].decode()
+            found[line.target.id] = Declared(ast.literal_eval(line.value), beside.partition("#")[2].strip())
+    return found
 
 
 def _literal(written: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -248,6 +249,24 @@ def accuracy_map(
             if shown.any():
                 right[i, j] += right_answers(digit[shown], offsets[shown], every[shown]).sum()
     return right.cpu() / len(rows)
+
+
+def grid_stimuli(digits: Digits, scene: Scene, axis: Sequence[int], count: int = 4, seed: int = 0) -> Stimuli:
+    """Return the first `count` digits of different labels at every offset of a grid, row by row: to look at a map.
+
+    Digits, contrasts and textures are the same at every offset; fresh draws, that depend on the seed alone.
+
+    Args:
+        axis: offsets in pixels along both axes.
+    """
+    labels = digits.labels.tolist()
+    rows = torch.tensor(sorted(map(labels.index, set(labels)))[:count], device=digits.labels.device)
+    fresh = replace(scene, draws="fresh")
+    parts = []
+    for offset in itertools.product(axis, axis):
+        offsets = torch.tensor([offset], device=rows.device).expand(len(rows), 2)
+        parts.append(scenes.draw(digits, rows, fresh, chance.generator("grid", seed, device=rows.device), offsets))
+    return Stimuli(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def fixed_contrast(scene: Scene, contrast: float) -> Scene:

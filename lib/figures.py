@@ -54,21 +54,23 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 @styled
-def show(figure: Figure, alt: str, caption: str = "") -> None:
-    """Display a figure with its description for readers who cannot see it, and a caption that stands alone; close
-    it."""
+def picture(figure: Figure, alt: str, classes: str = "dark-light", dpi: float | None = None) -> str:
+    """Return a figure as an `<img>`, with its description for readers who cannot see it; close it."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format="png", metadata={"Software": None}, dpi=dpi or plt.rcParams["savefig.dpi"])
     plt.close(figure)
     source = base64.b64encode(buffer.getvalue()).decode()
     width = round(figure.get_figwidth() * 96)
-    below = f"<figcaption>{caption}</figcaption>" if caption else ""
-    display(
-        HTML(
-            f'<figure class="plot"><img class="dark-light" width="{width}" alt="{html.escape(alt, quote=True)}" '
-            f'src="data:image/png;base64,{source}">{below}</figure>'
-        )
+    return (
+        f'<img class="{classes}" width="{width}" alt="{html.escape(alt, quote=True)}" '
+        f'src="data:image/png;base64,{source}">'
     )
+
+
+def show(figure: Figure, alt: str, caption: str = "") -> None:
+    """Display a figure with its description, and a caption that stands alone; close it."""
+    below = f"<figcaption>{caption}</figcaption>" if caption else ""
+    display(HTML(f'<figure class="plot">{picture(figure, alt)}{below}</figure>'))
 
 
 def _axes(rows: int, columns: int, width: float, height: float, **options):
@@ -435,6 +437,32 @@ def tilings(scene: Tensor, cells: Mapping[str, Cells]) -> Figure:
         axis.set(xlim=(-0.5, edge - 0.5), ylim=(edge - 0.5, -0.5))
         axis.set_title(name, fontsize=10)
         axis.axis("off")
+    return figure
+
+
+@styled
+def scanpaths(
+    images: Tensor,
+    labels: Sequence[int],
+    paths: Mapping[str, Sequence[Sequence[tuple[float, float]]]],
+    colours: Sequence[str] = COLOURS,
+) -> Figure:
+    """Draw fixations over scenes (n, h, h): a line per system and scene, a dot where it ends.
+
+    Args:
+        paths: name -> for each scene its fixations (row, column), pixels from the centre.
+    """
+    figure, axes = _axes(1, len(images), 2.3 * len(images), 2.8, squeeze=False)
+    middle = (images.shape[-1] - 1) / 2
+    for k, (axis, image, label) in enumerate(zip(axes[0], images, labels, strict=True)):
+        axis.imshow(image, vmin=0, vmax=1)
+        for (name, each), colour in zip(paths.items(), colours, strict=False):
+            rows, columns = np.array(each[k]).T + middle
+            axis.plot(columns, rows, color=colour, marker=".", ms=5, lw=1.6, label=name)
+            axis.plot(columns[-1], rows[-1], "o", color=colour, ms=7)
+        axis.set_title(f"{label}", loc="center")
+        axis.axis("off")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

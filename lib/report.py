@@ -9,6 +9,7 @@ import html
 import importlib.metadata
 import json
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -16,7 +17,7 @@ from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 from torch import Tensor
 
-from . import digits, evaluation, models, results
+from . import digits, evaluation, models, rerun, results
 from .chapter import Here, root
 from .claims import claims
 from .evaluation import CONTRASTS, Answers, Proportion
@@ -132,20 +133,22 @@ class Page:
         n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
 
         def compute(model):
-            found = evaluation.answers(model, self.sets.test, scene, n, seed)
-            theta = (
-                None
-                if found.theta is None
-                else [[round(x, 5) for x in each] for each in found.theta.flatten(1).tolist()]
-            )
-            return {"predicted": found.predicted.tolist(), "theta": theta}
+            return _kept(evaluation.answers(model, self.sets.test, scene, n, seed))
 
         kept = self.store.evaluate(run, "answers", compute, self.here.device, scene=plain(scene), n=n, seed=seed)
         stimuli = [(each.labels, each.offsets) for each in evaluation.stream(self.sets.test, scene, n, seed)]
-        labels, offsets = (torch.cat(column).cpu() for column in zip(*stimuli, strict=True))
-        predicted = torch.tensor(kept["predicted"])
-        theta = None if kept["theta"] is None else torch.tensor(kept["theta"]).view(n, 2, 3)
-        return Answers(predicted, predicted == labels, theta, offsets)
+        return _answers(kept, *(torch.cat(column).cpu() for column in zip(*stimuli, strict=True)))
+
+    def answers_on_grid(self, run: Run, scene: Scene, axis: Sequence[int], count: int = 4, seed: int = 0) -> Answers:
+        """Return a run's answers to the stimuli of `evaluation.grid_stimuli`; kept like those of `answers`."""
+        stimuli = evaluation.grid_stimuli(self.sets.test, scene, axis, count, seed)
+
+        def compute(model):
+            return _kept(evaluation.answer(model, stimuli))
+
+        settings = {"scene": plain(scene), "axis": list(axis), "count": count, "seed": seed}
+        kept = self.store.evaluate(run, "grid", compute, self.here.device, **settings)
+        return _answers(kept, stimuli.labels.cpu(), stimuli.offsets.cpu())
 
     def alive(self, run: Run, scene: Scene, n: int = 500) -> float:
         """Return the share of a run's last hidden localisation units that answer to any of `n` test stimuli."""
@@ -296,8 +299,9 @@ class Page:
         table(("experiment", "parameters", "runs", "training images per run", "minutes per run", "trained on"), rows)
 
     def provenance(self) -> None:
-        """Display where the page comes from, and glue the runs that it used as `runs` (JSON)."""
+        """Display how to run the page again and where it comes from, and glue the runs that it used as `runs` (JSON)."""
         where = self.store.used.values()
+        display(HTML(rerun.box(self.here, time.process_time(), list(where))))
         machines = sorted({f"{run.machine['device']}, torch {run.machine['torch']}" for run in where})
         versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
         minutes = sum(run.seconds for run in where) / 60
@@ -309,6 +313,20 @@ class Page:
             )
         )
         glue("runs", json.dumps(self.store.manifest()), display=False)
+
+
+def _kept(found: Answers) -> dict:
+    """Return answers as plain data, theta rounded to 5 digits."""
+    theta = found.theta
+    thetas = None if theta is None else [[round(x, 5) for x in each] for each in theta.flatten(1).tolist()]
+    return {"predicted": found.predicted.tolist(), "theta": thetas}
+
+
+def _answers(kept: dict, labels: Tensor, offsets: Tensor) -> Answers:
+    """Return answers that were kept."""
+    predicted = torch.tensor(kept["predicted"])
+    theta = None if kept["theta"] is None else torch.tensor(kept["theta"]).view(-1, 2, 3)
+    return Answers(predicted, predicted == labels, theta, offsets)
 
 
 def _commit() -> str:
