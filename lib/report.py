@@ -299,7 +299,7 @@ class Page:
         table(("experiment", "parameters", "runs", "training images per run", "minutes per run", "trained on"), rows)
 
     def provenance(self) -> None:
-        """Display how to run the page again and where it comes from, and glue the runs that it used as `runs` (JSON)."""
+        """Display how to run the page again, and where it is from; glue the runs that it used as `runs` (JSON)."""
         where = self.store.used.values()
         display(HTML(rerun.box(self.here, time.process_time(), list(where))))
         machines = sorted({f"{run.machine['device']}, torch {run.machine['torch']}" for run in where})

@@ -62,11 +62,12 @@ def box(here: Here, seconds: float, runs: Sequence[Run]) -> str:
     )
     return (
         '<div class="rerun"><p class="rerun-title">Run this chapter again</p>'
-        f"<p>This page took {within(seconds)} of processor time.{html.escape(trained)} With <code>runs=reuse</code> they are "
-        "read from the store, unless a parameter of the training changes.</p>"
+        f"<p>This page took {within(seconds)} of processor time.{html.escape(trained)} With <code>runs=reuse</code> "
+        "they are read from the store, unless a parameter of the training changes.</p>"
         f"{papermill}<p>or, with names and values checked before the start:</p>{ours}"
-        "<details><summary>Parameters worth changing</summary><p>Add <code>-p NAME VALUE</code> to the first command or "
-        "<code>-p NAME=VALUE</code> to the second.</p><table><thead><tr><th>name</th><th>here</th><th>meaning</th></tr></thead>"
+        "<details><summary>Parameters worth changing</summary><p>Add <code>-p NAME VALUE</code> to the first command "
+        "or <code>-p NAME=VALUE</code> to the second.</p>"
+        "<table><thead><tr><th>name</th><th>here</th><th>meaning</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></details></div>"
     )
 
