@@ -455,7 +455,7 @@ def scanpaths(
     figure, axes = _axes(1, len(images), 2.3 * len(images), 2.8, squeeze=False)
     middle = (images.shape[-1] - 1) / 2
     for k, (axis, image, label) in enumerate(zip(axes[0], images, labels, strict=True)):
-        axis.imshow(image, vmin=0, vmax=1)
+        axis.imshow(image.numpy(), vmin=0, vmax=1)
         for (name, each), colour in zip(paths.items(), colours, strict=False):
             rows, columns = np.array(each[k]).T + middle
             axis.plot(columns, rows, color=colour, marker=".", ms=5, lw=1.6, label=name)

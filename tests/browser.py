@@ -121,7 +121,8 @@ class Browser:
         }
         os.write(self.out, json.dumps(data).encode() + b"\0")
         self._until(lambda each: each.get("method") == "Page.loadEventFired")
-        self.settle()
+        if scripts:
+            self.settle()
 
     def settle(self):
         """Wait until what was asked for is drawn."""
@@ -139,9 +140,13 @@ class Browser:
 
     def point(self, selector, right, down, press=False):
         """Move the mouse to a place within an element, given as shares of its width and height; press there."""
-        script = f"const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
-        script += "const b = e.getBoundingClientRect(); [b.left, b.top, b.width, b.height]"
-        left, top, width, height = self.evaluate(f"(() => {{ {script.replace('[b.left', 'return [b.left')} }})()")
+        script = f"""(() => {{
+            const element = document.querySelector({json.dumps(selector)});
+            element.scrollIntoView({{block: "center"}});
+            const box = element.getBoundingClientRect();
+            return [box.left, box.top, box.width, box.height];
+        }})()"""
+        left, top, width, height = self.evaluate(script)
         place = {"x": left + right * width, "y": top + down * height}
         self.call("Input.dispatchMouseEvent", type="mouseMoved", **place)
         if press:

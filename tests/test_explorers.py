@@ -1,0 +1,261 @@
+"""Explorers in a headless Chromium: mouse, keys, light, dark, a phone's width, no scripts. No error, no request."""
+
+import csv
+import io
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import torch
+from browser import CHROMIUM, Browser
+
+from lib import explorers, results
+from lib.evaluation import Answers
+from lib.explorers import Trace
+from lib.refusal import Refusal
+from lib.runs import Run
+from lib.scenes import Stimuli
+
+ROOT = Path(__file__).parent.parent
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<style>:root {{ color-scheme: light dark }} body {{ margin: 12px; font: 16px sans-serif }}</style><body>{}</html>"""
+
+
+# ---- what is explored: made up, but for 2021's benchmark
+
+
+def make_run(seed, epochs, strength):
+    stages = [{"scene": {"std": std}, "epochs": epochs, "lr": 0.1} for std in (0, 3, 6)]
+    history = []
+    for k in range(3 * epochs):
+        spread = strength * k / 20
+        theta = {
+            "mean": [1.0, 0, 0.01 * k, 0, 1, 0],
+            "spread": [0, 0, spread, 0, 0, spread],
+            "follow": [spread, spread],
+        }
+        place = {"stage": k // epochs, "epoch": k % epochs, "images": 100, "seconds": 1.0}
+        history.append(place | {"accuracy": 0.2 + 0.1 * k, "theta": theta})
+    return Run(Path(f"run{seed}"), {"model": "stn28", "stages": stages, "seed": seed}, history, {}, "")
+
+
+def explore_curriculum():
+    groups = {"SGD": [make_run(0, 2, 1.0), make_run(1, 2, 0.8)], "Adam": [make_run(0, 1, 0.1), make_run(1, 1, 0.0)]}
+    explorers.curriculum(groups, "A caption.")
+
+
+def explore_map():
+    shifts = torch.cartesian_prod(*[torch.tensor([-9, 0, 9])] * 2).repeat_interleave(2, 0)
+    labels = torch.tensor([7, 2]).repeat(9)
+    images = torch.linspace(0, 1, 18 * 784).view(18, 1, 28, 28)
+    stimuli = Stimuli(images, labels, shifts, torch.full((18,), 0.5))
+    theta = torch.eye(2, 3).repeat(18, 1, 1)
+    wrong = torch.full((18,), 3)
+    answers = {
+        "STN": Answers(labels, labels == labels, theta, shifts),
+        "What": Answers(wrong, wrong == labels, None, shifts),
+    }
+    maps = {"STN": torch.linspace(0, 1, 361).view(19, 19), "What": torch.full((19, 19), 0.25)}
+    explorers.accuracy_map(maps, 100, stimuli, answers, "A caption.")
+
+
+def explore_benchmark():
+    explorers.benchmark(results.stated(), ["ATN", "STN_128x128"], "A caption.")
+
+
+def explore_traces():
+    images = torch.linspace(0, 1, 2 * 32 * 32).view(2, 32, 32)
+    one = [Trace([(0, 0), (4.2, -8)], [None, 7]), Trace([(0, 0), (1, 1)], [None, 3])]
+    two = [Trace([(0, 0), (3, 3), (4, -8)], [1, 1, 7], ["start", "saccade", "saccade"]), Trace([(0, 0)], [2])]
+    explorers.traces(images, [7, 2], {"What/Where": one, "searcher": two}, 8, "A caption.")
+
+
+EXPLORERS = {
+    "curriculum": explore_curriculum,
+    "map": explore_map,
+    "benchmark": explore_benchmark,
+    "traces": explore_traces,
+}
+
+
+@pytest.fixture(scope="module")
+def outputs():
+    """The output of each explorer, made twice."""
+    kept, display = [], explorers.display
+    explorers.display = lambda output: kept.append(output.data)
+    for explore in EXPLORERS.values():
+        explore()
+        explore()
+    explorers.display = display
+    return {name: tuple(kept[2 * k : 2 * k + 2]) for k, name in enumerate(EXPLORERS)}
+
+
+def test_equal_results_are_equal_bytes_and_light(outputs):
+    for first, second in outputs.values():
+        assert first == second
+        assert len(first.encode()) < 300_000
+
+
+def test_what_does_not_fit_together_is_refused():
+    with pytest.raises(Refusal, match="no system 'ATM'"):
+        explorers.benchmark(results.stated(), ["ATM"])
+    with pytest.raises(Refusal, match="no records"):
+        explorers.benchmark([])
+    with pytest.raises(Refusal, match="2 fixations, 1 answers"):
+        Trace([(0, 0), (1, 1)], [3])
+    with pytest.raises(Refusal, match="2 scenes, 2 labels and 1 traces"):
+        explorers.traces(torch.rand(2, 32, 32), [1, 2], {"one": [Trace([(0, 0)], [1])]})
+    with pytest.raises(Refusal, match="other stages"):
+        other = make_run(0, 3, 1.0)
+        other.training["stages"] = other.training["stages"][:2]
+        explorers.curriculum({"SGD": [make_run(0, 2, 1.0)], "Adam": [other]})
+    blind = make_run(0, 2, 1.0)
+    blind.history[0]["theta"] = None
+    with pytest.raises(Refusal, match="no theta"):
+        explorers.curriculum({"SGD": [blind]})
+
+
+# ---- in the browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no chromium here")
+    with Browser() as each:
+        yield each
+
+
+@pytest.fixture
+def shown(browser, outputs, tmp_path):
+    """Open an explorer; afterwards nothing may have gone wrong, or been asked for."""
+
+    def show(name, **options):
+        page = tmp_path / f"{name}.html"
+        page.write_text(PAGE.format(outputs[name][0]), "utf-8")
+        browser.open(page, **options)
+        return browser
+
+    browser.errors.clear()
+    browser.asked.clear()
+    yield show
+    assert browser.errors == []
+    assert browser.asked == []
+
+
+def test_the_curriculum_moves_with_slider_and_mouse(shown):
+    page = shown("curriculum")
+    assert page.text("output") == "shift std 6 px, 100 % of training"
+    numbers = page.text(".explorer-row")
+    assert "3.50 px · 0.25 · 70.0 %" in numbers and "0.14 px · 0.01 · 40.0 %" in numbers
+    page.focus("input[type=range]")
+    page.press("ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowLeft")
+    assert page.text("output") == "shift std 0 px, 17 % of training"
+    assert "0.00 px · 0.00 · 20.0 %" in page.text(".explorer-row") and "not begun" in page.text(".explorer-row")
+    spoken = page.evaluate("document.querySelector('input[type=range]').getAttribute('aria-valuetext')")
+    assert "SGD: 0.00 px, 0.00, 20.0 %; Adam: not begun" in spoken
+    page.point(".explorer-pointed", 0.5, 0.3)
+    assert page.text("output").startswith("shift std 3 px, 50 %")
+    page.point("fieldset label:last-child input", 0.5, 0.5, press=True)
+    assert page.evaluate("document.querySelectorAll('input[type=radio]')[1].checked")
+    assert "1.12 px" in page.text(".explorer-row")  # the other seed's
+
+
+def test_the_map_answers_mouse_arrows_and_sliders(shown):
+    page = shown("map")
+    assert page.text(".explorer-said") == "Digit at the centre: STN 50.0 %, What 25.0 % (100 stimuli)."
+    assert page.text(".explorer-row").count("STN: 7 ✓") == 1 and page.text(".explorer-row").count("What: 3 ✗") == 2
+    page.focus(".explorer-pointed")
+    page.press("ArrowRight", "ArrowDown", "ArrowDown")
+    assert page.text(".explorer-said").startswith("Digit shifted 6 px down, 3 px right: STN 60.8 %")
+    assert "the nearest that are kept" in page.text(".explorer-live > small")
+    page.point(".explorer-pointed image", 0.001, 0.001)
+    assert page.text(".explorer-said").startswith("Digit shifted 27 px up, 27 px left: STN 0.0 %")
+    page.focus(".explorer-slider input")
+    page.press("ArrowRight")
+    assert page.text(".explorer-said").startswith("Digit shifted 27 px up, 24 px left")
+    inked = "[...document.querySelectorAll('canvas')].every(c => c.getContext('2d').getImageData(0, 0, c.width, "
+    assert page.evaluate(inked + "c.height).data.some(v => v > 0))")
+
+
+def test_the_benchmark_tells_the_numbers_of_its_table_and_file(shown):
+    page = shown("benchmark")
+    page.focus(".explorer-pointed")
+    page.press("ArrowRight")
+    told = page.text(".explorer-said")
+    records = [each for each in results.stated() if each.system == "STN_128x128" and each.contrast == 0.7]
+    assert told.startswith("STN_128x128, 2021, 8.9 px, contrast 70 %")
+    assert f"{100 * records[1].accuracy:.1f} %" in told
+    page.press("ArrowDown")
+    assert page.text(".explorer-said").startswith("ATN, 2021, 8.9 px")
+    page.point(".explorer-pointed", 0.99, 0.95)
+    assert ", 40.0 px" in page.text(".explorer-said")
+    assert page.text("tbody tr").startswith("STN_128x128")
+    assert f"{100 * records[8].accuracy:.1f} (" in page.text("tbody tr td:last-child")
+    page.point("fieldset:nth-of-type(1) label:nth-of-type(3) input", 0.5, 0.5, press=True)  # contrast 30 %
+    page.point(".explorer-systems label:nth-of-type(1) input", 0.5, 0.5, press=True)  # without STN_128x128
+    link = page.evaluate("document.querySelector('a[download]').href")
+    rows = list(csv.DictReader(io.StringIO(unquote(link.partition(",")[2]))))
+    low = [each for each in results.stated() if each.system == "ATN" and each.contrast == 0.3]
+    assert [float(row["accuracy"]) for row in rows] == [each.accuracy for each in low]
+    assert {row["system"] for row in rows} == {"ATN"} and list(rows[0]) == list(results.NAMES)
+    page.point("fieldset:nth-of-type(2) label:nth-of-type(3) input", 0.5, 0.5, press=True)  # against parameters
+    assert "766 571" in page.text("tbody tr")
+    page.point(".explorer-systems label:nth-of-type(2) input", 0.5, 0.5, press=True)  # nothing is left
+    assert page.evaluate("document.querySelectorAll('tbody tr').length") == 0
+
+
+def test_the_traces_step_through_fixations_and_scenes(shown):
+    page = shown("traces")
+    assert "fixation 1 of 2: 0 px down, 0 px right; no answer yet" in page.text(".explorer-row")
+    page.focus("label:nth-of-type(2) input")
+    page.press("ArrowRight", "ArrowRight", "ArrowRight")
+    assert page.text("label:nth-of-type(2) output") == "3 of 3"
+    assert "fixation 2 of 2: 4 px down, -8 px right; answer 7 ✓" in page.text(".explorer-row")
+    assert "fixation 3 of 3: 4 px down, -8 px right; answer 7 ✓; saccade" in page.text(".explorer-row")
+    page.focus("label input")
+    page.press("ArrowRight")
+    assert page.text("label output") == "2 of 2, digit 2"
+    assert "answer 2 ✓" in page.text(".explorer-row")
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_a_phone_in_the_dark_shows_all_without_scrolling_sideways(name, shown):
+    page = shown(name, width=390, dark=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("getComputedStyle(document.querySelector('.explorer-still')).display") == "none"
+    assert page.evaluate("document.querySelector('.explorer-drawing svg, canvas').getBoundingClientRect().width") > 100
+    dim = "Math.min(...getComputedStyle(document.querySelector('.explorer-live')).color.match(/\\d+/g).map(Number))"
+    assert page.evaluate(dim) > 128  # light letters
+
+
+def test_without_scripts_and_on_paper_there_is_the_picture(shown):
+    page = shown("map", scripts=False)
+    visible = "getComputedStyle(document.querySelector('{}')).display !== 'none'"
+    assert page.evaluate(visible.format(".explorer-still")) and not page.evaluate(visible.format(".explorer-live"))
+    page = shown("map")
+    page.call("Emulation.setEmulatedMedia", media="print")
+    assert page.evaluate(visible.format(".explorer-still")) and not page.evaluate(visible.format(".explorer-live"))
+    page.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_the_explorers_of_the_book_begin(browser, tmp_path):
+    from lib import chapter
+
+    figure = re.compile(r'<figure class="plot explorer".*?</figure>', re.DOTALL)
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        htmls = [
+            "".join(o.get("data", {}).get("text/html", ""))
+            for c in chapter.read(path).cells
+            for o in c.get("outputs", [])
+        ]
+        found = [each for text in htmls for each in figure.findall(text)]
+        if not found:
+            continue
+        assert all(len(each.encode()) < explorers.LIMIT for each in found)
+        (tmp_path / "page.html").write_text(PAGE.format("".join(found)), "utf-8")
+        browser.errors.clear()
+        browser.open(tmp_path / "page.html", width=390)
+        assert browser.evaluate("document.querySelectorAll('.explorer-on').length") == len(found)
+        assert (browser.errors, browser.asked) == ([], [])
