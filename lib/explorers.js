@@ -190,7 +190,7 @@ explorers.curriculum = (root, live, data) => {
       const theta = run.mean[i], [sx, sy] = run.sigma[i];
       return [
         svg("path", {d: path(corners.map(each => moved(theta, each).map(v => v * half))) + "Z", fill: "none",
-          stroke: group.colour, "stroke-width": 1}),
+          stroke: group.colour, "stroke-width": 2}),
         svg("ellipse", {cx: theta[2] * half, cy: theta[5] * half, rx: sx, ry: sy, fill: group.colour, opacity: 0.35}),
         svg("circle", {cx: theta[2] * half, cy: theta[5] * half, r: 0.9, fill: group.colour}),
       ];
@@ -247,7 +247,7 @@ explorers.map = (root, live, data) => {
   });
   const layout = width => {
     const gap = 14, left = 26, count = data.maps.length;
-    const side = Math.min(300, Math.floor((width - left - gap * (count - 1) - 4) / count));
+    const side = Math.min(340, Math.floor((width - left - gap * (count - 1) - 4) / count));
     return {left, side, top: 22, at: k => left + k * (side + gap)};
   };
   const draw = width => {

@@ -53,7 +53,7 @@ def box(here: Here, seconds: float, runs: Sequence[Run]) -> str:
     papermill, ours = (f'<div class="highlight"><pre>{html.escape(line)}\n</pre></div>' for line in commands(here))
     minutes = sum(run.seconds for run in runs) / 60
     machines = "; ".join(sorted({run.machine["device"] for run in runs}))
-    trained = f" Its {len(runs)} training runs took {minutes:,.0f} minutes ({machines})." if runs else ""
+    trained = f" Its {len(runs)} training runs took {minutes:,.0f} minutes on {machines}." if runs else ""
     declared = chapter.declared(chapter.root() / "notebooks" / f"{here.name}.ipynb")
     rows = "".join(
         f"<tr><td><code>{name}</code></td><td>{_value(here.parameters[name])}</td><td>{html.escape(each.meaning)}</td></tr>"

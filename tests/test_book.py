@@ -4,10 +4,12 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 
 from lib import chapter, claims, results, runs
 
@@ -78,6 +80,21 @@ def test_the_published_store_is_small():
     weights = [path.stat().st_size for path in (ROOT / "book" / "runs").rglob("*.safetensors")]
     assert sum(weights) <= 30_000_000
     assert max(weights) <= runs.WEIGHTS_LIMIT
+
+
+def test_the_book_can_be_cited_by_the_version_that_it_is():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert (cited["cff-version"], cited["version"], cited["license"]) == (
+        "1.2.0",
+        project["version"],
+        project["license"],
+    )
+    assert cited["title"] and cited["message"] and cited["authors"]
+    known = (ROOT / "book" / "references.bib").read_text("utf-8")
+    for each in cited["references"]:
+        assert {"type", "title", "authors", "year"} <= set(each)
+        assert each.get("doi", each.get("url")) in known
 
 
 def test_no_page_asks_the_network_for_anything(tmp_path):

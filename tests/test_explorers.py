@@ -230,6 +230,16 @@ def test_a_phone_in_the_dark_shows_all_without_scrolling_sideways(name, shown):
     assert page.evaluate(dim) > 128  # light letters
 
 
+def test_drawings_follow_the_width_of_the_page(shown):
+    page = shown("curriculum", width=1000)
+    width = "document.querySelector('.explorer-drawing svg').getBoundingClientRect().width"
+    wide = page.evaluate(width)
+    page.evaluate("document.body.style.cssText = 'width: 500px; display: table'")
+    page.settle()
+    page.settle()
+    assert 900 < wide < 1000 and page.evaluate(width) == 500
+
+
 def test_without_scripts_and_on_paper_there_is_the_picture(shown):
     page = shown("map", scripts=False)
     visible = "getComputedStyle(document.querySelector('{}')).display !== 'none'"
