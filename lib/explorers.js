@@ -355,7 +355,7 @@ explorers.benchmark = (root, live, data) => {
   const tell = point => `${point.system.name}, ${key() === "eccentricity" ? `${point.x.toFixed(1)} px` : `${count(point.x)} ${axes[axis][0]}`}`
     + `, contrast ${Math.round(100 * contrasts[contrast])} %: ${percent(point.accuracy)} (${(100 * point.low).toFixed(1)} to `
     + `${(100 * point.high).toFixed(1)}), ${count(point.n_stimuli)} stimuli${point.n_seeds > 1 ? `, ${point.n_seeds} seeds` : ""}`
-    + (key() === "eccentricity" ? "" : ", mean over the distances");
+    + (key() === "eccentricity" ? "" : "; mean over the distances, and of their bounds");
 
   let shown = [], where = () => [0, 0];
   const mark = (shape, x, y, r, attributes) => shape === 0 ? svg("circle", {cx: x, cy: y, r, ...attributes})
@@ -430,14 +430,14 @@ explorers.benchmark = (root, live, data) => {
   const update = () => {
     shown = points();
     const systems = data.systems.filter(system => shown.some(point => point.system === system));
-    const heading = `Accuracy (%), contrast ${Math.round(100 * contrasts[contrast])} %, with 95 % intervals`;
+    const heading = `Accuracy (%), contrast ${Math.round(100 * contrasts[contrast])} %, ${key() === "eccentricity" ? "with 95 % intervals" : "mean over the distances, with the means of their 95 % bounds"}`;
     const value = point => point ? `${(100 * point.accuracy).toFixed(1)} (${(100 * point.low).toFixed(1)} to ${(100 * point.high).toFixed(1)})` : "";
     if (key() === "eccentricity") {
       const xs = [...new Set(shown.map(point => point.x))].sort((a, b) => a - b);
       listing.replaceChildren(table(["system", ...xs.map(x => `${x.toFixed(1)} px`)], systems.map(system =>
         [system.name, ...xs.map(x => value(shown.find(point => point.system === system && point.x === x)))]), heading));
     } else {
-      listing.replaceChildren(table(["system", axes[axis][0], "mean over the distances"],
+      listing.replaceChildren(table(["system", axes[axis][0], "accuracy"],
         shown.map(point => [point.system.name, count(point.x), value(point)]), heading));
     }
     const lines = data.systems.flatMap((system, s) => on[s] ? system.records : [])
