@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from . import chance, clouds, scenes
 from .digits import Digits
+from .models import Seen
 from .refusal import within
 from .scenes import ECCENTRICITIES, Scene, Scene128, Stimuli
 
@@ -49,7 +50,7 @@ def wilson(correct: float, n: float, z: float = 1.959964) -> tuple[float, float]
 @dataclass(frozen=True)
 class Answers:
     """A model's answers to a set of stimuli: labels predicted (N,), right or not (N,), theta (N, 2, 3) or None; and
-    the offsets (N, 2) of the digits."""
+    the offsets (N, 2) of the digits. A Where network answers with a cell, and is right if it hits the digit."""
 
     predicted: Tensor
     right: Tensor
@@ -67,15 +68,22 @@ def answer(model: nn.Module, stimuli: Stimuli) -> Answers:
     """Run a model in evaluation mode over stimuli, in batches of 500 (128x128: 100)."""
     was_training = model.training
     model.eval()
-    predicted, thetas = [], []
-    for images in stimuli.images.split(BATCH if stimuli.images.shape[-1] < scenes.FIELD else BATCH_OF_FIELDS):
-        seen = model(images)
+    is_right = getattr(model, "right", _named)
+    predicted, right, thetas = [], [], []
+    size = BATCH if stimuli.images.shape[-1] < scenes.FIELD else BATCH_OF_FIELDS
+    for part in zip(*(column.split(size) for column in stimuli), strict=True):
+        part = Stimuli(*part)
+        seen = model(part.images)
         predicted.append(seen.logits.argmax(1))
+        right.append(is_right(seen, part))
         thetas.append(seen.theta)
     model.train(was_training)
-    predicted = torch.cat(predicted)
     theta = None if thetas[0] is None else torch.cat(thetas)
-    return Answers(predicted, predicted == stimuli.labels, theta, stimuli.offsets)
+    return Answers(torch.cat(predicted), torch.cat(right), theta, stimuli.offsets)
+
+
+def _named(seen: Seen, stimuli: Stimuli) -> Tensor:
+    return seen.logits.argmax(1) == stimuli.labels
 
 
 def stream(digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Iterator[Stimuli]:

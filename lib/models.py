@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from . import chance
 from . import retina as retinas
 from .refusal import Refusal, choose, within
+from .where import WhereNet
 
 
 class Seen(NamedTuple):
@@ -646,6 +647,7 @@ MODELS = {
     "atn": ATN,
     "polo": PoloATN,
     "conv_polo": ConvPoloATN,
+    "where": WhereNet,
 }
 
 _FOUR = {"classifier_kernels": (20, 50, 80, 100)}

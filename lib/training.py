@@ -22,6 +22,7 @@ from . import chance, evaluation, files, models, scenes
 from .curriculum import Stage
 from .digits import DigitSets
 from .refusal import Refusal, choose, within
+from .where import collicular
 
 VERSION = 1  # of what a configuration means; raise it when equal configurations would train differently
 CHECKPOINT = 1  # format of the checkpoint file
@@ -47,6 +48,7 @@ LOSSES: dict[str, Callable[[models.Seen, scenes.Stimuli], Tensor]] = {
     "cross_entropy and position": lambda seen, stimuli: (
         F.cross_entropy(seen.logits, stimuli.labels) + _position(seen, stimuli)
     ),
+    "collicular": collicular,  # for a Where network, which is told where the digit is and not what
 }
 
 
