@@ -75,11 +75,17 @@ def round_map(profile: Sequence[float]) -> Tensor:
 def expected(settings: retinas.WhatWhere, profile: tuple[float, ...], device: str = "cpu") -> Tensor:
     """Return the collicular targets of all offsets at once, (101, 101, cells): what `Colliculus.target` gives for the
     map of this profile and the offset (row - 50, column - 50)."""
-    maps = retinas.colliculus(settings, device).maps.view(-1, 1, FIELD, FIELD)  # each sums to 1
-    before = REACH + MARGIN - FIELD // 2  # how far the map reaches beyond the field at the largest offset
-    padded = F.pad(maps, (before, before + 1) * 2)
-    bump = round_map(profile).to(device) - FLOOR
-    return F.conv2d(padded, bump[None, None])[:, 0].permute(1, 2, 0).contiguous() + FLOOR
+    size = 2 * FIELD  # room for a map that reaches beyond the field
+    bump = F.pad(round_map(profile).to(device) - FLOOR, (0, size - 2 * REACH - 1) * 2)  # its middle at (27, 27)
+    spectrum = torch.fft.rfft2(bump).conj()
+    first = FIELD // 2 - REACH - MARGIN  # pixel of the bump's corner at the offset -50: negative, hence from the end
+    places = torch.arange(first, first + 2 * MARGIN + 1, device=device) % size
+    maps = retinas.colliculus(settings, device).maps.view(-1, FIELD, FIELD)  # each sums to 1
+    table = [
+        torch.fft.irfft2(torch.fft.rfft2(part, s=(size, size)) * spectrum)[:, places][:, :, places]
+        for part in maps.split(24)
+    ]  # correlation of each cell's map with the bump
+    return (torch.cat(table).permute(1, 2, 0) + FLOOR).clamp(0, 1).contiguous()
 
 
 class WhereNet(nn.Module):
