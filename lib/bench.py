@@ -82,7 +82,7 @@ def _rows(size: Size, rounds: int) -> list[dict]:
         "fresh, from the bank": (lambda: _draw(train, replace(scene, texture="bank")), BATCH),
     }
     steps = {f"training {name}": (_training(name, train, scene, batch), batch) for name, batch in size.trained.items()}
-    seconds = _interleaved({**stimuli, **steps, **_primitives(scene.edge)}, rounds)
+    seconds = interleaved({**stimuli, **steps, **_primitives(scene.edge)}, rounds)
     pixels = scene.edge**2
     moved = (scenes.EDGE**2 + (4 + 4) * pixels) * seconds["byte"]  # digit and texture read, image written
     noise = pixels * seconds["normal"]
@@ -105,7 +105,7 @@ def _rows(size: Size, rounds: int) -> list[dict]:
     return [{"edge": scene.edge, **row} for row in rows]
 
 
-def _interleaved(work: dict[str, tuple[Callable[[], object], float]], rounds: int) -> dict[str, float]:
+def interleaved(work: dict[str, tuple[Callable[[], object], float]], rounds: int) -> dict[str, float]:
     """Return the median seconds per unit of each piece of work (a function, and how many units it does), in turn.
 
     A piece runs once before the clock starts (plans, caches), then for at least 40 ms in each round. The clock counts

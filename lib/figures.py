@@ -254,13 +254,15 @@ def benchmark(
     groups: Mapping[str, Sequence[Mapping[tuple[float, float], Proportion]]],
     stated: Mapping[str, Mapping[tuple[float, float], float]] | None = None,
     ceiling: Mapping[tuple[float, float], Proportion] | None = None,
+    faint: bool = False,
 ) -> Figure:
     """Draw accuracy against the digit's distance from the centre, a panel per contrast.
 
     Args:
         groups: cells of each run (contrast, radius) -> proportion, by name; one line per group, the mean of its runs,
             in a band from the lowest to the highest bound of their 95 % intervals.
-        stated: 2021's cells by group, dots. ceiling: drawn in grey.
+        stated: 2021's cells by group, dots. ceiling: drawn in grey. faint: 2021's cells as faint lines of the
+            group's colour instead, one entry in the legend for all; for many groups.
     """
     contrasts = sorted({contrast for contrast, _ in next(iter(groups.values()))[0]}, reverse=True)
     figure, axes = _axes(1, len(contrasts), 9.6, 3.7, sharex=True, sharey=True, squeeze=False)
@@ -270,12 +272,18 @@ def benchmark(
             axis.plot(
                 *zip(*((x, 100 * y.value) for x, y in row), strict=True), color=INK, lw=1.2, label="perfect fixation"
             )
-        for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
+        for k, (name, runs) in enumerate(groups.items()):
+            colour, dash = COLOURS[k % len(COLOURS)], DASHES[(k + k // len(COLOURS)) % len(DASHES)]
             radii = [radius for c, radius in runs[0] if c == contrast]
             _band(axis, [{radius: run[contrast, radius] for radius in radii} for run in runs], name, colour, dash)
             if stated and name in stated:
                 there = [100 * stated[name][contrast, radius] for radius in radii]
-                axis.plot(radii, there, "o", color=colour, ms=3.5, alpha=0.7, label=f"{name}, 2021")
+                if faint:
+                    axis.plot(radii, there, color=colour, ls=dash, lw=3, alpha=0.22, zorder=1)
+                else:
+                    axis.plot(radii, there, "o", color=colour, ms=3.5, alpha=0.7, label=f"{name}, 2021")
+        if faint and stated:
+            axis.plot([], [], color=INK, lw=3, alpha=0.3, label="2021, in the same colour")
         axis.set_title(f"contrast {100 * contrast:.0f} %")
         axis.set_xlabel("distance (pixels)")
         _percent(axis)
@@ -368,6 +376,43 @@ def thresholds(fits: Mapping[str, Fit], contrasts: Sequence[float] = CONTRASTS) 
     axis.set(xlabel="distance of the digit from the centre (pixels)", ylim=(0, 100))
     axis.set_ylabel(f"contrast for {100 * level:.0f} % accuracy (%)")
     figure.legend(loc="outside right upper")
+    return figure
+
+
+@styled
+def traces(rows: Mapping[str, Sequence[int]], batch: Stimuli, fixations: Tensor, answers: Tensor) -> Figure:
+    """Draw what a moving eye does: scenes with the path of its fixations, the window at the last (orange) and the
+    digit's true frame (blue, dashed); above each, the answers in turn.
+
+    Args:
+        rows: a row of scenes per name, by their place in the batch. batch: stimuli (B, 1, 128, 128).
+        fixations: (looks, B, 2), pixels from the centre, (row, column). answers: (looks, B).
+    """
+    columns = max(len(places) for places in rows.values())
+    figure, axes = _axes(len(rows), columns, 2.05 * columns, 2.5 * len(rows) + 0.3, squeeze=False)
+    edge = batch.images.shape[-1]
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * EDGE - 0.5 + (edge - EDGE) // 2
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.grid(False)
+        axis.spines[:].set_visible(False)
+    for line, (name, places) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(name, fontsize=10)
+        for axis, k in zip(line, places, strict=False):
+            axis.imshow(batch.images[k, 0], vmin=0, vmax=1, alpha=0.85)
+            path = fixations[:, k].numpy() + edge / 2 - 0.5  # (looks, 2)
+            axis.plot(path[:, 1], path[:, 0], "-", color=ORANGE, lw=1.2)
+            axis.plot(path[:, 1], path[:, 0], "o", color=ORANGE, ms=4, mec="white", mew=0.6, label="fixations")
+            row, column = fixations[-1, k].tolist()
+            axis.plot(square[:, 0] + column, square[:, 1] + row, color=ORANGE, lw=1.8, label="last window")
+            row, column = batch.offsets[k].tolist()
+            dashed = {"color": SKY, "lw": 1.6, "ls": (0, (3, 2))}
+            axis.plot(square[:, 0] + column, square[:, 1] + row, **dashed, label="digit's frame")
+            axis.set(xlim=(-0.5, edge - 0.5), ylim=(edge - 0.5, -0.5))
+            label = batch.labels[k].item()
+            mark = "✓" if answers[-1, k] == label else f"✗ ({label})"
+            axis.set_title(f"{' '.join(str(each) for each in answers[:, k].tolist())} {mark}", fontsize=9, loc="center")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

@@ -10,19 +10,20 @@ import importlib.metadata
 import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 
 import torch
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 from torch import Tensor
 
-from . import digits, evaluation, models, results
+from . import digits, evaluation, models, results, whatwhere
 from .chapter import Here, root
 from .claims import claims
 from .evaluation import CONTRASTS, Answers, Proportion
 from .refusal import Refusal, nearest
 from .runs import Run, Store
-from .scenes import ECCENTRICITIES, Scene, Scene128
+from .scenes import ECCENTRICITIES, Scene, Scene128, Stimuli
 from .training import Training, plain, seeded, shortened
 
 QUICK_IMAGES, SMOKE_IMAGES = 40_000, 400  # training images of a shortened run
@@ -156,12 +157,15 @@ class Page:
 
         return self.store.evaluate(run, "alive", compute, self.here.device, scene=plain(scene), n=n)
 
-    def benchmark(self, run: Run, n: int = 2000, view: str = "field") -> dict[tuple[float, float], Proportion]:
+    def benchmark(
+        self, run: Run, n: int = 2000, view: str = "field", noise: float = 0.75
+    ) -> dict[tuple[float, float], Proportion]:
         """Return the accuracy of a run in the 27 cells of the benchmark, (contrast, radius) -> proportion of the first
         `n` test digits (smoke: of 20).
 
         Args:
             view: "oracle" shows the classifier what a perfect fixation would see: the run's own ceiling.
+            noise: amplitude of the background.
         """
         n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
 
@@ -169,13 +173,51 @@ class Page:
             found = evaluation.benchmark(model, self.sets.test, n, scene)
             return [[each.correct for (c, _), each in found.items() if c == contrast] for contrast in CONTRASTS]
 
-        scene = Scene128(view=view)
+        scene = Scene128(view=view, noise=noise)
         correct = self.store.evaluate(run, "benchmark", compute, self.here.device, scene=plain(scene), n=n)
         return {
             (contrast, radius): Proportion(each, n)
             for contrast, row in zip(CONTRASTS, correct, strict=True)
             for radius, each in zip(ECCENTRICITIES, row, strict=True)
         }
+
+    def saccades(
+        self, where: Run, whats: Sequence[Run], noise: float, n: int = 2000
+    ) -> list[dict[tuple[float, float], whatwhere.Saccades]]:
+        """Return what the eye of a What/Where model does in the 27 cells of the benchmark, for each of several What
+        pathways at the same fixations; the stimuli are those of `benchmark`.
+
+        Args:
+            where: run of the Where network. whats: runs of What pathways.
+        """
+        n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+        scene = Scene128(noise=noise)
+
+        def compute(model):
+            named = {run.id: run.model(self.here.device) for run in whats}
+            cells = evaluation.cells(scene).values()
+            found = [whatwhere.measure(named, model, self.sets.test, each, n) for each in cells]
+            return [[asdict(each[run.id]) for each in found] for run in whats]
+
+        settings = {"whats": [run.id for run in whats], "scene": plain(scene), "n": n}
+        found = self.store.evaluate(where, "saccades", compute, self.here.device, **settings)
+        return [
+            {cell: whatwhere.Saccades(**each) for cell, each in zip(evaluation.cells(scene), column, strict=True)}
+            for column in found
+        ]
+
+    def traces(self, where: Run, what: Run, scene: Scene128, n: int = 60) -> tuple[Stimuli, Tensor, Tensor]:
+        """Return fixed stimuli of a scene, and what the eye of a What/Where model did with them: fixations
+        (looks, n, 2) and answers (looks, n)."""
+        stimuli = evaluation.fixed_stimuli(self.sets.test, scene, min(n, len(self.sets.test)))
+
+        def compute(model):
+            seen = whatwhere.trace(what.model(self.here.device), model, stimuli.images)
+            return [seen.fixations.tolist(), seen.posterior.argmax(2).tolist()]
+
+        settings = {"what": what.id, "scene": plain(scene), "n": n}
+        found = self.store.evaluate(where, "traces", compute, self.here.device, **settings)
+        return stimuli, *(torch.tensor(each) for each in found)
 
     def accuracy_map(self, run: Run, scene: Scene, n: int = 500) -> Tensor:
         """Return the accuracy map of a run on the test digits: 55x55 with `n` stimuli per position, coarser if the

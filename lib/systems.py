@@ -1,0 +1,65 @@
+"""The systems of the benchmark: how each was trained here, and which row of 2021 it answers.
+
+One table, so that the benchmark asks the store for exactly the runs that other chapters made. A system of one network
+needs one entry in `SYSTEMS`; it is measured by `Page.benchmark`. The What/Where model is two networks and its eye
+moves: see whatwhere.py and `Page.saccades`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import curriculum, retina
+from .refusal import Refusal
+from .scenes import EDGE, FIELD
+from .training import Training
+
+WINDOW = EDGE**2  # pixels of the window that is named at last
+PIXELS = FIELD**2  # of the whole field
+
+
+@dataclass(frozen=True)
+class System:
+    """A network that answers at one look."""
+
+    training: Training  # of seed 0; the defaults of the chapter that publishes it
+    coefficients: int  # numbers that it looks at for one answer: pixels of the field, or features and a window
+    row: str | None = None  # its name in `study.benchmark`, if 2021 measured it
+    chapter: str = ""  # that tells of it
+
+
+def _polo(model: str, kept: str, row: str | None, **options) -> System:
+    """Return a transformer of week 7, by the recipe that all of them share there."""
+    training = Training(
+        model,
+        curriculum.warmed(2, 8, 0.001),
+        {**options, "scale_start": EDGE / FIELD, "standard": True, "centre": True},
+        optimiser="adamw",
+        weight_decay=0.01,
+        localisation_rate=0.3,
+        renew_optimiser=False,
+        fraction=0.4,
+    )
+    return System(training, retina.RETINAS[kept].n + WINDOW, row, "week7_polo")
+
+
+SYSTEMS: dict[str, System] = {
+    "polo 768": _polo("polo", "polo768", "POLO_ATN_95%"),
+    "polo 1 280": _polo("polo", "polo1280", "POLO_ATN 1280 features (LOW-COMPRESSION notebook)", retina="polo1280"),
+    "polo 2 560": _polo("polo", "polo2560", "POLO_ATN_85%", retina="polo2560"),
+    "polo 2 560 band-pass": _polo("polo", "polo2560band", None, retina="polo2560band"),
+    "polo convolution": _polo("conv_polo", "polo2560band", "convPOLO_ATN_85%", wrap=True),
+}
+
+
+def what_where(saccades: int) -> tuple[int, str]:
+    """Return what the What/Where model looks at for an answer after so many saccades, and its row of 2021.
+
+    The features of every field from which it jumped, and the pixels of the last window (study 8).
+
+    Raises:
+        Refusal: no row of 2021 has as many saccades.
+    """
+    if saccades not in range(6):
+        raise Refusal(f"saccades={saccades!r} must be a whole number from 0 to 5.")
+    return WINDOW + saccades * retina.RETINAS["whatwhere"].n, f"What/Where {saccades} saccades"
