@@ -27,6 +27,14 @@ class System:
     row: str | None = None  # its name in `study.benchmark`, if 2021 measured it
     chapter: str = ""  # that tells of it
 
+    @property
+    def parts(self) -> list[Training]:
+        """The trainings that made it, each going on from the one before."""
+        parts = [self.training]
+        while parts[0].start is not None:
+            parts.insert(0, parts[0].start)
+        return parts
+
 
 def _polo(model: str, kept: str, row: str | None, **options) -> System:
     """Return a transformer of week 7, by the recipe that all of them share there."""
