@@ -469,6 +469,28 @@ def against(
 
 
 @styled
+def costs(points: Mapping[str, tuple[float, Sequence[Proportion]]], labels: tuple[str, str]) -> Figure:
+    """Draw accuracy against a cost on a logarithmic axis: a colour and a marker per system, with 95 % intervals.
+
+    Args:
+        points: name -> cost, and the proportion of each run. labels: of the axes.
+    """
+    figure, axis = _axes(1, 1, 7.2, 3.7)
+    for k, (name, (x, runs)) in enumerate(points.items()):
+        colour, marker = COLOURS[k % len(COLOURS)], "osD^vPX<>*"[k % 10]
+        for each in runs:
+            axis.plot([x, x], [100 * bound for bound in each.interval], color=colour, lw=1.2)
+        values = [100 * each.value for each in runs]
+        axis.plot([x] * len(runs), values, marker, color=colour, ms=7, ls="none", label=name)
+    axis.set_xscale("log")
+    _percent(axis)
+    axis.margins(x=0.12)
+    axis.set(xlabel=labels[0], ylabel=labels[1])
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+@styled
 def tilings(scene: Tensor, cells: Mapping[str, Cells]) -> Figure:
     """Draw the cells of retinas over a scene (1, 128, 128): circles of one standard deviation of the cell's energy."""
     figure, axes = _axes(1, len(cells), 3.2 * len(cells), 3.6, squeeze=False)

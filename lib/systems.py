@@ -26,6 +26,7 @@ class System:
     coefficients: int  # numbers that it looks at for one answer: pixels of the field, or features and a window
     row: str | None = None  # its name in `study.benchmark`, if 2021 measured it
     chapter: str = ""  # that tells of it
+    plotted: bool = True  # in the figure of the benchmark; the tables have all
 
     @property
     def parts(self) -> list[Training]:
@@ -36,7 +37,7 @@ class System:
         return parts
 
 
-def _polo(model: str, kept: str, row: str | None, **options) -> System:
+def _polo(model: str, kept: str, row: str | None, plotted: bool = True, **options) -> System:
     """Return a transformer of week 7, by the recipe that all of them share there."""
     training = Training(
         model,
@@ -48,14 +49,16 @@ def _polo(model: str, kept: str, row: str | None, **options) -> System:
         renew_optimiser=False,
         fraction=0.4,
     )
-    return System(training, retina.RETINAS[kept].n + WINDOW, row, "week7_polo")
+    return System(training, retina.RETINAS[kept].n + WINDOW, row, "week7_polo", plotted)
 
 
 SYSTEMS: dict[str, System] = {
     "polo 768": _polo("polo", "polo768", "POLO_ATN_95%"),
-    "polo 1 280": _polo("polo", "polo1280", "POLO_ATN 1280 features (LOW-COMPRESSION notebook)", retina="polo1280"),
+    "polo 1 280": _polo(
+        "polo", "polo1280", "POLO_ATN 1280 features (LOW-COMPRESSION notebook)", plotted=False, retina="polo1280"
+    ),
     "polo 2 560": _polo("polo", "polo2560", "POLO_ATN_85%", retina="polo2560"),
-    "polo 2 560 band-pass": _polo("polo", "polo2560band", None, retina="polo2560band"),
+    "polo 2 560 band-pass": _polo("polo", "polo2560band", None, False, retina="polo2560band"),
     "polo convolution": _polo("conv_polo", "polo2560band", "convPOLO_ATN_85%", wrap=True),
 }
 
