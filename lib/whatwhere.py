@@ -33,8 +33,8 @@ SACCADES = 5  # at most, in the benchmark of 2020
 
 class Trace(NamedTuple):
     """What an eye did, look by look: fixations (looks, B, 2); posterior (looks, B, 10) of the What pathway at each;
-    expected (looks, B), the accuracy that the Where pathway predicts, from each fixation, for the best cell that it
-    sees: where it would jump next."""
+    expected (looks - 1, B), the accuracy that the Where pathway predicts, from each fixation but the last, for the next
+    one."""
 
     fixations: Tensor
     posterior: Tensor
@@ -46,12 +46,11 @@ class Trace(NamedTuple):
         An eye that may stop does so when its answer is at least as probable, by the What pathway's own account, as the
         Where pathway predicts for the next fixation: nothing better is to be expected elsewhere (study 2.5).
         """
-        n = len(self.expected)
         if not stop:
-            return torch.full_like(self.fixations[0, :, 0], n)
-        content = self.posterior.amax(2) >= self.expected  # (looks, B)
-        content[-1] = True
-        return content.int().argmax(0) + 1
+            return torch.full_like(self.fixations[0, :, 0], len(self.fixations))
+        content = self.posterior[:-1].amax(2) >= self.expected  # (looks - 1, B)
+        ends = torch.ones_like(self.fixations[:1, :, 0], dtype=torch.bool)  # the last look ends it
+        return torch.cat((content, ends)).int().argmax(0) + 1
 
     def answers(self, looks: Tensor | int) -> Tensor:
         """Return the digit named (B,) at the last of `looks` (B,), or of as many for all."""
@@ -77,21 +76,22 @@ def look(where: nn.Module, images: Tensor, saccades: int = 1) -> tuple[Tensor, T
         where: `scores(images)` gives logits (B, cells) of the collicular cells of its `settings`.
 
     Returns:
-        Fixations (saccades + 1, B, 2), and the accuracy (saccades + 1, B) expected at the best cell seen from each.
+        Fixations (saccades + 1, B, 2), and the accuracy (saccades, B) that was expected of each but the first.
     """
     within("saccades", saccades, 0, 100, whole=True)
     was_training = where.training
     where.eval()  # dropout off, which the test of 2020 forgot
     colliculus = retinas.colliculus(where.settings, str(images.device))
     fixation = torch.zeros(len(images), 2, dtype=torch.int64, device=images.device)
-    fixations, expected = [], []
-    for k in range(saccades + 1):
+    fixations, expected = [fixation], []
+    for k in range(saccades):
         logits = where.scores(images if k == 0 else recentred(images, fixation))  # (B, cells)
-        fixations.append(fixation)
         expected.append(logits.amax(1).sigmoid())
         fixation = (fixation + colliculus.offset(logits)).clamp(-MARGIN, MARGIN)
+        fixations.append(fixation)
     where.train(was_training)
-    return torch.stack(fixations), torch.stack(expected)
+    nothing = torch.zeros(0, len(images), device=images.device)
+    return torch.stack(fixations), torch.stack(expected) if expected else nothing
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib import chance, curriculum, evaluation, models, retina, runs, scenes, study, systems, training, whatwhere, where
+from lib import chance, curriculum, evaluation, models, retina, runs, study, systems, training, whatwhere, where
 from lib.models import Seen
 from lib.refusal import Refusal
 from lib.scenes import Scene128
@@ -159,7 +159,7 @@ def test_a_perfect_where_brings_the_digit_to_the_centre(sets, table):
         assert error[0].median() > 0.9 * radius
         assert error[1].median() < max(4, 0.2 * radius)  # one saccade: as exactly as cells are laid
         assert error[3].median() <= 3  # digits are not centred on their mass, cells lie 2 px from the centre
-        assert expected[3].mean() > expected[0].mean()  # and all that could be gained is gained
+        assert expected[2].mean() > expected[0].mean()  # the nearer, the better what can be expected
 
 
 def test_fixations_stay_in_the_field():
@@ -184,7 +184,7 @@ def test_an_eye_that_may_stop_stops_when_nothing_better_is_expected():
     posterior = torch.zeros(3, 2, 10)
     posterior[..., 7] = confidence
     posterior[1, :, 2] = 0.6
-    trace = whatwhere.Trace(torch.zeros(3, 2, 2, dtype=torch.int64), posterior, torch.full((3, 2), 0.7))
+    trace = whatwhere.Trace(torch.zeros(3, 2, 2, dtype=torch.int64), posterior, torch.full((2, 2), 0.7))
     assert trace.looks(stop=True).tolist() == [1, 3]
     assert trace.looks().tolist() == [3, 3]
     assert trace.answers(trace.looks(stop=True)).tolist() == [7, 7] and trace.answers(2).tolist() == [2, 2]
