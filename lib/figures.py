@@ -388,7 +388,7 @@ def traces(rows: Mapping[str, Sequence[int]], batch: Stimuli, fixations: Tensor,
         rows: a row of scenes per name, by their place in the batch. batch: stimuli (B, 1, 128, 128).
         fixations: (looks, B, 2), pixels from the centre, (row, column). answers: (looks, B).
     """
-    columns = max(len(places) for places in rows.values())
+    columns = max(1, *(len(places) for places in rows.values()))
     figure, axes = _axes(len(rows), columns, 2.05 * columns, 2.5 * len(rows) + 0.3, squeeze=False)
     edge = batch.images.shape[-1]
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * EDGE - 0.5 + (edge - EDGE) // 2
