@@ -2,8 +2,8 @@
 
 Data flows one way, and so do the imports:
 
-    chance -> digits, clouds -> scenes -> retina, models -> curriculum
-    -> evaluation -> training, psychometrics -> runs -> results, figures, report
+    chance -> digits, clouds -> scenes -> retina, where, models -> curriculum
+    -> evaluation -> training, psychometrics, whatwhere -> runs, systems -> results, figures, report
 
 Beside them, `study` and `claims` hold what is known of 2021 and what became of it, `chapter` and `cli` run the
 notebooks, `bench` measures speed, and `refusal` and `files` serve all. "Study 2.1" in a docstring is a section of the
