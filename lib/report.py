@@ -182,13 +182,13 @@ class Page:
         }
 
     def saccades(
-        self, where: Run, whats: Sequence[Run], noise: float, n: int = 2000
+        self, where: Run, whats: Sequence[Run], noise: float, n: int = 2000, saccades: int = whatwhere.SACCADES
     ) -> list[dict[tuple[float, float], whatwhere.Saccades]]:
         """Return what the eye of a What/Where model does in the 27 cells of the benchmark, for each of several What
         pathways at the same fixations; the stimuli are those of `benchmark`.
 
         Args:
-            where: run of the Where network. whats: runs of What pathways.
+            where: run of the Where network. whats: runs of What pathways. saccades: at most.
         """
         n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
         scene = Scene128(noise=noise)
@@ -196,10 +196,10 @@ class Page:
         def compute(model):
             named = {run.id: run.model(self.here.device) for run in whats}
             cells = evaluation.cells(scene).values()
-            found = [whatwhere.measure(named, model, self.sets.test, each, n) for each in cells]
+            found = [whatwhere.measure(named, model, self.sets.test, each, n, saccades) for each in cells]
             return [[asdict(each[run.id]) for each in found] for run in whats]
 
-        settings = {"whats": [run.id for run in whats], "scene": plain(scene), "n": n}
+        settings = {"whats": [run.id for run in whats], "scene": plain(scene), "n": n, "saccades": saccades}
         found = self.store.evaluate(where, "saccades", compute, self.here.device, **settings)
         return [
             {cell: whatwhere.Saccades(**each) for cell, each in zip(evaluation.cells(scene), column, strict=True)}
