@@ -412,7 +412,10 @@ def traces(rows: Mapping[str, Sequence[int]], batch: Stimuli, fixations: Tensor,
             label = batch.labels[k].item()
             mark = "✓" if answers[-1, k] == label else f"✗ ({label})"
             axis.set_title(f"{' '.join(str(each) for each in answers[:, k].tolist())} {mark}", fontsize=9, loc="center")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    named = {}  # whichever axes have scenes
+    for axis in axes.flat:
+        named |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3)
     return figure
 
 
