@@ -29,6 +29,11 @@ class System:
     plotted: bool = True  # in the figure of the benchmark; the tables have all
 
     @property
+    def told(self) -> bool:
+        """Whether it was told where the digit is while it learnt, beside what it is."""
+        return "position" in self.training.loss
+
+    @property
     def parts(self) -> list[Training]:
         """The trainings that made it, each going on from the one before."""
         parts = [self.training]
@@ -37,7 +42,9 @@ class System:
         return parts
 
 
-def _polo(model: str, kept: str, row: str | None, plotted: bool = True, **options) -> System:
+def _polo(
+    model: str, kept: str, row: str | None, plotted: bool = True, loss: str = "cross_entropy", **options
+) -> System:
     """Return a transformer of week 7, by the recipe that all of them share there."""
     training = Training(
         model,
@@ -47,6 +54,7 @@ def _polo(model: str, kept: str, row: str | None, plotted: bool = True, **option
         weight_decay=0.01,
         localisation_rate=0.3,
         renew_optimiser=False,
+        loss=loss,
         fraction=0.4,
     )
     return System(training, retina.RETINAS[kept].n + WINDOW, row, "week7_polo", plotted)
@@ -60,6 +68,7 @@ SYSTEMS: dict[str, System] = {
     "polo 2 560": _polo("polo", "polo2560", "POLO_ATN_85%", retina="polo2560"),
     "polo 2 560 band-pass": _polo("polo", "polo2560band", None, False, retina="polo2560band"),
     "polo convolution": _polo("conv_polo", "polo2560band", "convPOLO_ATN_85%", wrap=True),
+    "polo 768, told where": _polo("polo", "polo768", None, loss="cross_entropy and position"),
 }
 
 
