@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,9 +216,19 @@ def machine(device: torch.device | str) -> dict:
     cuda = str(device).startswith("cuda")
     return {
         "device": torch.cuda.get_device_name(device) if cuda else f"{os.cpu_count()} CPU cores ({platform.machine()})",
+        "processor": processor(),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def processor() -> str:
+    """Return the name of the processor, as the system knows it."""
+    try:
+        names = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.M)
+    except OSError:  # not Linux
+        names = []
+    return names[0].strip() if names else platform.processor() or platform.machine()
 
 
 def _json(record: dict) -> bytes:
