@@ -593,8 +593,12 @@ def costs(points: Mapping[str, tuple[float, Sequence[Proportion]]], labels: tupl
         values = [100 * each.value for each in runs]
         axis.plot([x] * len(runs), values, marker, color=colour, ms=7, ls="none", label=name)
     axis.set_xscale("log")
-    _percent(axis)
     axis.margins(x=0.12)
+    low, high = axis.get_xlim()
+    ticks = [step * 10**power for power in range(10) for step in (1, 2, 5) if low <= step * 10**power <= high]
+    axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axis.minorticks_off()
+    _percent(axis)
     axis.set(xlabel=labels[0], ylabel=labels[1])
     figure.legend(loc="outside right upper")
     return figure
