@@ -13,15 +13,21 @@ from .scenes import ECCENTRICITIES, Scene, Scene28, Scene128
 @dataclass(frozen=True)
 class Stage:
     """Some epochs on one law of stimuli. The learning rate is multiplied by `decay` after every `decay_every`
-    epochs."""
+    epochs.
+
+    With a `jitter` the window is taught by glimpses beside the chosen place (see `glimpses`), on fields; `jitter` is
+    their standard deviation along each axis, in pixels.
+    """
 
     scene: Scene
     epochs: int
     lr: float
     decay: float = 1.0
     decay_every: int = 1
+    jitter: float = 0.0
 
     def __post_init__(self):
+        within("jitter", self.jitter, 0, 64, "pixels")
         within("epochs", self.epochs, 1, 10_000, whole=True)
         within("lr", self.lr, 1e-9, 100)
         within("decay", self.decay, 1e-6, 1)
@@ -93,6 +99,25 @@ def warmed(warm: int = 2, stay: int = 8, lr: float = 0.001, **scene) -> tuple[St
         Stage(replace(widest, view="oracle"), warm, lr),
         *growing(range(5, 41, 5), 1, lr, clear),
         Stage(widest, stay, lr, decay=0.05 ** (1 / max(1, stay - 1))),
+    )
+
+
+def searching(warm: int = 9, grow: int = 1, stay: int = 6, lr: float = 0.001, **scene) -> tuple[Stage, ...]:
+    """Our curriculum for the attention transformer, for AdamW and glimpses: warm + 8 grow + 3 stay epochs.
+
+    First the classifier alone, on the middle of fields at std 6 pixels, which is what a window sees before it moves;
+    then std 5, 10, ..., 40 pixels at the highest contrast; then all contrasts at std 40. The glimpses are 6 pixels
+    beside the chosen place at first; at last 4, then 2, while the learning rate falls to a third, then to a twentieth.
+    """
+    widest = Scene128(**scene)
+    clear = replace(widest, contrast=(widest.contrast[1],) * 2)
+    falling = 1 / max(1, stay - 1)
+    return (
+        Stage(replace(widest, view="centre", std=6), warm, lr),
+        *growing(range(5, 41, 5), grow, lr, clear, jitter=6),
+        Stage(widest, stay, lr, jitter=6),
+        Stage(widest, stay, lr, decay=(1 / 3) ** falling, jitter=4),
+        Stage(widest, stay, lr / 3, decay=0.15**falling, jitter=2),
     )
 
 

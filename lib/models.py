@@ -341,6 +341,22 @@ class Localisation128(Localisation):
         return x if self.last.bias is not None else x + self.start
 
 
+class Constant(Localisation):
+    """No network: the same numbers for every input, learnt like a bias."""
+
+    def __init__(self, parametrisation: Parametrisation):
+        super().__init__(parametrisation)
+        self.numbers = nn.Parameter(self.start.clone())
+
+    def begin(self, weights: bool = True) -> None:
+        """Set the numbers to their start."""
+        with torch.no_grad():
+            self.numbers.copy_(self.start)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.numbers.expand(len(image), -1)  # (B, n)
+
+
 class LogPolar(Localisation):
     """A localisation network on the features of a log-polar retina: two dense layers, n-32-2; 24 674 parameters on 768
     features (study 1.5).
@@ -503,12 +519,19 @@ class Transformer(nn.Module):
         """Set the localisation to its start."""
         self.localisation.begin(self.zero_start)
 
-    def forward(self, image: Tensor) -> Seen:
-        theta = self.parametrisation.matrix(self.localisation(image - 0.5 if self.centre else image))
+    def attend(self, image: Tensor) -> Tensor:
+        """Return theta (B, 2, 3): where the localisation wants to look in images (B, 1, h, w)."""
+        return self.parametrisation.matrix(self.localisation(image - 0.5 if self.centre else image))
+
+    def look(self, image: Tensor, theta: Tensor) -> Tensor:
+        """Return what is seen (B, 1, edge, edge) of images (B, 1, h, w) through windows theta (B, 2, 3)."""
         if self.sampler == "grid":
-            crop = sample(image, theta, self.edge, self.padding)  # (B, 1, edge, edge)
-        else:
-            crop = sample_axes(image, theta, self.edge, self.padding, self.sampler == "antialias")
+            return sample(image, theta, self.edge, self.padding)
+        return sample_axes(image, theta, self.edge, self.padding, self.sampler == "antialias")
+
+    def forward(self, image: Tensor) -> Seen:
+        theta = self.attend(image)
+        crop = self.look(image, theta)
         return Seen(self.classifier(crop).logits, theta, crop)
 
 
@@ -598,6 +621,21 @@ class ATN(Window):
         )
 
 
+class OneWindow(Window):
+    """One window for all inputs: an attention transformer without a localisation network; 431 083 parameters.
+
+    What 2021's first attention transformers had become: theta the same for every input (study 3.7, 5377d2e to b0bc17d).
+
+    Args:
+        scale_start, scale, scales: of `ATN`.
+        options: of `Transformer`: padding, kaiming, sampler.
+    """
+
+    def __init__(self, scale_start: float = 0.2, scale: str = "free", scales: int = 1, **options):
+        parametrisation = Attention(scale_start, scale, scales)
+        super().__init__(parametrisation, Constant(parametrisation), **options)
+
+
 class PoloATN(Window):
     """Polo-STN: a log-polar retina says where to look, a window of fixed width looks there; 455 754 parameters by
     default (study 1.5).
@@ -644,6 +682,7 @@ MODELS = {
     "stn28": STN28,
     "stn128": STN128,
     "atn": ATN,
+    "one_window": OneWindow,
     "polo": PoloATN,
     "conv_polo": ConvPoloATN,
 }

@@ -131,7 +131,7 @@ class Scene128(Scene):
     std: float = 40.0
     offset_max: float = 40.0  # distances beyond it become equal to it, pixels
     radius: float | None = None  # distance of every digit from the centre, pixels; std then has no effect
-    view: str = "field"  # "oracle": only the 28x28 pixels around the digit, a perfect fixation
+    view: str = "field"  # only 28x28 pixels: "oracle", around the digit, a perfect fixation; "centre", of the field
 
     edge = FIELD
     reach = MARGIN
@@ -140,7 +140,7 @@ class Scene128(Scene):
         super().__post_init__()
         if self.radius is not None:
             within("radius", self.radius, 0, MARGIN, "pixels")
-        choose("view", self.view, ("field", "oracle"))
+        choose("view", self.view, ("field", "oracle", "centre"))
 
     def fresh(self, n: int, generator: torch.Generator) -> Tensor:
         angle = torch.rand(n, generator=generator, device=generator.device) * (2 * math.pi)
@@ -155,7 +155,13 @@ class Scene128(Scene):
 
     def render(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
         images = compose_field(ink, offsets, contrast, texture - 0.5, self.noise)
-        return crops(images, offsets) if self.view == "oracle" else images
+        return self.cut(images, offsets)
+
+    def cut(self, images: Tensor, offsets: Tensor) -> Tensor:
+        """Return what the view shows of fields (B, 1, 128, 128) with digits at offsets (B, 2)."""
+        if self.view == "field":
+            return images
+        return crops(images, offsets if self.view == "oracle" else torch.zeros_like(offsets))
 
     def _truncated(self, direction: Tensor, normal: Tensor | None) -> Tensor:
         """Return offsets (B, 2) along unit vectors (B, 2), truncated towards zero."""
@@ -226,7 +232,7 @@ def _frames(
 def _fields(
     ink: Tensor, offsets: Tensor, contrast: Tensor, scene: Scene128, key: Tensor | None, generator: torch.Generator
 ) -> Tensor:
-    """Paint digits (B, 28, 28) into visual fields: (B, 1, 128, 128), or (B, 1, 28, 28) for an oracle."""
+    """Paint digits (B, 28, 28) into visual fields: (B, 1, 128, 128), or (B, 1, 28, 28) if the view is a part."""
     block = len(ink) if ink.device.type == "cuda" else BLOCK // 4 if key is not None else BLOCK
     if len(ink) > block:
         parts = [slice(start, start + block) for start in range(0, len(ink), block)]
@@ -244,7 +250,7 @@ def _fields(
     else:
         texture = clouds.fields(len(ink), FIELD, generator)
     images = compose_field(ink, offsets, contrast, texture, scene.noise)
-    return crops(images, offsets) if scene.view == "oracle" else images
+    return scene.cut(images, offsets)
 
 
 def shift(images: Tensor, offsets: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import chance, evaluation, files, models, scenes
+from . import chance, evaluation, files, glimpses, models, scenes
 from .curriculum import Stage
 from .digits import DigitSets
 from .refusal import Refusal, choose, within
@@ -67,7 +67,9 @@ class Training:
     localisation_rate: float = 1.0  # learning rate of the localisation network relative to the classifier's
     renew_optimiser: bool = True  # forget the optimiser's state at the start of each stage, like 2021
     loss: str = "cross_entropy"  # or another name in LOSSES
+    glimpses: int = 8  # per image, in stages with a jitter
     batch: int = 100
+    digits: int | None = None  # the first so many training digits alone; None: all
     fraction: float = 1.0  # share of the training digits that an epoch shows, another one each time
     seed: int = 0
     data: str = "mnist"
@@ -82,12 +84,26 @@ class Training:
         within("weight_decay", self.weight_decay, 0, 10)
         within("localisation_rate", self.localisation_rate, 0, 1000)
         within("batch", self.batch, 1, 100_000, whole=True)
+        if self.digits is not None:
+            within("digits", self.digits, 1, 1_000_000, whole=True)
         within("fraction", self.fraction, 1e-6, 1)
+        within("glimpses", self.glimpses, 2, 64, whole=True)
+        if self.glimpses % 2:
+            raise Refusal(f"glimpses={self.glimpses} must be even: they come in pairs.")
         if not self.stages:
             raise Refusal("stages=() must hold at least one stage.")
         choose("start_with", self.start_with, ("all", "classifier"))
         if self.start is not None and self.start.model != self.model:
             raise Refusal(f"start: a {self.start.model!r} cannot go on as a {self.model!r}.")
+        if any(stage.jitter for stage in self.stages):
+            self._check_glimpses()
+
+    def _check_glimpses(self) -> None:
+        if not issubclass(models.MODELS[self.model], models.Window) or self.loss != "cross_entropy":
+            raise Refusal(f"Glimpses teach windows by labels: not model={self.model!r} with loss={self.loss!r}.")
+        for stage in self.stages:
+            if stage.jitter and getattr(stage.scene, "view", "") != "field":
+                raise Refusal(f"jitter={stage.jitter} needs a whole field to look at, not {stage.scene}.")
 
     def describe(self) -> dict:
         """Return the configuration as plain data: equal data, equal run.
@@ -97,8 +113,8 @@ class Training:
         return json.loads(json.dumps({**plain(self), "version": VERSION}))
 
     def steps(self, digits: int) -> int:
-        """Return the number of steps in an epoch over `digits` training digits."""
-        return max(1, round(digits * self.fraction / self.batch))
+        """Return the number of steps in an epoch, given `digits` training digits."""
+        return max(1, round(min(digits, self.digits or digits) * self.fraction / self.batch))
 
     def images(self, digits: int) -> int:
         """Return the number of images that the run sees, without those of its `start`."""
@@ -136,7 +152,7 @@ def shortened(training: Training, images: int, digits: int, stages: int | None =
     kept = training.stages
     if stages is not None and len(kept) > stages:
         kept = tuple(kept[round(i * (len(kept) - 1) / max(1, stages - 1))] for i in range(stages))
-    fraction = min(1.0, images / len(kept) / digits)
+    fraction = min(1.0, images / len(kept) / min(digits, training.digits or digits))
     start = training.start and shortened(training.start, images, digits, stages)
     return replace(training, stages=tuple(replace(stage, epochs=1) for stage in kept), fraction=fraction, start=start)
 
@@ -205,6 +221,7 @@ class _Run:
         self.seconds = 0.0
         self.history: list[dict] = []
         self.steps = training.steps(len(sets.train))
+        self.n_train = min(len(sets.train), training.digits or len(sets.train))
         self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
         self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
 
@@ -261,7 +278,7 @@ class _Run:
     def _order(self) -> Tensor:
         """Return the digits of this epoch, in order (steps * batch,)."""
         generator = chance.generator("order", self.training.seed, self.stage, self.epoch)
-        n, needed = len(self.sets.train), self.steps * self.training.batch
+        n, needed = self.n_train, self.steps * self.training.batch
         order = torch.randperm(n, generator=generator)
         return order.repeat(math.ceil(needed / n))[:needed].to(self.device)
 
@@ -271,14 +288,18 @@ class _Run:
         torch.manual_seed(chance.seed_of("dropout", *key))
         rows = order[self.step * training.batch : (self.step + 1) * training.batch]
         stimuli = scenes.draw(self.sets.train, rows, stage.scene, chance.generator("stimuli", *key, device=self.device))
-        seen = self.model(stimuli.images)
-        loss = LOSSES[training.loss](seen, stimuli)
+        if stage.jitter:
+            generator = chance.generator("glimpses", *key, device=self.device)
+            loss, theta = glimpses.loss(self.model, stimuli, training.glimpses, stage.jitter, generator)
+        else:
+            seen = self.model(stimuli.images)
+            loss, theta = LOSSES[training.loss](seen, stimuli), seen.theta
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
         self.loss += loss.detach()
         self.step += 1
-        return seen.theta
+        return theta
 
     def _guard(self, stage: Stage, theta: Tensor | None) -> None:
         """Stop at NaN or infinity."""
