@@ -82,7 +82,7 @@ def _rows(size: Size, rounds: int) -> list[dict]:
         "fresh, from the bank": (lambda: _draw(train, replace(scene, texture="bank")), BATCH),
     }
     steps = {f"training {name}": (_training(name, train, scene, batch), batch) for name, batch in size.trained.items()}
-    seconds = _interleaved({**stimuli, **steps, **_primitives(scene.edge)}, rounds)
+    seconds = interleaved({**stimuli, **steps, **_primitives(scene.edge)}, rounds)
     pixels = scene.edge**2
     moved = (scenes.EDGE**2 + (4 + 4) * pixels) * seconds["byte"]  # digit and texture read, image written
     noise = pixels * seconds["normal"]
@@ -98,14 +98,14 @@ def _rows(size: Size, rounds: int) -> list[dict]:
         for name in stimuli
     ]
     for name in steps:
-        operations = _operations(name.split()[-1], scene.edge)
+        flops = operations(models.build(name.split()[-1]), scene.edge)
         shares = {"stimuli": seconds["fresh, a texture per image"] / seconds[name]}
-        floor = 1 / (operations * seconds["operation"])
+        floor = 1 / (flops * seconds["operation"])
         rows.append({"name": name, "ratio": None, "per_second": 1 / seconds[name], "floor": floor, **shares})
     return [{"edge": scene.edge, **row} for row in rows]
 
 
-def _interleaved(work: dict[str, tuple[Callable[[], object], float]], rounds: int) -> dict[str, float]:
+def interleaved(work: dict[str, tuple[Callable[[], object], float]], rounds: int) -> dict[str, float]:
     """Return the median seconds per unit of each piece of work (a function, and how many units it does), in turn.
 
     A piece runs once before the clock starts (plans, caches), then for at least 40 ms in each round. The clock counts
@@ -170,9 +170,9 @@ def _training(name: str, train: digits.Digits, scene: scenes.Scene, batch: int) 
     return step
 
 
-def _operations(name: str, edge: int) -> float:
-    """Return the multiplications and additions of one image's forward and backward pass (PyTorch's counter)."""
-    model = models.build(name)
+def operations(model: torch.nn.Module, edge: int) -> float:
+    """Return the multiplications and additions of the forward and backward pass of one image (1, edge, edge), by
+    PyTorch's counter."""
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 1, edge, edge)).logits.sum().backward()
     return counter.get_total_flops()

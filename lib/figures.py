@@ -395,6 +395,34 @@ def fixations(errors: Mapping[str, Mapping[float, Tensor]], lost: float = EDGE /
 
 
 @styled
+def pointing(shares: Mapping[str, Mapping[float, float]]) -> Figure:
+    """Draw the share of images (0 to 1) in which a step leads towards the digit, by name, against its distance."""
+    figure, axis = _axes(1, 1, 7.2, 3.6)
+    for (name, by_distance), colour, dash in zip(shares.items(), COLOURS, DASHES, strict=False):
+        axis.plot(list(by_distance), [100 * share for share in by_distance.values()], color=colour, ls=dash, label=name)
+    axis.axhline(50, color=INK, lw=1, ls=(0, (2, 3)))
+    axis.text(1, 50, "anywhere ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
+    axis.set(xlabel="distance of the digit from the window's centre (pixels)", ylabel="towards the digit (%)")
+    axis.set_ylim(0, 100)
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def scales(groups: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw the scales that windows ended with, a row of points per group; left of zero they are upside down."""
+    figure, axis = _axes(1, 1, 7.2, 0.9 + 0.42 * len(groups))
+    for row, values in enumerate(groups.values()):
+        colours = [ORANGE if value < 0 else BLUE for value in values]
+        axis.scatter(values, [row] * len(values), color=colours, s=28, alpha=0.8, lw=0)
+    axis.axvline(0, color=INK, lw=1, ls=(0, (2, 3)))
+    axis.set_yticks(range(len(groups)), groups)
+    axis.set_ylim(len(groups) - 0.5, -0.5)
+    axis.set_xlabel("scale s of the window at the end (below 0: upside down)")
+    return figure
+
+
+@styled
 def against(
     points: Mapping[str, tuple[float, Sequence[float]]],
     stated: Mapping[str, tuple[float, float]],

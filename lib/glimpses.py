@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .models import Window
 from .refusal import Refusal
-from .scenes import Stimuli
+from .scenes import EDGE, Stimuli
 
 PAIRS_TAUGHT = 1  # pairs of glimpses from which the classifier learns: its backward pass is what they cost
 
@@ -87,3 +87,25 @@ def loss(
     seen = look(model, image, torch.cat((size, place[..., None]), 3)[:, taught])
     logits = model.classifier(seen.flatten(0, 1)).logits  # (B 2, 10)
     return F.cross_entropy(logits, labels.repeat_interleave(len(taught))) + pull, theta
+
+
+def pointing(model: Window, stimuli: Stimuli, glimpses: int, jitter: float, generator: torch.Generator) -> Tensor:
+    """Return how a window in the middle of fields would be taught to move: cosines (2, B) with the way to the digit.
+
+    First the gradient of the cross-entropy through the sampler, then `slope`; 1 is towards the digit, and what points
+    anywhere has a positive cosine half of the time.
+    """
+    image, labels = stimuli.images, stimuli.labels
+    edge = image.shape[-1]
+    middle = torch.zeros(len(image), 2, device=image.device, requires_grad=True)
+    scale = getattr(model.parametrisation, "scale", EDGE / edge)
+    size = torch.eye(2, device=image.device) * scale
+    size = size.expand(len(image), 1, 2, 2)
+    with torch.enable_grad():
+        seen = look(model, image, torch.cat((size, middle[:, None, :, None]), 3))
+        F.cross_entropy(model.classifier(seen.flatten(0, 1)).logits, labels, reduction="sum").backward()
+    aside = displacements(len(image), glimpses, jitter, edge, generator)
+    error = errors(model, image, labels, torch.cat((size.expand(-1, glimpses, -1, -1), aside[..., None]), 3))
+    way = stimuli.offsets.flip(1).float()  # (x, y)
+    steps = torch.stack((-middle.grad, -slope(error, aside, jitter, edge)))  # (2, B, 2)
+    return F.cosine_similarity(steps, way.expand_as(steps), dim=2)

@@ -97,8 +97,12 @@ class Page:
 
     # ---- results ----
 
-    def obtain(self, training: Training, seeds: Sequence[int] | None = None) -> list[Run]:
-        """Return one run per seed (default: the chapter's), the longest that the profile and the store allow."""
+    def obtain(self, training: Training, seeds: Sequence[int] | None = None, quick: int | None = None) -> list[Run]:
+        """Return one run per seed (default: the chapter's), the longest that the profile and the store allow.
+
+        Args:
+            quick: training images of a shortened run in the profile "quick" (default `QUICK_IMAGES`).
+        """
         n = len(self.sets.train)
         obtained = []
         for seed in self.here.seeds if seeds is None else seeds:
@@ -106,7 +110,7 @@ class Page:
             cost = HEAVY.get(training.model, 1)
             candidates = {
                 "full": [whole],
-                "quick": [whole, shortened(whole, QUICK_IMAGES // cost, n)],
+                "quick": [whole, shortened(whole, quick or QUICK_IMAGES // cost, n)],
                 "smoke": [shortened(whole, SMOKE_IMAGES // cost, n, stages=2)],
             }[self.here.profile]
             run = self.store.obtain(candidates, self.sets, self.here.device)
