@@ -52,11 +52,7 @@ def test_runs_on_shortened_schedules_leave_a_claim_open(page, shown):
     training = Training("tutorial", growing([0, 5], 3, 0.01, Scene28()), fraction=0.1, data="digits")
     small = page()
     small.here.parameters["device"] = "cpu"
-    report.QUICK_IMAGES, before = 200, report.QUICK_IMAGES
-    try:
-        cut = small.obtain(training)
-    finally:
-        report.QUICK_IMAGES = before
+    cut = small.obtain(training, quick=200)
     assert [run.training.get("seed", 0) for run in cut] == [0, 1]
     small.judge("C1", [True, True], "as measured", runs=cut)
     (whole,) = page("full").obtain(training, seeds=[0])
