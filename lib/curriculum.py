@@ -102,7 +102,7 @@ def warmed(warm: int = 2, stay: int = 8, lr: float = 0.001, **scene) -> tuple[St
     )
 
 
-def searching(warm: int = 9, grow: int = 1, stay: int = 5, lr: float = 0.001, **scene) -> tuple[Stage, ...]:
+def searching(warm: int = 6, grow: int = 1, stay: int = 3, lr: float = 0.001, **scene) -> tuple[Stage, ...]:
     """Our curriculum for the attention transformer, for AdamW and glimpses: warm + 8 grow + 3 stay epochs.
 
     First the classifier alone, on the middle of fields at std 6 pixels, which is what a window sees before it moves;

@@ -81,13 +81,17 @@ def test_glimpses_pull_the_window_to_what_is_beside_it():
 
 
 def test_far_from_the_window_only_glimpses_point():
-    """The sampler's gradient is 0 where the window sees nothing of the blob; glimpses reach beyond its edge."""
-    offsets = torch.tensor([[26, 0], [0, -26], [0, 26]]).repeat(20, 1)
-    stimuli = Stimuli(bright_spot(offsets.float()), torch.ones(60, dtype=torch.int64), offsets, torch.ones(60))
-    gradient, slope = glimpses.pointing(window(), stimuli, 16, 6.0, chance.generator("far"))
-    assert (slope > 0).float().mean() > 0.8 and slope.mean() > gradient.mean()
-    near = stimuli._replace(images=bright_spot(offsets / 5), offsets=offsets)
-    assert (glimpses.pointing(window(), near, 16, 6.0, chance.generator("far")) > 0.5).float().mean() > 0.8
+    """The sampler's gradient is 0 where the window sees nothing of a disc; glimpses reach beyond its edge."""
+    sides = torch.tensor([[1, 0], [0, -1], [0, 1]]).repeat(20, 1)
+    cosines = {}
+    for distance in (13, 22):  # on the window's edge; beyond it
+        offsets = sides * distance
+        disc = 0.5 + 0.5 * (bright_spot(offsets.float()) > 0.8)  # within 5 pixels
+        stimuli = Stimuli(disc, torch.ones(60, dtype=torch.int64), offsets, torch.ones(60))
+        cosines[distance] = glimpses.pointing(window(), stimuli, 16, 6.0, chance.generator("far"))
+    assert (cosines[13] > 0).float().mean(1).min() > 0.9
+    gradient, slope = cosines[22]
+    assert not gradient.any() and (slope > 0).float().mean() > 0.9
 
 
 def test_training_by_glimpses_is_repeatable_and_moves_the_localisation(sets):
