@@ -101,16 +101,18 @@ class Page:
         """Return one run per seed (default: the chapter's), the longest that the profile and the store allow.
 
         Args:
-            quick: training images of a shortened run in the profile "quick" (default `QUICK_IMAGES`).
+            quick: training images of a shortened run in the profile "quick" (default `QUICK_IMAGES`); what is shorter
+                anyway is trained whole.
         """
         n = len(self.sets.train)
         obtained = []
         for seed in self.here.seeds if seeds is None else seeds:
             whole = seeded(training, seed, self.sets.name)
             cost = HEAVY.get(training.model, 1)
+            limit = min(quick or QUICK_IMAGES // cost, whole.images(n))
             candidates = {
                 "full": [whole],
-                "quick": [whole, shortened(whole, quick or QUICK_IMAGES // cost, n)],
+                "quick": [whole, whole if limit == whole.images(n) else shortened(whole, limit, n)],
                 "smoke": [shortened(whole, SMOKE_IMAGES // cost, n, stages=2)],
             }[self.here.profile]
             run = self.store.obtain(candidates, self.sets, self.here.device)
