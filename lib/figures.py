@@ -457,7 +457,7 @@ def pointing(shares: Mapping[str, Mapping[float, float]]) -> Figure:
     for (name, by_distance), colour, dash in zip(shares.items(), COLOURS, DASHES, strict=False):
         axis.plot(list(by_distance), [100 * share for share in by_distance.values()], color=colour, ls=dash, label=name)
     axis.axhline(50, color=INK, lw=1, ls=(0, (2, 3)))
-    axis.text(1, 50, "anywhere ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
+    axis.text(0, 50, " anywhere", transform=axis.get_yaxis_transform(), ha="left", va="top", fontsize=8)
     axis.set(xlabel="distance of the digit from the window's centre (pixels)", ylabel="towards the digit (%)")
     axis.set_ylim(0, 100)
     figure.legend(loc="outside lower center", ncols=2)
