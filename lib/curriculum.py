@@ -96,6 +96,18 @@ def warmed(warm: int = 2, stay: int = 8, lr: float = 0.001, **scene) -> tuple[St
     )
 
 
+def searching(warm: int = 4, stay: int = 14, lr: float = 0.001, jitter: float = 2.5, **scene) -> tuple[Stage, ...]:
+    """Our curriculum for a searcher, for AdamW: warm + stay epochs.
+
+    First the what network alone, on digits in a 28x28 frame of their own, a few pixels from its middle: there is no
+    field, hence no position in it. Then, from the first step, the whole field: std 40 pixels and all contrasts, while
+    the learning rate falls to a twentieth.
+    """
+    widest = Scene128(**scene)
+    near = Scene28(std=jitter, contrast=widest.contrast, noise=widest.noise)
+    return Stage(near, warm, lr), Stage(widest, stay, lr, decay=0.05 ** (1 / max(1, stay - 1)))
+
+
 def _far_then_faint(far: Sequence[float], low: Sequence[float], epochs: int, scene: dict) -> tuple[Stage, ...]:
     """Return the stages of weeks 5, 6 and 7, given the learning rates per std and per range of contrasts."""
     clear = Scene128(contrast=(0.7, 0.7), **scene)

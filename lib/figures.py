@@ -29,6 +29,7 @@ from .psychometrics import Fit
 from .retina import Cells
 from .runs import Run
 from .scenes import EDGE, Stimuli
+from .searcher import Trace
 
 STYLE = str(Path(__file__).with_name("gadfly.mplstyle"))
 CHANCE = 10.0  # percent
@@ -254,13 +255,14 @@ def benchmark(
     groups: Mapping[str, Sequence[Mapping[tuple[float, float], Proportion]]],
     stated: Mapping[str, Mapping[tuple[float, float], float]] | None = None,
     ceiling: Mapping[tuple[float, float], Proportion] | None = None,
+    beside: Mapping[str, Mapping[tuple[float, float], float]] | None = None,
 ) -> Figure:
     """Draw accuracy against the digit's distance from the centre, a panel per contrast.
 
     Args:
         groups: cells of each run (contrast, radius) -> proportion, by name; one line per group, the mean of its runs,
             in a band from the lowest to the highest bound of their 95 % intervals.
-        stated: 2021's cells by group, dots. ceiling: drawn in grey.
+        stated: 2021's cells by group, dots. ceiling: drawn in grey. beside: cells of other systems by name, grey marks.
     """
     contrasts = sorted({contrast for contrast, _ in next(iter(groups.values()))[0]}, reverse=True)
     figure, axes = _axes(1, len(contrasts), 9.6, 3.7, sharex=True, sharey=True, squeeze=False)
@@ -276,6 +278,9 @@ def benchmark(
             if stated and name in stated:
                 there = [100 * stated[name][contrast, radius] for radius in radii]
                 axis.plot(radii, there, "o", color=colour, ms=3.5, alpha=0.7, label=f"{name}, 2021")
+        for (name, cells), marker in zip((beside or {}).items(), "sDv^", strict=False):
+            there = [(radius, 100 * value) for (c, radius), value in cells.items() if c == contrast]
+            axis.plot(*zip(*there, strict=True), marker, color=INK, mfc="none", ms=4, label=name)
         axis.set_title(f"contrast {100 * contrast:.0f} %")
         axis.set_xlabel("distance (pixels)")
         _percent(axis)
@@ -391,6 +396,69 @@ def fixations(errors: Mapping[str, Mapping[float, Tensor]], lost: float = EDGE /
     axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="error of the fixation (pixels)")
     axis.set_ylim(bottom=0)
     figure.legend(loc="outside right upper")
+    return figure
+
+
+@styled
+def alignments(pulls: Mapping[float, Tensor], misses: Sequence[float] = (EDGE,)) -> Figure:
+    """Draw how well gradients point to the digit against the distance of the window from it.
+
+    Args:
+        pulls: distance in pixels -> cosines (N,) of gradient and direction to the digit: their mean with its 95 %
+            interval, and the share above 0. misses: distances marked by a line: there the window loses the digit.
+    """
+    figure, axis = _axes(1, 1, 7.2, 3.4)
+    distances = list(pulls)
+    mean = np.array([each.mean().item() for each in pulls.values()])
+    half = np.array([1.96 * each.std().item() / len(each) ** 0.5 for each in pulls.values()])
+    axis.fill_between(distances, mean - half, mean + half, color=BLUE, alpha=0.18, lw=0)
+    axis.plot(distances, mean, color=BLUE, marker="o", ms=3.5)
+    axis.axhline(0, color=INK, lw=1, ls=(0, (2, 3)))
+    axis.text(1, 0, "no better than any direction ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
+    for x in misses:
+        axis.axvline(x, color=INK, lw=1, ls=(0, (2, 3)))
+        axis.text(x, 1, " the window loses the digit's frame", transform=axis.get_xaxis_transform(), va="top", fontsize=8)
+    axis.set(xlabel="distance of the window from the digit (pixels)", ylabel="cosine of gradient\nand direction to the digit")
+    axis.set_xlim(left=0)
+    return figure
+
+
+@styled
+def searches(batch: Stimuli, trace: Trace, columns: int = 6, cells: tuple[Tensor, Tensor] | None = None) -> Figure:
+    """Show searches: scenes with the fixations made, joined and numbered (orange), and the digit's true frame (blue,
+    dashed); titles: the answer, with the label where they differ.
+
+    Args:
+        cells: places (B, n, 2) and probabilities (B, n) of the first map, drawn below.
+    """
+    n = min(columns, len(batch.labels))
+    figure, axes = _axes(2 if cells else 1, n, 1.75 * n, 4.1 if cells else 2.3, squeeze=False)
+    middle = (batch.images.shape[-1] - 1) / 2
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * EDGE - EDGE / 2
+    answers = trace.answers[torch.arange(len(trace.made)), trace.chosen].argmax(1)
+    for k in range(n):
+        axis = axes[0, k]
+        axis.imshow(batch.images[k, 0], vmin=0, vmax=1)
+        path = trace.fixations[k, : trace.made[k]].numpy() + middle  # (s, 2), (row, column)
+        axis.plot(path[:, 1], path[:, 0], color=ORANGE, lw=1.2)
+        for number, (row, column) in enumerate(path, 1):
+            axis.plot(column, row, "o", color=ORANGE, ms=9)
+            axis.text(column, row - 0.5, number, ha="center", va="center", fontsize=7, color="white")
+        row, column = batch.offsets[k].numpy() + middle
+        axis.plot(square[:, 0] + column, square[:, 1] + row, color=SKY, lw=1.5, ls=(0, (3, 2)))
+        answer, label = answers[k].item(), batch.labels[k].item()
+        axis.set_title(f"{answer} ✓" if answer == label else f"{answer} ✗ ({label})", fontsize=10, loc="center")
+        if cells:
+            places, values = cells[0][k].numpy() + middle, cells[1][k].numpy()
+            order = values.argsort()
+            size = 9 if len(values) > 300 else 14
+            marks = axes[1, k].scatter(*places[order].T[::-1], c=values[order], s=size, marker="s", vmin=0, vmax=1, cmap="cividis")
+        for each in axes[:, k]:
+            each.axis("off")
+            each.set(xlim=(-0.5, 2 * middle + 0.5), ylim=(2 * middle + 0.5, -0.5), aspect="equal")
+    if cells:
+        label = "promised probability\nof naming the digit"
+        figure.colorbar(marks, ax=list(axes[1]), label=label, shrink=0.9).outline.set_visible(False)
     return figure
 
 

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import chance, evaluation, files, models, scenes
+from . import chance, evaluation, files, models, scenes, searcher
 from .curriculum import Stage
 from .digits import DigitSets
 from .refusal import Refusal, choose, within
@@ -26,6 +26,7 @@ from .refusal import Refusal, choose, within
 VERSION = 1  # of what a configuration means; raise it when equal configurations would train differently
 CHECKPOINT = 1  # format of the checkpoint file
 GUARD_EVERY = 50  # steps between looks for NaN and infinity (each one waits for the device)
+LOCALISING = ("localisation.", "where.")  # parameters of what decides where to look
 
 OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -47,6 +48,7 @@ LOSSES: dict[str, Callable[[models.Seen, scenes.Stimuli], Tensor]] = {
     "cross_entropy and position": lambda seen, stimuli: (
         F.cross_entropy(seen.logits, stimuli.labels) + _position(seen, stimuli)
     ),
+    "value of fixations": lambda seen, stimuli: searcher.loss(seen, stimuli.labels),
 }
 
 
@@ -225,8 +227,8 @@ class _Run:
 
     def _optimiser(self) -> torch.optim.Optimizer:
         training = self.training
-        where = [p for name, p in self.model.named_parameters() if name.startswith("localisation.")]
-        what = [p for name, p in self.model.named_parameters() if not name.startswith("localisation.")]
+        where = [p for name, p in self.model.named_parameters() if name.startswith(LOCALISING)]
+        what = [p for name, p in self.model.named_parameters() if not name.startswith(LOCALISING)]
         groups = [{"params": what, "rate": 1.0}, {"params": where, "rate": training.localisation_rate}]
         extra = {"momentum": training.momentum} if training.optimiser == "sgd" else {}
         return OPTIMISERS[training.optimiser](

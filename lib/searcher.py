@@ -1,0 +1,360 @@
+"""A foveal searcher: a *where* network says where naming would succeed, a *what* network names what lies there.
+
+The where network sees the whole field through a cheap periphery and predicts, for each place of a map of fixations, the
+probability with which the what network would name the digit if it looked there. It learns that from tries: at a few
+fixations of each image the what network answers, and the probability that it gave to the right label is the target. No
+gradient has to find the digit, and nobody says where it is: what is known is the label.
+
+The idea of a map of accuracies as the goal is that of the What/Where model (Dauce, Albiges & Perrinet 2020), which knew
+positions; here the map is learned from the classifier's own successes.
+
+Convention
+    places      int64, pixels, (row, column) = (down, right) from the middle of the field, at most `MARGIN`: the offset
+                of a digit that a window of 28x28 pixels around the place would show in its middle
+    values      logits of the probability of naming the digit at a place
+    gaze        (B, 2) the place that the eye is directed at; retinas are centred on it
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import models, scenes
+from . import retina as retinas
+from .models import LeNet, Seen
+from .refusal import Refusal, choose, within
+from .retina import GREY
+from .scenes import EDGE, FIELD, MARGIN
+
+
+class Tries(NamedTuple):
+    """What a model in training mode returns: `Seen` at the fixation that the what network is taught on, and how its
+    tries went: values (B, k), logits, predicted for k fixations; answers (B, k, 10), logits, without gradient."""
+
+    logits: Tensor
+    theta: Tensor
+    crop: Tensor
+    values: Tensor
+    answers: Tensor
+
+
+class Trace(NamedTuple):
+    """A search of s saccades: fixations (B, s, 2); values (B, s), probabilities that the where network promised;
+    answers (B, s, 10), the what network's posteriors; made (B,), the saccades made until it stopped, 1 to s.
+    """
+
+    fixations: Tensor
+    values: Tensor
+    answers: Tensor
+    made: Tensor
+
+    @property
+    def chosen(self) -> Tensor:
+        """Which fixation (B,) the answer comes from: the one of those made at which the what network was surest."""
+        sure = self.answers.amax(2)  # (B, s)
+        seen = torch.arange(sure.shape[1], device=sure.device) < self.made[:, None]
+        return sure.where(seen, -1.0).argmax(1)
+
+
+def loss(seen: Seen | Tries, labels: Tensor) -> Tensor:
+    """Return the cross-entropy of the answer and, for `Tries`, of the values against the answers' probabilities.
+
+    The answer counts as much as the where network trusts the fixation that it was given at: labels say nothing about
+    places without a digit. The images and the labels are all that is known.
+    """
+    if not isinstance(seen, Tries):
+        return F.cross_entropy(seen.logits, labels)
+    right = seen.answers.softmax(2).gather(2, labels[:, None, None].expand(-1, seen.answers.shape[1], 1))[..., 0]
+    where = F.binary_cross_entropy_with_logits(seen.values, right)
+    trust = seen.values[:, 0].detach().sigmoid()  # (B,), of the fixation that `logits` are of
+    trust = trust * (trust > 0.5)
+    return where + (trust * F.cross_entropy(seen.logits, labels, reduction="none")).mean()
+
+
+# ---- looking --------------------------------------------------------------------------------------------------------
+
+
+def look(images: Tensor, places: Tensor) -> Tensor:
+    """Return what the fovea sees, (B k, 1, 28, 28), at places (B, k, 2) of images (B, 1, 128, 128)."""
+    return torch.stack([scenes.crops(images, at) for at in places.unbind(1)], 1).flatten(0, 1)
+
+
+def recentred(images: Tensor, gaze: Tensor) -> Tensor:
+    """Return images (B, 1, 128, 128) as seen by an eye directed at gaze (B, 2): shifted by -gaze, grey beyond."""
+    padded = F.pad(images, (MARGIN,) * 4, value=GREY).flatten(1)  # (B, 228^2)
+    width = FIELD + 2 * MARGIN
+    axis = torch.arange(FIELD, device=images.device)
+    start = (gaze[:, 0] + MARGIN) * width + gaze[:, 1] + MARGIN  # (B,)
+    index = start[:, None] + (axis[:, None] * width + axis).flatten()
+    return padded.gather(1, index).view(-1, 1, FIELD, FIELD)
+
+
+def window(places: Tensor) -> Tensor:
+    """Return theta (B, 2, 3) of the fovea's windows at places (B, 2)."""
+    scale = torch.eye(2, device=places.device).expand(len(places), 2, 2) * (EDGE / FIELD)
+    return torch.cat((scale, (places.flip(1) * 2 / FIELD)[:, :, None]), 2)
+
+
+# ---- peripheries ----------------------------------------------------------------------------------------------------
+
+
+class FullResolution(nn.Module):
+    """A where network on every pixel: four convolutions and a 1x1, over a grid of fixations; 25 217 parameters.
+
+    Each place of the map sees the 40x40 pixels around it; the network is the same everywhere.
+
+    Args:
+        stride: distance of neighbouring fixations, pixels: 4 (26x26 fixations) or 8 (13x13). width: channels.
+    """
+
+    moves = False  # it sees the same wherever the eye is directed
+
+    def __init__(self, stride: int = 4, width: int = 24):
+        super().__init__()
+        choose("stride", stride, (4, 8))
+        within("width", width, 1, 512, whole=True)
+        layers, sizes = [], ((1, 8, 6, 2, 2), (8, width, 6, 2, 2), (width, width, 5, 1, 0), (width, width, 3, stride // 4, 0))
+        for inner, outer, kernel, step, padding in sizes:
+            conv = nn.Conv2d(inner, outer, kernel, step, padding, bias=False)
+            layers += [conv, nn.BatchNorm2d(outer), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers)  # (B, width, 26, 26)
+        self.last = nn.Conv2d(width, 1, 1)
+        axis = torch.arange(-MARGIN, MARGIN + 1, stride)
+        self.register_buffer("grid", torch.cartesian_prod(axis, axis), persistent=False)  # (n, 2)
+
+    def places(self, gaze: Tensor) -> Tensor:
+        """Return the places (B, n, 2) of the map, row by row."""
+        return self.grid.expand(len(gaze), -1, -1)
+
+    def forward(self, images: Tensor, gaze: Tensor) -> Tensor:
+        return self.last(self.layers(images - GREY)).flatten(1)  # (B, n)
+
+
+class LogPolar(nn.Module):
+    """A where network on the coefficients of a log-polar retina, over its collicular map: the centres of the cells.
+
+    Rings are channels, and the convolutions run around the circle of azimuths: a scene turned about the fixation gives
+    the same map, turned. Odd and even filters of a cell are joined by their energy, which knows no phase.
+
+    Args:
+        retina: a name in `retina.RETINAS` with one part. width: channels.
+    """
+
+    moves = True
+
+    def __init__(self, retina: str = "whatwhere", width: int = 96):
+        super().__init__()
+        self.settings = retinas.RETINAS[choose("retina", retina, retinas.RETINAS)]
+        within("width", width, 1, 1024, whole=True)
+        if len(self.settings.layout) > 1:
+            raise Refusal(f"retina={retina!r} has {len(self.settings.layout)} parts; this network takes one.")
+        shape = self.settings.layout[0]
+        self.whatwhere = isinstance(self.settings, retinas.WhatWhere)
+        orientations, azimuths, rings, phases = shape if self.whatwhere else (shape[0], shape[2], shape[1], 1)
+        self.standard = nn.BatchNorm1d(self.settings.n, affine=False, momentum=0.01)
+        self.conv1 = nn.Conv1d(orientations * rings * (phases + 1), width, 5, padding=2, padding_mode="circular", bias=False)
+        self.conv2 = nn.Conv1d(width, width, 5, padding=2, padding_mode="circular", bias=False)
+        self.conv3 = nn.Conv1d(width, width, 5, padding=2, padding_mode="circular", bias=False)
+        self.norm1, self.norm2, self.norm3 = (nn.BatchNorm1d(width) for _ in range(3))
+        self.last = nn.Conv1d(width, rings, 1)
+        cells = retinas.cells(self.settings).centres - FIELD / 2  # (n, 2)
+        cells = cells.view(azimuths, rings, 2) if self.whatwhere else cells.view(rings, azimuths, 2).transpose(0, 1)
+        self.register_buffer("grid", cells.flatten(0, 1).round().to(torch.int64), persistent=False)  # (azimuth, ring)
+
+    def places(self, gaze: Tensor) -> Tensor:
+        """Return the places (B, n, 2) of the map around the gaze, clamped to `MARGIN`."""
+        return (gaze[:, None] + self.grid).clamp(-MARGIN, MARGIN)
+
+    def forward(self, images: Tensor, gaze: Tensor) -> Tensor:
+        retina = retinas.build(self.settings, images.device)
+        (x,) = retina.unflatten(self.standard(retina(recentred(images, gaze))))
+        if self.whatwhere:  # (B, orientations, azimuths, rings, phases)
+            x = torch.cat((x, x.square().sum(4, keepdim=True).add(0.1).log()), 4).permute(0, 1, 3, 4, 2)
+        else:  # (B, orientations, rings, azimuths)
+            x = torch.stack((x, x.abs().add(0.1).log()), 3)
+        x = x.flatten(1, 3)  # (B, orientations x rings x (phases + 1), azimuths)
+        for conv, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2), (self.conv3, self.norm3)):
+            x = F.relu(norm(conv(x)))  # (B, width, azimuths)
+        return self.last(x).transpose(1, 2).flatten(1)  # (B, azimuths x rings)
+
+
+PERIPHERIES = {"full": FullResolution, "log-polar": LogPolar}
+
+
+class What(LeNet):
+    """The what network: the LeNet of week 1 on the fovea minus grey, a mean near 0; 431 080 parameters."""
+
+    def forward(self, image: Tensor) -> Seen:
+        return super().forward(image - GREY)
+
+
+# ---- the searcher ---------------------------------------------------------------------------------------------------
+
+
+class Searcher(nn.Module):
+    """Where and what: 456 297 parameters with the full-resolution periphery.
+
+    In training mode it tries `tries` fixations of each image and returns `Tries`; in evaluation mode it searches, with
+    at most `saccades` saccades, and returns `Seen` at the fixation that its answer comes from. A batch of 28x28 images
+    goes to the what network alone, so that training may begin with digits that need no search.
+
+    Training draws from PyTorch's global generator, like dropout.
+
+    Args:
+        periphery: "full" or "log-polar". stride: of `FullResolution`. retina: of `LogPolar`. width: of either, 0 for its
+            default.
+        tries: fixations per image and glance while it learns: one where the map is highest, the others half from the
+            softmax of the map.
+        uniform: share of the others that are drawn evenly instead.
+        saccades: at most, in evaluation.
+        inhibition: places nearer than this to a fixation made are not looked at again, pixels.
+    """
+
+    kaiming = True  # see `models.initialise`
+
+    def __init__(
+        self,
+        periphery: str = "full",
+        stride: int = 4,
+        retina: str = "whatwhere",
+        width: int = 0,
+        tries: int = 6,
+        uniform: float = 0.5,
+        saccades: int = 1,
+        inhibition: float = 0.0,
+    ):
+        super().__init__()
+        choose("periphery", periphery, PERIPHERIES)
+        self.tries = within("tries", tries, 2, 100, whole=True)
+        self.uniform = within("uniform", uniform, 0, 1)
+        self.saccades = within("saccades", saccades, 1, 100, whole=True)
+        self.inhibition = within("inhibition", inhibition, 0, 2 * FIELD, "pixels")
+        options = {"width": width} if width else {}
+        first = {"stride": stride} if periphery == "full" else {"retina": retina}
+        self.where = PERIPHERIES[periphery](**first, **options)
+        self.what = What()
+
+    def forward(self, image: Tensor) -> Seen | Tries:
+        if image.shape[-1] == EDGE:
+            return self.what(image)
+        if self.training:
+            return self.practise(image)
+        trace = self.search(image)
+        rows = torch.arange(len(image), device=image.device)
+        at = trace.fixations[rows, trace.chosen]
+        return Seen(trace.answers[rows, trace.chosen].log(), window(at), look(image, at[:, None]))
+
+    def begin(self) -> None:
+        """Let the where network promise chance, one in ten, everywhere."""
+        nn.init.zeros_(self.where.last.weight)
+        nn.init.constant_(self.where.last.bias, -math.log(9))
+
+    # ---- learning ----
+
+    def practise(self, image: Tensor) -> Tries:
+        """Try fixations, those of the second glance, if the periphery moves, around one of the first."""
+        gaze = torch.zeros(len(image), 2, dtype=torch.int64, device=image.device)
+        parts = []
+        for _ in range(1 + self.where.moves):
+            values = self.where(image, gaze)  # (B, n)
+            tried = self._explore(values.detach())  # (B, k)
+            places = self.where.places(gaze).gather(1, tried[..., None].expand(-1, -1, 2))  # (B, k, 2)
+            parts.append((values.gather(1, tried), places))
+            gaze = places[:, 0]
+        values, places = (torch.cat(each, 1) for each in zip(*reversed(parts), strict=True))  # the last glance first
+        crops = look(image, places)
+        with torch.no_grad():
+            answers = self.what(crops).logits.unflatten(0, (len(image), -1))  # (B, k, 10)
+        taught = crops.unflatten(0, (len(image), -1))[:, 0]
+        return Tries(self.what(taught).logits, window(places[:, 0]), taught, values, answers)
+
+    def _explore(self, values: Tensor) -> Tensor:
+        """Return which places (B, k) of maps (B, n) to try: the highest, some by softmax, some evenly."""
+        even = round(self.uniform * (self.tries - 1))
+        best = values.argmax(1, keepdim=True)
+        parts = [best]
+        if even < self.tries - 1:
+            parts.append(torch.multinomial(values.softmax(1), self.tries - 1 - even, replacement=True))
+        if even:
+            parts.append(torch.randint(values.shape[1], (len(values), even), device=values.device))
+        return torch.cat(parts, 1)
+
+    # ---- searching ----
+
+    def search(self, image: Tensor, saccades: int | None = None) -> Trace:
+        """Look from place to place; see `Trace`.
+
+        The eye starts in the middle of the field. It goes to the best place of its map, the what network answers, the
+        periphery is looked at again from there, and the search stops when the what network is at least as sure of its
+        answer as the where network is of any other place.
+
+        Args:
+            saccades: at most (default: the searcher's own).
+        """
+        s = self.saccades if saccades is None else within("saccades", saccades, 1, 100, whole=True)
+        n = len(image)
+        gaze = torch.zeros(n, 2, dtype=torch.int64, device=image.device)
+        values, places = self.where(image, gaze).sigmoid(), self.where.places(gaze)
+        fixations, promised, answers = gaze.new_zeros(n, s, 2), values.new_zeros(n, s), values.new_zeros(n, s, 10)
+        made = torch.full((n,), s, device=image.device)
+        going = torch.arange(n, device=image.device)  # the searches that have not stopped
+        for k in range(s):
+            best = values.argmax(1)
+            gaze = places[torch.arange(len(going)), best]
+            fixations[going, k], promised[going, k] = gaze, values.amax(1)
+            answers[going, k] = self.what(look(image[going], gaze[:, None])).logits.softmax(1)
+            if k == s - 1:
+                break
+            if self.where.moves:
+                values, places = self.where(image[going], gaze).sigmoid(), self.where.places(gaze)
+            for old in fixations[going, : k + 1].unbind(1):
+                near = (places - old[:, None]).float().norm(dim=2) <= self.inhibition
+                values = values.masked_fill(near, 0.0)
+            stays = answers[going, : k + 1].amax((1, 2)) >= values.amax(1)
+            made[going[stays]] = k + 1
+            going, values, places = going[~stays], values[~stays], places[~stays]
+            if not len(going):
+                break
+        return Trace(fixations, promised, answers, made)
+
+
+models.MODELS["searcher"] = Searcher
+
+
+# ---- what a window could learn from its label -------------------------------------------------------------------------
+
+
+class Pull(NamedTuple):
+    """How the label's loss pulls windows that miss the digit: alignment (N,), the cosine between the direction in which
+    the loss falls and the direction to the digit; size (N,) of the gradient, nats per pixel."""
+
+    alignment: Tensor
+    size: Tensor
+
+
+def pull(what: nn.Module, stimuli: scenes.Stimuli, distance: float, generator: torch.Generator) -> Pull:
+    """Return how a spatial transformer's loss would move a 28x28 window, `distance` pixels from the digit's middle.
+
+    The window lies in a random direction from the digit, so that it stays in the field; the gradient goes through the
+    bilinear sampler (`models.sample`), as in a spatial transformer.
+
+    Raises:
+        Refusal: a distance from which no window in the field could see the digit's image.
+    """
+    within("distance", distance, 0.1, FIELD, "pixels")
+    offsets = stimuli.offsets.float()
+    angle = torch.rand(len(offsets), 32, generator=generator, device=offsets.device) * (2 * torch.pi)
+    places = offsets[:, None] + distance * torch.stack((angle.cos(), angle.sin()), 2)  # (N, 32, 2)
+    first = places.norm(dim=2).argmin(1) if distance > MARGIN else (places.abs().amax(2) <= MARGIN).int().argmax(1)
+    places = places[torch.arange(len(places)), first].requires_grad_()  # (N, 2)
+    what.eval()
+    with torch.enable_grad():
+        crops = models.sample(stimuli.images, window(places), EDGE, padding=GREY)
+        total = F.cross_entropy(what(crops).logits, stimuli.labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(total, places)
+    return Pull(F.cosine_similarity(-gradient, offsets - places.detach(), dim=1), gradient.norm(dim=1))

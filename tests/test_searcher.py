@@ -1,0 +1,386 @@
+"""The searcher: it learns from labels alone, looks where it says, sees itself centred, and stops when it should."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from lib import chance, curriculum, evaluation, models, retina, scenes, searcher, training
+from lib.curriculum import Stage
+from lib.refusal import Refusal
+from lib.scenes import MARGIN, Scene128
+from lib.training import Training, train
+
+PERIPHERIES = {"full": {"width": 4}, "log-polar": {"retina": "polo768", "width": 8}}  # small ones
+
+inside = st.integers(-MARGIN, MARGIN)
+
+
+def tiny(periphery: str = "full", **changes) -> Training:
+    """Eight steps of ten images, two on digits without a field."""
+    stages = curriculum.searching(1, 3, 0.002)
+    options = {"periphery": periphery, **PERIPHERIES[periphery]}
+    base = Training(
+        "searcher", stages, options, "adamw", loss="value of fixations", batch=10, fraction=0.05, data="digits"
+    )
+    return replace(base, renew_optimiser=False, **changes)
+
+
+def weights(outcome) -> dict:
+    return {name: value.clone() for name, value in outcome.model.state_dict().items()}
+
+
+def same(one: dict, other: dict) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def fields(sets, n: int = 4, **scene) -> scenes.Stimuli:
+    return evaluation.fixed_stimuli(sets.test, Scene128(**scene), n)
+
+
+def build(periphery: str, **options) -> searcher.Searcher:
+    return models.build("searcher", periphery=periphery, **PERIPHERIES[periphery], **options)
+
+
+# ---- learning --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("periphery", PERIPHERIES)
+def test_no_position_reaches_the_training(few, periphery, monkeypatch):
+    """The same weights to the bit, whatever is written where the stimuli tell their positions."""
+    honest = weights(train(tiny(periphery), few))
+
+    def lying(digits, rows, scene, generator=None, offsets=None):
+        drawn = draw(digits, rows, scene, generator, offsets)
+        return drawn._replace(offsets=torch.full_like(drawn.offsets, 7), contrast=torch.zeros_like(drawn.contrast))
+
+    draw = scenes.draw
+    monkeypatch.setattr(training.scenes, "draw", lying)
+    assert same(honest, weights(train(tiny(periphery), few)))
+
+
+def test_the_labels_reach_it(few, monkeypatch):
+    """The counterpart of the test above: with other labels, other weights."""
+    honest = weights(train(tiny(), few))
+    draw = scenes.draw
+
+    def lying(*given):
+        drawn = draw(*given)
+        return drawn._replace(labels=(drawn.labels + 1) % 10)
+
+    monkeypatch.setattr(training.scenes, "draw", lying)
+    other = weights(train(tiny(), few))
+    assert not torch.equal(honest["what.dense2.weight"], other["what.dense2.weight"])
+    assert not torch.equal(honest["where.last.weight"], other["where.last.weight"])
+
+
+@pytest.mark.parametrize("periphery", PERIPHERIES)
+def test_a_run_broken_off_resumes_to_the_same_bits(few, periphery, tmp_path, monkeypatch):
+    whole = weights(train(tiny(periphery), few))
+    step, taken = training._Run._step, []
+
+    def breaking(run, *given):
+        if len(taken) == 5:
+            raise KeyboardInterrupt
+        taken.append(None)
+        return step(run, *given)
+
+    monkeypatch.setattr(training._Run, "_step", breaking)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(periphery), few, checkpoint=tmp_path / "state", every=0)
+    monkeypatch.setattr(training._Run, "_step", step)
+    assert same(whole, weights(train(tiny(periphery), few, checkpoint=tmp_path / "state")))
+
+
+def test_the_where_network_learns_what_the_what_network_does(sets):
+    """On a map whose promises are all wrong, a few steps bring them towards the what network's own success."""
+    torch.manual_seed(0)
+    model = build("full").train()
+    stimuli = fields(sets, 32)
+    optimiser = torch.optim.Adam(model.where.parameters(), 0.01)
+    gaps = []
+    for _ in range(12):
+        seen = model(stimuli.images)
+        right = seen.answers.softmax(2)[torch.arange(32), :, stimuli.labels]
+        gaps.append((seen.values.sigmoid() - right).abs().mean().item())
+        optimiser.zero_grad()
+        searcher.loss(seen, stimuli.labels).backward()
+        optimiser.step()
+    assert gaps[0] > 0.3 and gaps[-1] < 0.1
+
+
+def test_where_and_what_teach_each_other_through_no_gradient(sets):
+    """The values' loss moves the where network alone, the answer's loss the what network alone."""
+    model = build("full").train()
+    stimuli = fields(sets)
+    seen = model(stimuli.images)
+    assert not seen.answers.requires_grad
+    seen.values.sum().backward()
+    assert all(p.grad is None for p in model.what.parameters())
+    model.zero_grad()
+    model(stimuli.images).logits.sum().backward()
+    assert all(p.grad is None for p in model.where.parameters())
+
+
+def test_an_answer_counts_as_much_as_its_fixation_is_trusted():
+    logits, labels = torch.zeros(2, 10), torch.tensor([3, 4])
+    answers = torch.zeros(2, 1, 10)
+
+    def loss(value: float) -> float:
+        values = torch.full((2, 1), value)
+        seen = searcher.Tries(logits, torch.zeros(2, 2, 3), torch.zeros(2, 1, 28, 28), values, answers)
+        where = nn.functional.binary_cross_entropy_with_logits(values, torch.full((2, 1), 0.1))
+        return (searcher.loss(seen, labels) - where).item()
+
+    assert loss(0.0) == pytest.approx(0.5 * torch.tensor(10.0).log().item(), rel=1e-5)
+    assert loss(-20.0) == pytest.approx(0, abs=1e-5)
+
+
+def test_tries_are_the_best_place_then_the_map_then_anywhere():
+    model = build("full", tries=6, uniform=0.6)
+    values = torch.full((200, 676), -9.0)
+    values[:, 5] = 9
+    tried = model._explore(values)
+    assert tried.shape == (200, 6)
+    assert (tried[:, :3] == 5).all()  # the best, and two of the softmax
+    assert (tried[:, 3:] == 5).float().mean() < 0.02 and tried[:, 3:].unique().numel() > 250
+    assert (build("full", uniform=0.0)._explore(values) == 5).all()
+
+
+# ---- looking ---------------------------------------------------------------------------------------------------------
+
+
+@given(inside, inside)
+def test_the_fovea_at_the_digit_shows_it_in_its_middle(down, right):
+    image = torch.zeros(1, 1, 128, 128)
+    image[0, 0, 63 + down : 65 + down, 63 + right : 65 + right] = 1
+    crop = searcher.look(image, torch.tensor([[[down, right]]]))
+    assert crop.shape == (1, 1, 28, 28)
+    assert crop[0, 0, 13:15, 13:15].sum() == 4 == crop.sum()
+
+
+def test_the_fovea_keeps_images_and_places_in_order():
+    images = torch.arange(3.0)[:, None, None, None].expand(3, 1, 128, 128)
+    assert searcher.look(images, torch.zeros(3, 2, 2, dtype=torch.int64)).mean((1, 2, 3)).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+@given(inside, inside)
+def test_re_encoding_at_the_digit_centres_it(down, right):
+    """The digit comes to the middle, what was beyond the field is grey, and the fovea sees the same as before."""
+    image = torch.rand(1, 1, 128, 128, generator=chance.generator("field"))
+    gaze = torch.tensor([[down, right]])
+    again = searcher.recentred(image, gaze)
+    middle = torch.zeros(1, 1, 2, dtype=torch.int64)
+    assert torch.equal(searcher.look(again, middle), searcher.look(image, gaze[:, None]))
+    if down > 0:
+        assert (again[..., 128 - down :, :] == 0.5).all()
+    if right < 0:
+        assert (again[..., :-right] == 0.5).all()
+
+
+def test_a_window_says_where_it_is():
+    places = torch.tensor([[3, -7], [-50, 40]])
+    theta = searcher.window(places)
+    assert torch.equal(evaluation.fixations(theta, 128).round().long(), places)
+    image = torch.rand(2, 1, 128, 128, generator=chance.generator("field"))
+    assert torch.allclose(models.sample(image, theta, 28), searcher.look(image, places[:, None]), atol=1e-5)
+
+
+# ---- peripheries -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stride", [4, 8])
+def test_places_of_the_grid_are_where_its_network_looks(stride):
+    """Only the 40x40 pixels around a place change its value, and they do so evenly to all sides."""
+    where = models.build("searcher", stride=stride).where.eval()
+    gaze = torch.zeros(1, 2, dtype=torch.int64)
+    images = torch.full((1, 1, 128, 128), 0.5, requires_grad=True)
+    places = where.places(gaze)[0]
+    cell = len(places) // 2
+    nn.init.constant_(where.last.weight, 1.0)
+    for layer in where.layers:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.constant_(layer.weight, 0.1)
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.constant_(layer.bias, 1.0)
+    where(images, gaze)[0, cell].backward()
+    rows = images.grad[0, 0].abs().sum(1).nonzero()[:, 0]
+    assert rows[-1] - rows[0] + 1 == 40
+    assert (rows[0] + rows[-1]) / 2 - 63.5 == places[cell, 0]
+
+
+def test_a_turned_scene_turns_the_log_polar_map():
+    """A quarter turn is four of the sixteen azimuths of 768 coefficients."""
+    where = build("log-polar").where.eval()
+    image = scenes.disc() * torch.rand(1, 1, 128, 128, generator=chance.generator("field"))
+    middle = torch.zeros(1, 2, dtype=torch.int64)
+    # the retina is centred on pixel 64, so turn the 127x127 pixels around it
+    inner = image.clone()
+    inner[..., 0, :] = inner[..., :, 0] = 0.5
+    turned = inner.clone()
+    turned[..., 1:, 1:] = inner[..., 1:, 1:].rot90(1, (-2, -1))
+    maps = [where(each, middle).view(16, -1) for each in (inner, turned)]
+    best = min(range(16), key=lambda k: (maps[0].roll(k, 0) - maps[1]).abs().sum().item())
+    assert best in (4, 12)
+
+
+def test_log_polar_places_follow_the_gaze_and_stay_in_the_field():
+    where = build("log-polar").where
+    gaze = torch.tensor([[0, 0], [30, -45]])
+    places = where.places(gaze)
+    assert places.shape == (2, 96, 2) and places.abs().max() <= MARGIN
+    assert torch.equal(places[1], (where.grid + gaze[1]).clamp(-MARGIN, MARGIN))
+    centres = retina.cells(where.settings).centres
+    assert {tuple(row) for row in where.grid.tolist()} == {tuple(row) for row in (centres - 64).round().int().tolist()}
+
+
+# ---- searching -------------------------------------------------------------------------------------------------------
+
+
+class Promises(nn.Module):
+    """A where network with given values at three places."""
+
+    moves = False
+
+    def __init__(self, *values: float):
+        super().__init__()
+        self.values = torch.tensor(values).logit()
+
+    def places(self, gaze):
+        return torch.tensor([[0, 0], [0, 20], [20, 0]]).expand(len(gaze), -1, -1)
+
+    def forward(self, images, gaze):
+        return self.values.expand(len(images), -1)
+
+
+class Bright(nn.Module):
+    """A what network that answers the digit 5, as surely as its crop is bright."""
+
+    def forward(self, crop):
+        sure = crop.mean((1, 2, 3)).clamp(0.1, 0.999)
+        posterior = ((1 - sure) / 9)[:, None].repeat(1, 10)
+        posterior[:, 5] = sure
+        return models.Seen(posterior.log(), None, crop)
+
+
+def search(image, saccades, *promises) -> searcher.Trace:
+    model = build("full")
+    model.where, model.what = Promises(*promises), Bright()
+    return model.search(image, saccades)
+
+
+def test_it_stops_when_it_is_surer_than_any_other_place_promises():
+    dark, bright = torch.full((1, 1, 128, 128), 0.3), torch.full((1, 1, 128, 128), 0.7)
+    trace = search(torch.cat((dark, bright)), 3, 0.9, 0.5, 0.4)
+    assert trace.made.tolist() == [3, 1]
+    assert trace.fixations[0].tolist() == [[0, 0], [0, 20], [20, 0]]
+    assert trace.values[0].tolist() == pytest.approx([0.9, 0.5, 0.4])
+    assert trace.values[1].tolist() == pytest.approx([0.9, 0, 0])  # what was not looked at stays empty
+
+
+def test_it_answers_from_the_fixation_at_which_it_was_surest():
+    image = torch.full((1, 1, 128, 128), 0.2)
+    image[..., 70:, 50:78] = 0.6  # below the middle: at (20, 0)
+    trace = search(image, 3, 0.9, 0.5, 0.6)
+    assert trace.fixations[0, : trace.made[0]].tolist()[trace.chosen[0]] == [20, 0]
+
+
+def test_one_saccade_is_the_best_place():
+    trace = search(torch.full((2, 1, 128, 128), 0.3), 1, 0.2, 0.5, 0.4)
+    assert trace.fixations.tolist() == [[[0, 20]]] * 2 and trace.made.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("periphery", PERIPHERIES)
+def test_in_evaluation_it_searches_and_draws_nothing(sets, periphery):
+    model = build(periphery, saccades=3).eval()
+    stimuli = fields(sets, 6)
+    state = torch.get_rng_state()
+    with torch.inference_mode():
+        seen, trace = model(stimuli.images), model.search(stimuli.images)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert seen.logits.shape == (6, 10) and seen.theta.shape == (6, 2, 3) and seen.crop.shape == (6, 1, 28, 28)
+    assert trace.fixations.shape == (6, 3, 2) and trace.answers.shape == (6, 3, 10)
+    rows = torch.arange(6)
+    assert torch.equal(evaluation.fixations(seen.theta, 128).round().long(), trace.fixations[rows, trace.chosen])
+    assert torch.allclose(seen.logits.exp().sum(1), torch.ones(6), atol=1e-5)
+    assert torch.equal(seen.crop, scenes.crops(stimuli.images, trace.fixations[rows, trace.chosen]))
+
+
+def test_searches_do_not_depend_on_their_batch(sets):
+    model = build("log-polar", saccades=4).eval()
+    images = fields(sets, 8).images
+    with torch.inference_mode():
+        together, alone = model.search(images), [model.search(each[None]) for each in images]
+    assert torch.equal(together.fixations, torch.cat([each.fixations for each in alone]))
+    assert torch.equal(together.made, torch.cat([each.made for each in alone]))
+
+
+def test_28x28_images_go_to_the_what_network(sets):
+    model = build("full").eval()
+    crops = torch.rand(3, 1, 28, 28, generator=chance.generator("crops"))
+    assert torch.equal(model(crops).logits, model.what(crops).logits)
+
+
+def test_the_warm_up_has_no_field():
+    first, *others = curriculum.searching()
+    assert isinstance(first.scene, scenes.Scene28)
+    assert all(isinstance(stage, Stage) and isinstance(stage.scene, Scene128) for stage in others)
+    assert {stage.scene.view for stage in others} == {"field"}
+
+
+# ---- the gradient ----------------------------------------------------------------------------------------------------
+
+
+def test_a_window_beside_a_blob_is_pulled_towards_it(sets):
+    """A what network that is right as far as its crop is bright pulls a window towards what is bright, if it sees it."""
+
+    class Light(nn.Module):
+        def forward(self, crop):
+            light = crop.mean((1, 2, 3)) * 20
+            return models.Seen(nn.functional.one_hot(torch.zeros(len(crop), dtype=torch.int64), 10) * light[:, None], None, crop)
+
+    images = torch.zeros(5, 1, 128, 128)
+    axis = torch.arange(128.0) - 63.5
+    images[:] = torch.exp(-(axis[:, None] ** 2 + axis**2) / 50)
+    offsets = torch.zeros(5, 2, dtype=torch.int64)
+    stimuli = scenes.Stimuli(images, torch.zeros(5, dtype=torch.int64), offsets, torch.ones(5))
+    near = searcher.pull(Light(), stimuli, 10.0, chance.generator("direction"))
+    assert (near.alignment > 0.9).all() and (near.size > 0).all()
+    far = searcher.pull(Light(), stimuli, 40.0, chance.generator("direction"))
+    assert (far.size < 1e-3 * near.size).all()
+
+
+# ---- refusals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"periphery": "log polar"}, "log-polar"),
+        ({"stride": 5}, "stride=5"),
+        ({"tries": 1}, "tries=1"),
+        ({"uniform": 1.5}, "uniform=1.5"),
+        ({"saccades": 0}, "saccades=0"),
+        ({"inhibition": -1.0}, "inhibition=-1.0"),
+        ({"width": 513}, "width=513"),
+        ({"periphery": "log-polar", "retina": "polo"}, "polo768"),
+        ({"periphery": "log-polar", "retina": "polo2560"}, "2 parts"),
+        ({"fixations": 3}, "fixations"),
+    ],
+)
+def test_what_is_refused_is_named(options, word):
+    with pytest.raises(Refusal, match=word):
+        models.build("searcher", **options)
+
+
+def test_a_search_refuses_no_saccade():
+    with pytest.raises(Refusal, match="saccades=0"):
+        build("full").search(torch.zeros(1, 1, 128, 128), 0)
+
+
+def test_it_is_small():
+    assert models.count(models.build("searcher")) < 1_000_000
+    assert models.count(models.build("searcher", periphery="log-polar", retina="polo768")) < 1_000_000
