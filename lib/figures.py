@@ -405,7 +405,7 @@ def alignments(pulls: Mapping[float, Tensor], misses: Sequence[float] = (EDGE,))
 
     Args:
         pulls: distance in pixels -> cosines (N,) of gradient and direction to the digit: their mean with its 95 %
-            interval, and the share above 0. misses: distances marked by a line: there the window loses the digit.
+            interval. misses: distances marked by a line: from there on the window holds no ink of the digit.
     """
     figure, axis = _axes(1, 1, 7.2, 3.4)
     distances = list(pulls)
@@ -414,11 +414,15 @@ def alignments(pulls: Mapping[float, Tensor], misses: Sequence[float] = (EDGE,))
     axis.fill_between(distances, mean - half, mean + half, color=BLUE, alpha=0.18, lw=0)
     axis.plot(distances, mean, color=BLUE, marker="o", ms=3.5)
     axis.axhline(0, color=INK, lw=1, ls=(0, (2, 3)))
-    axis.text(1, 0, "no better than any direction ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
+    axis.text(
+        1, 0, "no better than any direction ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8
+    )
     for x in misses:
         axis.axvline(x, color=INK, lw=1, ls=(0, (2, 3)))
-        axis.text(x, 1, " the window loses the digit's frame", transform=axis.get_xaxis_transform(), va="top", fontsize=8)
-    axis.set(xlabel="distance of the window from the digit (pixels)", ylabel="cosine of gradient\nand direction to the digit")
+        axis.text(x, 1, " no ink in the window", transform=axis.get_xaxis_transform(), va="top", fontsize=8)
+    axis.set(
+        xlabel="distance of the window from the digit (pixels)", ylabel="cosine of gradient\nand direction to the digit"
+    )
     axis.set_xlim(left=0)
     return figure
 
@@ -435,7 +439,6 @@ def searches(batch: Stimuli, trace: Trace, columns: int = 6, cells: tuple[Tensor
     figure, axes = _axes(2 if cells else 1, n, 1.75 * n, 4.1 if cells else 2.3, squeeze=False)
     middle = (batch.images.shape[-1] - 1) / 2
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * EDGE - EDGE / 2
-    answers = trace.answers[torch.arange(len(trace.made)), trace.chosen].argmax(1)
     for k in range(n):
         axis = axes[0, k]
         axis.imshow(batch.images[k, 0], vmin=0, vmax=1)
@@ -446,13 +449,15 @@ def searches(batch: Stimuli, trace: Trace, columns: int = 6, cells: tuple[Tensor
             axis.text(column, row - 0.5, number, ha="center", va="center", fontsize=7, color="white")
         row, column = batch.offsets[k].numpy() + middle
         axis.plot(square[:, 0] + column, square[:, 1] + row, color=SKY, lw=1.5, ls=(0, (3, 2)))
-        answer, label = answers[k].item(), batch.labels[k].item()
+        answer, label = trace.answer[k].item(), batch.labels[k].item()
         axis.set_title(f"{answer} ✓" if answer == label else f"{answer} ✗ ({label})", fontsize=10, loc="center")
         if cells:
             places, values = cells[0][k].numpy() + middle, cells[1][k].numpy()
             order = values.argsort()
             size = 9 if len(values) > 300 else 14
-            marks = axes[1, k].scatter(*places[order].T[::-1], c=values[order], s=size, marker="s", vmin=0, vmax=1, cmap="cividis")
+            marks = axes[1, k].scatter(
+                *places[order].T[::-1], c=values[order], s=size, marker="s", vmin=0, vmax=1, cmap="cividis"
+            )
         for each in axes[:, k]:
             each.axis("off")
             each.set(xlim=(-0.5, 2 * middle + 0.5), ylim=(2 * middle + 0.5, -0.5), aspect="equal")

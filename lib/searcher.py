@@ -24,8 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import models, scenes
+from . import evaluation, models, scenes
 from . import retina as retinas
+from .digits import Digits
+from .evaluation import Proportion
 from .models import LeNet, Seen
 from .refusal import Refusal, choose, within
 from .retina import GREY
@@ -59,6 +61,15 @@ class Trace(NamedTuple):
         sure = self.answers.amax(2)  # (B, s)
         seen = torch.arange(sure.shape[1], device=sure.device) < self.made[:, None]
         return sure.where(seen, -1.0).argmax(1)
+
+    @property
+    def answer(self) -> Tensor:
+        """The digit named (B,)."""
+        return self.answers[torch.arange(len(self.made)), self.chosen].argmax(1)
+
+    def cut(self, saccades: int) -> Trace:
+        """Return the search that would have been allowed fewer saccades: its first `saccades` are the same."""
+        return Trace(*(each[:, :saccades] for each in self[:3]), self.made.clamp(max=saccades))
 
 
 def loss(seen: Seen | Tries, labels: Tensor) -> Tensor:
@@ -118,7 +129,10 @@ class FullResolution(nn.Module):
         super().__init__()
         choose("stride", stride, (4, 8))
         within("width", width, 1, 512, whole=True)
-        layers, sizes = [], ((1, 8, 6, 2, 2), (8, width, 6, 2, 2), (width, width, 5, 1, 0), (width, width, 3, stride // 4, 0))
+        layers, sizes = (
+            [],
+            ((1, 8, 6, 2, 2), (8, width, 6, 2, 2), (width, width, 5, 1, 0), (width, width, 3, stride // 4, 0)),
+        )
         for inner, outer, kernel, step, padding in sizes:
             conv = nn.Conv2d(inner, outer, kernel, step, padding, bias=False)
             layers += [conv, nn.BatchNorm2d(outer), nn.ReLU(inplace=True)]
@@ -157,9 +171,9 @@ class LogPolar(nn.Module):
         self.whatwhere = isinstance(self.settings, retinas.WhatWhere)
         orientations, azimuths, rings, phases = shape if self.whatwhere else (shape[0], shape[2], shape[1], 1)
         self.standard = nn.BatchNorm1d(self.settings.n, affine=False, momentum=0.01)
-        self.conv1 = nn.Conv1d(orientations * rings * (phases + 1), width, 5, padding=2, padding_mode="circular", bias=False)
-        self.conv2 = nn.Conv1d(width, width, 5, padding=2, padding_mode="circular", bias=False)
-        self.conv3 = nn.Conv1d(width, width, 5, padding=2, padding_mode="circular", bias=False)
+        around = {"kernel_size": 5, "padding": 2, "padding_mode": "circular", "bias": False}
+        self.conv1 = nn.Conv1d(orientations * rings * (phases + 1), width, **around)
+        self.conv2, self.conv3 = nn.Conv1d(width, width, **around), nn.Conv1d(width, width, **around)
         self.norm1, self.norm2, self.norm3 = (nn.BatchNorm1d(width) for _ in range(3))
         self.last = nn.Conv1d(width, rings, 1)
         cells = retinas.cells(self.settings).centres - FIELD / 2  # (n, 2)
@@ -206,13 +220,15 @@ class Searcher(nn.Module):
     Training draws from PyTorch's global generator, like dropout.
 
     Args:
-        periphery: "full" or "log-polar". stride: of `FullResolution`. retina: of `LogPolar`. width: of either, 0 for its
-            default.
+        periphery: "full" or "log-polar". stride: of `FullResolution`. retina: of `LogPolar`. width: of either, 0 for
+            its default.
         tries: fixations per image and glance while it learns: one where the map is highest, the others half from the
             softmax of the map.
         uniform: share of the others that are drawn evenly instead.
         saccades: at most, in evaluation.
         inhibition: places nearer than this to a fixation made are not looked at again, pixels.
+        learns: "tries", or "sampler", the control: a spatial transformer that looks at the mean place of the softmax of
+            the map, through a window that passes the label's gradient on.
     """
 
     kaiming = True  # see `models.initialise`
@@ -227,6 +243,7 @@ class Searcher(nn.Module):
         uniform: float = 0.5,
         saccades: int = 1,
         inhibition: float = 0.0,
+        learns: str = "tries",
     ):
         super().__init__()
         choose("periphery", periphery, PERIPHERIES)
@@ -234,6 +251,7 @@ class Searcher(nn.Module):
         self.uniform = within("uniform", uniform, 0, 1)
         self.saccades = within("saccades", saccades, 1, 100, whole=True)
         self.inhibition = within("inhibition", inhibition, 0, 2 * FIELD, "pixels")
+        self.learns = choose("learns", learns, ("tries", "sampler"))
         options = {"width": width} if width else {}
         first = {"stride": stride} if periphery == "full" else {"retina": retina}
         self.where = PERIPHERIES[periphery](**first, **options)
@@ -242,6 +260,8 @@ class Searcher(nn.Module):
     def forward(self, image: Tensor) -> Seen | Tries:
         if image.shape[-1] == EDGE:
             return self.what(image)
+        if self.learns == "sampler":
+            return self._transform(image)
         if self.training:
             return self.practise(image)
         trace = self.search(image)
@@ -272,6 +292,14 @@ class Searcher(nn.Module):
             answers = self.what(crops).logits.unflatten(0, (len(image), -1))  # (B, k, 10)
         taught = crops.unflatten(0, (len(image), -1))[:, 0]
         return Tries(self.what(taught).logits, window(places[:, 0]), taught, values, answers)
+
+    def _transform(self, image: Tensor) -> Seen:
+        """Look at the mean place of the map, as a spatial transformer does."""
+        gaze = torch.zeros(len(image), 2, dtype=torch.int64, device=image.device)
+        share = self.where(image, gaze).softmax(1)  # (B, n)
+        theta = window((share[..., None] * self.where.places(gaze)).sum(1))
+        crop = models.sample(image, theta, EDGE, padding=GREY)
+        return Seen(self.what(crop).logits, theta, crop)
 
     def _explore(self, values: Tensor) -> Tensor:
         """Return which places (B, k) of maps (B, n) to try: the highest, some by softmax, some evenly."""
@@ -326,7 +354,60 @@ class Searcher(nn.Module):
 models.MODELS["searcher"] = Searcher
 
 
-# ---- what a window could learn from its label -------------------------------------------------------------------------
+# ---- the benchmark --------------------------------------------------------------------------------------------------
+
+NEAR = 8  # pixels: a window no further from the digit's middle shows nearly all of its ink
+
+
+class Benchmark(NamedTuple):
+    """A searcher in the cells of the benchmark, (contrast, radius) -> proportion of the same stimuli.
+
+    right: right answers with at most 1, 2, ... saccades; perfect: with perfect fixations; of one saccade: astray, the
+    fixations further than `NEAR` from the digit, and lost, those of them with a wrong answer. made: mean number of
+    saccades where all are allowed.
+    """
+
+    right: list[dict[tuple[float, float], Proportion]]
+    perfect: dict[tuple[float, float], Proportion]
+    astray: dict[tuple[float, float], Proportion]
+    lost: dict[tuple[float, float], Proportion]
+    made: dict[tuple[float, float], float]
+
+    @classmethod
+    def read(cls, counts: dict, n: int) -> Benchmark:
+        """Return what `benchmark` counted."""
+
+        def table(row: list[int]) -> dict[tuple[float, float], Proportion]:
+            return {cell: Proportion(count, n) for cell, count in zip(evaluation.cells(), row, strict=True)}
+
+        made = dict(zip(evaluation.cells(), (count / n for count in counts["made"]), strict=True))
+        one = (table(counts[name]) for name in ("perfect", "astray", "lost"))
+        return cls([table(row) for row in counts["right"]], *one, made)
+
+
+@torch.inference_mode()
+def benchmark(model: Searcher, digits: Digits, n: int, saccades: int) -> dict[str, list]:
+    """Count in every cell of the benchmark, plain data: see `Benchmark`. All of a row are of the same stimuli."""
+    counts = {"right": [[] for _ in range(saccades)], "perfect": [], "astray": [], "lost": [], "made": []}
+    for scene in evaluation.cells().values():
+        right, others = torch.zeros(saccades, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)
+        for stimuli in evaluation.stream(digits, scene, n):
+            for part in zip(*(each.split(evaluation.BATCH_OF_FIELDS) for each in stimuli), strict=True):
+                images, labels, offsets, _ = part
+                trace = model.search(images, saccades)
+                named = [trace.cut(s).answer == labels for s in range(1, saccades + 1)]
+                perfect = model.what(scenes.crops(images, offsets)).logits.argmax(1) == labels
+                astray = (trace.fixations[:, 0] - offsets).float().norm(dim=1) > NEAR
+                right += torch.stack([each.sum() for each in named]).cpu()
+                others += torch.stack((perfect.sum(), astray.sum(), (astray & ~named[0]).sum(), trace.made.sum())).cpu()
+        for row, count in zip(counts["right"], right.tolist(), strict=True):
+            row.append(count)
+        for name, count in zip(("perfect", "astray", "lost", "made"), others.tolist(), strict=True):
+            counts[name].append(count)
+    return counts
+
+
+# ---- what a window could learn from its label -----------------------------------------------------------------------
 
 
 class Pull(NamedTuple):

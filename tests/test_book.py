@@ -16,12 +16,16 @@ CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module", params=CHAPTERS)
-def page(request):
-    return nbformat.read(ROOT / "book" / f"{request.param}.ipynb", 4)
+def name(request):
+    return request.param
 
 
-def test_a_published_chapter_is_the_source_executed(page):
-    name = chapter.glued(page, "claims") and json.loads(chapter.glued(page, "claims"))[0]["chapter"]
+@pytest.fixture(scope="module")
+def page(name):
+    return nbformat.read(ROOT / "book" / f"{name}.ipynb", 4)
+
+
+def test_a_published_chapter_is_the_source_executed(name, page):
     source = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
     executed = [cell.source for cell in page.cells if cell.id != "injected-parameters"]
     assert executed == [cell.source for cell in source.cells]
@@ -40,7 +44,8 @@ def test_every_figure_is_described(page):
 def test_every_claim_written_down_is_judged_by_its_chapter():
     records = []
     for name in CHAPTERS:
-        records += json.loads(chapter.glued(nbformat.read(ROOT / "book" / f"{name}.ipynb", 4), "claims"))
+        made = chapter.glued(nbformat.read(ROOT / "book" / f"{name}.ipynb", 4), "claims")
+        records += json.loads(made or "[]")  # a chapter of our own makes none
     known = claims.claims()
     due = [name for name, claim in known.items() if claim.get("chapter") in (None, *CHAPTERS)]
     assert sorted(record["id"] for record in records) == sorted(due)

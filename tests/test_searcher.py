@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from lib import chance, curriculum, evaluation, models, retina, scenes, searcher, training
+from lib import chance, curriculum, digits, evaluation, models, retina, scenes, searcher, training
 from lib.curriculum import Stage
 from lib.refusal import Refusal
 from lib.scenes import MARGIN, Scene128
@@ -17,6 +17,12 @@ from lib.training import Training, train
 PERIPHERIES = {"full": {"width": 4}, "log-polar": {"retina": "polo768", "width": 8}}  # small ones
 
 inside = st.integers(-MARGIN, MARGIN)
+
+
+@pytest.fixture(scope="module")
+def handful(sets) -> digits.DigitSets:
+    """So few digits that a training takes a blink."""
+    return replace(sets, train=sets.train[:400], validation=sets.validation[:20])
 
 
 def tiny(periphery: str = "full", **changes) -> Training:
@@ -49,9 +55,9 @@ def build(periphery: str, **options) -> searcher.Searcher:
 
 
 @pytest.mark.parametrize("periphery", PERIPHERIES)
-def test_no_position_reaches_the_training(few, periphery, monkeypatch):
+def test_no_position_reaches_the_training(handful, periphery, monkeypatch):
     """The same weights to the bit, whatever is written where the stimuli tell their positions."""
-    honest = weights(train(tiny(periphery), few))
+    honest = weights(train(tiny(periphery), handful))
 
     def lying(digits, rows, scene, generator=None, offsets=None):
         drawn = draw(digits, rows, scene, generator, offsets)
@@ -59,12 +65,12 @@ def test_no_position_reaches_the_training(few, periphery, monkeypatch):
 
     draw = scenes.draw
     monkeypatch.setattr(training.scenes, "draw", lying)
-    assert same(honest, weights(train(tiny(periphery), few)))
+    assert same(honest, weights(train(tiny(periphery), handful)))
 
 
-def test_the_labels_reach_it(few, monkeypatch):
+def test_the_labels_reach_it(handful, monkeypatch):
     """The counterpart of the test above: with other labels, other weights."""
-    honest = weights(train(tiny(), few))
+    honest = weights(train(tiny(), handful))
     draw = scenes.draw
 
     def lying(*given):
@@ -72,14 +78,14 @@ def test_the_labels_reach_it(few, monkeypatch):
         return drawn._replace(labels=(drawn.labels + 1) % 10)
 
     monkeypatch.setattr(training.scenes, "draw", lying)
-    other = weights(train(tiny(), few))
+    other = weights(train(tiny(), handful))
     assert not torch.equal(honest["what.dense2.weight"], other["what.dense2.weight"])
     assert not torch.equal(honest["where.last.weight"], other["where.last.weight"])
 
 
 @pytest.mark.parametrize("periphery", PERIPHERIES)
-def test_a_run_broken_off_resumes_to_the_same_bits(few, periphery, tmp_path, monkeypatch):
-    whole = weights(train(tiny(periphery), few))
+def test_a_run_broken_off_resumes_to_the_same_bits(handful, periphery, tmp_path, monkeypatch):
+    whole = weights(train(tiny(periphery), handful))
     step, taken = training._Run._step, []
 
     def breaking(run, *given):
@@ -90,17 +96,18 @@ def test_a_run_broken_off_resumes_to_the_same_bits(few, periphery, tmp_path, mon
 
     monkeypatch.setattr(training._Run, "_step", breaking)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(periphery), few, checkpoint=tmp_path / "state", every=0)
+        train(tiny(periphery), handful, checkpoint=tmp_path / "state", every=0)
     monkeypatch.setattr(training._Run, "_step", step)
-    assert same(whole, weights(train(tiny(periphery), few, checkpoint=tmp_path / "state")))
+    assert same(whole, weights(train(tiny(periphery), handful, checkpoint=tmp_path / "state")))
 
 
 def test_the_where_network_learns_what_the_what_network_does(sets):
     """On a map whose promises are all wrong, a few steps bring them towards the what network's own success."""
     torch.manual_seed(0)
     model = build("full").train()
+    nn.init.constant_(model.where.last.bias, 2.0)
     stimuli = fields(sets, 32)
-    optimiser = torch.optim.Adam(model.where.parameters(), 0.01)
+    optimiser = torch.optim.Adam(model.where.parameters(), 0.1)
     gaps = []
     for _ in range(12):
         seen = model(stimuli.images)
@@ -109,7 +116,7 @@ def test_the_where_network_learns_what_the_what_network_does(sets):
         optimiser.zero_grad()
         searcher.loss(seen, stimuli.labels).backward()
         optimiser.step()
-    assert gaps[0] > 0.3 and gaps[-1] < 0.1
+    assert gaps[0] > 0.7 and gaps[-1] < 0.2
 
 
 def test_where_and_what_teach_each_other_through_no_gradient(sets):
@@ -335,12 +342,14 @@ def test_the_warm_up_has_no_field():
 
 
 def test_a_window_beside_a_blob_is_pulled_towards_it(sets):
-    """A what network that is right as far as its crop is bright pulls a window towards what is bright, if it sees it."""
+    """A what network that is right as far as its crop is bright pulls a window to what is bright, if it sees it."""
 
     class Light(nn.Module):
         def forward(self, crop):
             light = crop.mean((1, 2, 3)) * 20
-            return models.Seen(nn.functional.one_hot(torch.zeros(len(crop), dtype=torch.int64), 10) * light[:, None], None, crop)
+            return models.Seen(
+                nn.functional.one_hot(torch.zeros(len(crop), dtype=torch.int64), 10) * light[:, None], None, crop
+            )
 
     images = torch.zeros(5, 1, 128, 128)
     axis = torch.arange(128.0) - 63.5
