@@ -75,15 +75,15 @@ class Trace(NamedTuple):
 def loss(seen: Seen | Tries, labels: Tensor) -> Tensor:
     """Return the cross-entropy of the answer and, for `Tries`, of the values against the answers' probabilities.
 
-    The answer counts as much as the where network trusts the fixation that it was given at: labels say nothing about
-    places without a digit. The images and the labels are all that is known.
+    The answer counts as much as the where network promises for its fixation, and not at all below one half: labels say
+    nothing about places without a digit. The images and the labels are all that is known.
     """
     if not isinstance(seen, Tries):
         return F.cross_entropy(seen.logits, labels)
     right = seen.answers.softmax(2).gather(2, labels[:, None, None].expand(-1, seen.answers.shape[1], 1))[..., 0]
     where = F.binary_cross_entropy_with_logits(seen.values, right)
-    trust = seen.values[:, 0].detach().sigmoid()  # (B,), of the fixation that `logits` are of
-    trust = trust * (trust > 0.5)
+    promise = seen.values[:, 0].detach().sigmoid()  # (B,), for the fixation that `logits` are of
+    trust = torch.where(promise > 0.5, promise, 0.0)
     return where + (trust * F.cross_entropy(seen.logits, labels, reduction="none")).mean()
 
 
