@@ -16,7 +16,7 @@ from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 from torch import Tensor
 
-from . import digits, evaluation, models, results
+from . import digits, evaluation, models, results, searcher
 from .chapter import Here, root
 from .claims import claims
 from .evaluation import CONTRASTS, Answers, Proportion
@@ -26,7 +26,7 @@ from .scenes import ECCENTRICITIES, Scene, Scene128
 from .training import Training, plain, seeded, shortened
 
 QUICK_IMAGES, SMOKE_IMAGES = 40_000, 400  # training images of a shortened run
-HEAVY = {"stn128": 50, "atn": 20}  # cost of an image, in images of 28x28: shortened runs are shorter by this factor
+HEAVY = {"stn128": 50, "atn": 20, "searcher": 8}  # cost of an image, in images of 28x28: shortened runs are shorter by this factor
 PACKAGES = ("torch", "numpy", "MotionClouds", "matplotlib")
 
 
@@ -176,6 +176,17 @@ class Page:
             for contrast, row in zip(CONTRASTS, correct, strict=True)
             for radius, each in zip(ECCENTRICITIES, row, strict=True)
         }
+
+    def searches(self, run: Run, n: int = 1000, saccades: int = 5) -> searcher.Benchmark:
+        """Return how a searcher's run does in the 27 cells, on the first `n` test digits (smoke: 20), with at most
+        1, 2, ... saccades and with perfect fixations."""
+        n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+
+        def compute(model):
+            return searcher.benchmark(model, self.sets.test, n, saccades)
+
+        counts = self.store.evaluate(run, "searches", compute, self.here.device, n=n, saccades=saccades)
+        return searcher.Benchmark.read(counts, n)
 
     def accuracy_map(self, run: Run, scene: Scene, n: int = 500) -> Tensor:
         """Return the accuracy map of a run on the test digits: 55x55 with `n` stimuli per position, coarser if the
