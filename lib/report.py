@@ -26,7 +26,8 @@ from .scenes import ECCENTRICITIES, Scene, Scene128
 from .training import Training, plain, seeded, shortened
 
 QUICK_IMAGES, SMOKE_IMAGES = 40_000, 400  # training images of a shortened run
-HEAVY = {"stn128": 50, "atn": 20, "searcher": 8}  # cost of an image, in images of 28x28: shortened runs are shorter by this factor
+# Cost of an image, in images of 28x28: shortened runs are shorter by this factor.
+HEAVY = {"stn128": 50, "atn": 20, "searcher": 8}
 PACKAGES = ("torch", "numpy", "MotionClouds", "matplotlib")
 
 

@@ -149,6 +149,21 @@ class FullResolution(nn.Module):
         return self.last(self.layers(images - GREY)).flatten(1)  # (B, n)
 
 
+class Standard(nn.BatchNorm1d):
+    """Features (B, n) standardised by the mean and variance of all that training has shown so far.
+
+    Unlike in batch normalisation a batch is not its own measure: first and later glances see different scenes.
+    """
+
+    def __init__(self, n: int):
+        super().__init__(n, affine=False, momentum=None)
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.training:
+            super().forward(features.detach())
+        return F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)
+
+
 class LogPolar(nn.Module):
     """A where network on the coefficients of a log-polar retina, over its collicular map: the centres of the cells.
 
@@ -170,11 +185,11 @@ class LogPolar(nn.Module):
         shape = self.settings.layout[0]
         self.whatwhere = isinstance(self.settings, retinas.WhatWhere)
         orientations, azimuths, rings, phases = shape if self.whatwhere else (shape[0], shape[2], shape[1], 1)
-        self.standard = nn.BatchNorm1d(self.settings.n, affine=False, momentum=0.01)
+        self.standard = Standard(self.settings.n)
         around = {"kernel_size": 5, "padding": 2, "padding_mode": "circular", "bias": False}
         self.conv1 = nn.Conv1d(orientations * rings * (phases + 1), width, **around)
         self.conv2, self.conv3 = nn.Conv1d(width, width, **around), nn.Conv1d(width, width, **around)
-        self.norm1, self.norm2, self.norm3 = (nn.BatchNorm1d(width) for _ in range(3))
+        self.norm1, self.norm2, self.norm3 = (nn.GroupNorm(1, width) for _ in range(3))
         self.last = nn.Conv1d(width, rings, 1)
         cells = retinas.cells(self.settings).centres - FIELD / 2  # (n, 2)
         cells = cells.view(azimuths, rings, 2) if self.whatwhere else cells.view(rings, azimuths, 2).transpose(0, 1)
