@@ -445,8 +445,11 @@ def searches(batch: Stimuli, trace: Trace, columns: int = 6, cells: tuple[Tensor
         path = trace.fixations[k, : trace.made[k]].numpy() + middle  # (s, 2), (row, column)
         axis.plot(path[:, 1], path[:, 0], color=ORANGE, lw=1.2)
         for number, (row, column) in enumerate(path, 1):
-            axis.plot(column, row, "o", color=ORANGE, ms=9)
-            axis.text(column, row - 0.5, number, ha="center", va="center", fontsize=7, color="white")
+            axis.plot(column, row, "o", color=ORANGE, ms=4)
+            label = {"boxstyle": "circle,pad=0.15", "fc": ORANGE, "ec": "none"}
+            axis.annotate(
+                number, (column, row), (7, 7), textcoords="offset points", fontsize=6, color="white", bbox=label
+            )
         row, column = batch.offsets[k].numpy() + middle
         axis.plot(square[:, 0] + column, square[:, 1] + row, color=SKY, lw=1.5, ls=(0, (3, 2)))
         answer, label = trace.answer[k].item(), batch.labels[k].item()

@@ -246,6 +246,18 @@ def test_log_polar_places_follow_the_gaze_and_stay_in_the_field():
     assert {tuple(row) for row in where.grid.tolist()} == {tuple(row) for row in (centres - 64).round().int().tolist()}
 
 
+def test_features_are_standardised_by_all_that_was_seen():
+    standard = searcher.Standard(3)
+    batches = torch.randn(4, 50, 3, generator=chance.generator("features")) * torch.tensor([1, 9, 0.1]) + 5
+    for batch in batches:
+        standard(batch)
+    seen = batches.flatten(0, 1)
+    mean, var = seen.mean(0), torch.stack([batch.var(0) for batch in batches]).mean(0)
+    expected = (seen - mean) / var.sqrt()
+    assert torch.allclose(standard.eval()(seen), expected, atol=1e-2)
+    assert torch.equal(standard(seen[:1]), standard(seen)[:1])
+
+
 # ---- searching -------------------------------------------------------------------------------------------------------
 
 
@@ -300,6 +312,37 @@ def test_it_answers_from_the_fixation_at_which_it_was_surest():
 def test_one_saccade_is_the_best_place():
     trace = search(torch.full((2, 1, 128, 128), 0.3), 1, 0.2, 0.5, 0.4)
     assert trace.fixations.tolist() == [[[0, 20]]] * 2 and trace.made.tolist() == [1, 1]
+
+
+def test_a_search_allowed_less_begins_the_same(sets):
+    model = build("log-polar", saccades=4).eval()
+    images = fields(sets, 8).images
+    with torch.inference_mode():
+        whole = model.search(images)
+        for s in (1, 2, 3):
+            short, cut = model.search(images, s), whole.cut(s)
+            for one, other in zip(short, cut, strict=True):
+                assert torch.equal(one, other)
+            assert torch.equal(short.answer, cut.answer)
+
+
+def test_the_benchmark_counts_what_evaluation_counts(sets):
+    """One pass gives what the benchmark gives for each number of saccades and for perfect fixations."""
+    model = build("full").eval()
+    nn.init.normal_(model.where.last.weight, generator=chance.generator("last"))
+    counts = searcher.benchmark(model, sets.test, 3, 2)
+    found = searcher.Benchmark.read(counts, 3)
+    for s in (1, 2):
+        model.saccades = s
+        assert found.right[s - 1] == evaluation.benchmark(model, sets.test, 3)
+    assert found.perfect == evaluation.benchmark(model, sets.test, 3, Scene128(view="oracle"))
+    for cell, scene in evaluation.cells().items():
+        model.saccades = 1
+        answers = evaluation.answers(model, sets.test, scene, 3)
+        away = evaluation.fixation_error(answers) > searcher.NEAR
+        assert found.astray[cell].correct == int(away.sum())
+        assert found.lost[cell].correct == int((away & ~answers.right).sum())
+        assert 1 <= found.made[cell] <= 2
 
 
 @pytest.mark.parametrize("periphery", PERIPHERIES)
