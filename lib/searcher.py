@@ -115,7 +115,7 @@ def window(places: Tensor) -> Tensor:
 
 
 class FullResolution(nn.Module):
-    """A where network on every pixel: four convolutions and a 1x1, over a grid of fixations; 25 217 parameters.
+    """A where network on every pixel: four convolutions and a 1x1, over a grid of fixations; 26 969 parameters.
 
     Each place of the map sees the 40x40 pixels around it; the network is the same everywhere.
 
@@ -226,7 +226,7 @@ class What(LeNet):
 
 
 class Searcher(nn.Module):
-    """Where and what: 456 297 parameters with the full-resolution periphery.
+    """Where and what: 458 049 parameters with the full-resolution periphery.
 
     In training mode it tries `tries` fixations of each image and returns `Tries`; in evaluation mode it searches, with
     at most `saccades` saccades, and returns `Seen` at the fixation that its answer comes from. A batch of 28x28 images
