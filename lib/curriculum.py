@@ -96,7 +96,7 @@ def warmed(warm: int = 2, stay: int = 8, lr: float = 0.001, **scene) -> tuple[St
     )
 
 
-def searching(warm: int = 4, stay: int = 10, lr: float = 0.001, jitter: float = 4.0, **scene) -> tuple[Stage, ...]:
+def searching(warm: int = 4, stay: int = 7, lr: float = 0.001, jitter: float = 4.0, **scene) -> tuple[Stage, ...]:
     """Our curriculum for a searcher, for AdamW: warm + stay epochs.
 
     First the what network alone, on digits in a 28x28 frame of their own, a few pixels from its middle: there is no

@@ -124,6 +124,7 @@ class FullResolution(nn.Module):
     """
 
     moves = False  # it sees the same wherever the eye is directed
+    reach = 8.0  # pixels around the highest place whose promises tell where between the places to look
 
     def __init__(self, stride: int = 4, width: int = 24):
         super().__init__()
@@ -175,6 +176,7 @@ class LogPolar(nn.Module):
     """
 
     moves = True
+    reach = 0.0  # its places are not evenly spread; a second glance aims better
 
     def __init__(self, retina: str = "whatwhere", width: int = 96):
         super().__init__()
@@ -241,7 +243,8 @@ class Searcher(nn.Module):
             softmax of the map.
         uniform: share of the others that are drawn evenly instead.
         saccades: at most, in evaluation.
-        inhibition: places nearer than this to a fixation made are not looked at again, pixels.
+        inhibition: places no further than this from a fixation made are not looked at again, pixels; at least the
+            periphery's reach.
         learns: "tries", or "sampler", the control: a spatial transformer that looks at the mean place of the softmax of
             the map, through a window that passes the label's gradient on.
     """
@@ -298,15 +301,14 @@ class Searcher(nn.Module):
         for _ in range(1 + self.where.moves):
             values = self.where(image, gaze)  # (B, n)
             tried = self._explore(values.detach())  # (B, k)
-            places = self.where.places(gaze).gather(1, tried[..., None].expand(-1, -1, 2))  # (B, k, 2)
-            parts.append((values.gather(1, tried), places))
-            gaze = places[:, 0]
+            everywhere = self.where.places(gaze)
+            gaze = self._aim(values.detach().sigmoid(), everywhere)  # (B, 2)
+            parts.append((values.gather(1, tried), everywhere.gather(1, tried[..., None].expand(-1, -1, 2))))
         values, places = (torch.cat(each, 1) for each in zip(*reversed(parts), strict=True))  # the last glance first
-        crops = look(image, places)
         with torch.no_grad():
-            answers = self.what(crops).logits.unflatten(0, (len(image), -1))  # (B, k, 10)
-        taught = crops.unflatten(0, (len(image), -1))[:, 0]
-        return Tries(self.what(taught).logits, window(places[:, 0]), taught, values, answers)
+            answers = self.what(look(image, places)).logits.unflatten(0, (len(image), -1))  # (B, k, 10)
+        crop = look(image, gaze[:, None])
+        return Tries(self.what(crop).logits, window(gaze), crop, values, answers)
 
     def _transform(self, image: Tensor) -> Seen:
         """Look at the mean place of the map, as a spatial transformer does."""
@@ -326,6 +328,17 @@ class Searcher(nn.Module):
         if even:
             parts.append(torch.randint(values.shape[1], (len(values), even), device=values.device))
         return torch.cat(parts, 1)
+
+    def _aim(self, values: Tensor, places: Tensor) -> Tensor:
+        """Return where to look (B, 2), given promised probabilities (B, n): the centre of gravity of the promises
+        within the periphery's reach of the highest, to the pixel."""
+        best = places[torch.arange(len(values)), values.argmax(1)]  # (B, 2)
+        if self.where.reach == 0:
+            return best
+        near = (places - best[:, None]).float().norm(dim=2) <= self.where.reach  # (B, n)
+        weight = values * near
+        centre = (weight[..., None] * places).sum(1) / weight.sum(1, keepdim=True).clamp_min(1e-12)
+        return centre.round().to(torch.int64)
 
     # ---- searching ----
 
@@ -347,8 +360,7 @@ class Searcher(nn.Module):
         made = torch.full((n,), s, device=image.device)
         going = torch.arange(n, device=image.device)  # the searches that have not stopped
         for k in range(s):
-            best = values.argmax(1)
-            gaze = places[torch.arange(len(going)), best]
+            gaze = self._aim(values, places)
             fixations[going, k], promised[going, k] = gaze, values.amax(1)
             answers[going, k] = self.what(look(image[going], gaze[:, None])).logits.softmax(1)
             if k == s - 1:
@@ -356,7 +368,7 @@ class Searcher(nn.Module):
             if self.where.moves:
                 values, places = self.where(image[going], gaze).sigmoid(), self.where.places(gaze)
             for old in fixations[going, : k + 1].unbind(1):
-                near = (places - old[:, None]).float().norm(dim=2) <= self.inhibition
+                near = (places - old[:, None]).float().norm(dim=2) <= max(self.inhibition, self.where.reach)
                 values = values.masked_fill(near, 0.0)
             stays = answers[going, : k + 1].amax((1, 2)) >= values.amax(1)
             made[going[stays]] = k + 1

@@ -264,7 +264,7 @@ def test_features_are_standardised_by_all_that_was_seen():
 class Promises(nn.Module):
     """A where network with given values at three places."""
 
-    moves = False
+    moves, reach = False, 0.0
 
     def __init__(self, *values: float):
         super().__init__()
