@@ -29,7 +29,7 @@ from .psychometrics import Fit
 from .retina import Cells
 from .runs import Run
 from .scenes import EDGE, Stimuli
-from .searcher import Trace
+from .searcher import Pull, Trace
 
 STYLE = str(Path(__file__).with_name("gadfly.mplstyle"))
 CHANCE = 10.0  # percent
@@ -465,17 +465,17 @@ def pointing(shares: Mapping[str, Mapping[float, float]]) -> Figure:
 
 
 @styled
-def alignments(pulls: Mapping[float, Tensor], misses: Sequence[float] = (EDGE,)) -> Figure:
+def alignments(pulls: Mapping[float, Pull], misses: Sequence[float] = (EDGE,)) -> Figure:
     """Draw how well gradients point to the digit against the distance of the window from it.
 
     Args:
-        pulls: distance in pixels -> cosines (N,) of gradient and direction to the digit: their mean with its 95 %
-            interval. misses: distances marked by a line: from there on the window holds no ink of the digit.
+        pulls: distance in pixels -> gradients; drawn is their drift to the digit with its 95 % interval.
+        misses: distances marked by a line: from there on the window holds no ink of the digit.
     """
     figure, axis = _axes(1, 1, 7.2, 3.4)
     distances = list(pulls)
-    mean = np.array([each.mean().item() for each in pulls.values()])
-    half = np.array([1.96 * each.std().item() / len(each) ** 0.5 for each in pulls.values()])
+    drifts = 100 * np.array([each.drift for each in pulls.values()])
+    mean, half = drifts[:, 0], 1.96 * drifts[:, 1]
     axis.fill_between(distances, mean - half, mean + half, color=BLUE, alpha=0.18, lw=0)
     axis.plot(distances, mean, color=BLUE, marker="o", ms=3.5)
     axis.axhline(0, color=INK, lw=1, ls=(0, (2, 3)))
@@ -486,7 +486,8 @@ def alignments(pulls: Mapping[float, Tensor], misses: Sequence[float] = (EDGE,))
         axis.axvline(x, color=INK, lw=1, ls=(0, (2, 3)))
         axis.text(x, 1, " no ink in the window", transform=axis.get_xaxis_transform(), va="top", fontsize=8)
     axis.set(
-        xlabel="distance of the window from the digit (pixels)", ylabel="cosine of gradient\nand direction to the digit"
+        xlabel="distance of the window from the digit (pixels)",
+        ylabel="share of the gradients\nthat pulls to the digit (%)",
     )
     axis.set_xlim(left=0)
     return figure

@@ -444,6 +444,14 @@ class Pull(NamedTuple):
     alignment: Tensor
     size: Tensor
 
+    @property
+    def drift(self) -> tuple[float, float]:
+        """The share of the gradients' total size that pulls to the digit, -1 to 1, and its standard error."""
+        towards = self.alignment * self.size
+        share = (towards.sum() / self.size.sum()).item()
+        spread = (towards - share * self.size).std().item()
+        return share, spread / (self.size.mean().item() * len(towards) ** 0.5)
+
 
 def pull(what: nn.Module, stimuli: scenes.Stimuli, distance: float, generator: torch.Generator) -> Pull:
     """Return how a spatial transformer's loss would move a 28x28 window, `distance` pixels from the digit's middle.
