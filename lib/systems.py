@@ -60,7 +60,29 @@ def _polo(
     return System(training, retina.RETINAS[kept].n + WINDOW, row, "week7_polo", plotted)
 
 
+ADAMW = {"optimiser": "adamw", "weight_decay": 0.01, "renew_optimiser": False}
+ATTENTION = Training(
+    "atn",
+    curriculum.searching(6, 1, 3, 0.001),
+    {"scale_start": 0.2, "centre": True, "kaiming": True, "padding": 0.5},
+    localisation_rate=0.3,
+    fraction=0.1,
+    batch=20,
+    **ADAMW,
+)
+SEARCHER = Training(
+    "searcher",
+    curriculum.practising(4, 7, 0.001),
+    localisation_rate=3.0,
+    loss="value of fixations",
+    fraction=0.2,
+    batch=50,
+    **ADAMW,
+)
+
 SYSTEMS: dict[str, System] = {
+    "searcher": System(SEARCHER, PIXELS, None, "beyond"),
+    "ATN": System(ATTENTION, PIXELS, "ATN", "week6_attention"),
     "polo 768": _polo("polo", "polo768", "POLO_ATN_95%"),
     "polo 1 280": _polo(
         "polo", "polo1280", "POLO_ATN 1280 features (LOW-COMPRESSION notebook)", plotted=False, retina="polo1280"
