@@ -313,7 +313,7 @@ class Page:
         if any(run.id in self.shortened for run in runs):
             holds, note = [], "the schedule was shortened here; run with profile=full"
         elif share < 1:
-            holds, note = [], f"needs the whole schedule; trained on {100 * share:g} % of each epoch. Then: {note}"
+            holds, note = [], f"needs the whole schedule; trained on {100 * share:.3g} % of it. Then: {note}"
         seeds = sorted({run.training.get("seed", 0) for run in runs})
         facts = {"id": claim, **claims()[claim], "measured": measured, "verdict": verdict(holds)}
         self.records.append({**facts, "seeds": seeds, "chapter": self.here.name, "note": note})
