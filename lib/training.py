@@ -84,6 +84,8 @@ class Training:
         choose("model", self.model, models.MODELS)
         choose("optimiser", self.optimiser, OPTIMISERS)
         choose("loss", self.loss, LOSSES)
+        if (self.model == "where") != (self.loss == "collicular"):
+            raise Refusal(f"loss={self.loss!r} does not fit model={self.model!r}: 'collicular' teaches 'where' alone.")
         within("momentum", self.momentum, 0, 0.9999)
         within("weight_decay", self.weight_decay, 0, 10)
         within("localisation_rate", self.localisation_rate, 0, 1000)

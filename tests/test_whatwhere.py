@@ -116,6 +116,9 @@ def test_the_collicular_loss_teaches_where(few):
     answers = evaluation.answers(outcome.model, few.test, Scene128(radius=20.0), 50)  # right: within 7 px
     hits = evaluation.fixation_error(answers) <= where.HIT
     assert torch.equal(answers.right, hits) and answers.predicted.max() < 120
+    start = models.build("where", chance.generator("weights", 0), **options).state_dict()
+    end = outcome.model.state_dict()
+    assert not any(torch.equal(start[name], end[name]) for name in start if name.startswith(("dense", "last")))
 
 
 def test_impossible_where_networks_are_refused():
@@ -130,6 +133,10 @@ def test_impossible_where_networks_are_refused():
     ]:
         with pytest.raises(Refusal, match=message):
             models.build("where", **options)
+    stages = curriculum.growing([5], 1, 0.01, Scene128())
+    for model, loss in (("where", "cross_entropy"), ("lenet", "collicular")):
+        with pytest.raises(Refusal, match="'collicular' teaches 'where' alone"):
+            training.Training(model, stages, loss=loss)
     with pytest.raises(Refusal, match=r"parameters='papers'.*Did you mean 'paper'"):
         whatwhere.where_training_of_2020(PROFILE, "papers")
 
