@@ -29,7 +29,7 @@ from .psychometrics import Fit
 from .retina import Cells
 from .runs import Run
 from .scenes import EDGE, Stimuli
-from .searcher import Pull, Trace
+from .searcher import Pull, Search
 
 STYLE = str(Path(__file__).with_name("gadfly.mplstyle"))
 CHANCE = 10.0  # percent
@@ -508,7 +508,7 @@ def scales(groups: Mapping[str, Sequence[float]]) -> Figure:
 
 
 @styled
-def searches(batch: Stimuli, trace: Trace, columns: int = 6, cells: tuple[Tensor, Tensor] | None = None) -> Figure:
+def searches(batch: Stimuli, trace: Search, columns: int = 6, cells: tuple[Tensor, Tensor] | None = None) -> Figure:
     """Show searches: scenes with the fixations made, joined and numbered (orange), and the digit's true frame (blue,
     dashed); titles: the answer, with the label where they differ.
 

@@ -45,7 +45,7 @@ class Tries(NamedTuple):
     answers: Tensor
 
 
-class Trace(NamedTuple):
+class Search(NamedTuple):
     """A search of s saccades: fixations (B, s, 2); values (B, s), probabilities that the where network promised;
     answers (B, s, 10), the what network's posteriors; made (B,), the saccades made until it stopped, 1 to s.
     """
@@ -67,9 +67,9 @@ class Trace(NamedTuple):
         """The digit named (B,)."""
         return self.answers[torch.arange(len(self.made)), self.chosen].argmax(1)
 
-    def cut(self, saccades: int) -> Trace:
+    def cut(self, saccades: int) -> Search:
         """Return the search that would have been allowed fewer saccades: its first `saccades` are the same."""
-        return Trace(*(each[:, :saccades] for each in self[:3]), self.made.clamp(max=saccades))
+        return Search(*(each[:, :saccades] for each in self[:3]), self.made.clamp(max=saccades))
 
 
 def loss(seen: Seen | Tries, labels: Tensor) -> Tensor:
@@ -342,8 +342,8 @@ class Searcher(nn.Module):
 
     # ---- searching ----
 
-    def search(self, image: Tensor, saccades: int | None = None) -> Trace:
-        """Look from place to place; see `Trace`.
+    def search(self, image: Tensor, saccades: int | None = None) -> Search:
+        """Look from place to place; see `Search`.
 
         The eye starts in the middle of the field. It goes to the best place of its map, the what network answers, the
         periphery is looked at again from there, and the search stops when the what network is at least as sure of its
@@ -375,7 +375,7 @@ class Searcher(nn.Module):
             going, values, places = going[~stays], values[~stays], places[~stays]
             if not len(going):
                 break
-        return Trace(fixations, promised, answers, made)
+        return Search(fixations, promised, answers, made)
 
 
 models.MODELS["searcher"] = Searcher

@@ -31,7 +31,7 @@ from .where import HIT
 SACCADES = 5  # at most, in the benchmark of 2020
 
 
-class Trace(NamedTuple):
+class Scanpath(NamedTuple):
     """What an eye did, look by look: fixations (looks, B, 2); posterior (looks, B, 10) of the What pathway at each;
     expected (looks - 1, B), the accuracy that the Where pathway predicts, from each fixation but the last, for the next
     one."""
@@ -101,10 +101,10 @@ def name(what: nn.Module, images: Tensor, fixations: Tensor) -> Tensor:
     return torch.stack([what(scenes.crops(images, each)).logits.softmax(1) for each in fixations])
 
 
-def trace(what: nn.Module, where: nn.Module, images: Tensor, saccades: int = SACCADES) -> Trace:
+def trace(what: nn.Module, where: nn.Module, images: Tensor, saccades: int = SACCADES) -> Scanpath:
     """Return what the eye of a What/Where model does with fields (B, 1, 128, 128)."""
     fixations, expected = look(where, images, saccades)
-    return Trace(fixations, name(what, images, fixations), expected)
+    return Scanpath(fixations, name(what, images, fixations), expected)
 
 
 # ---- in numbers -----------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def measure(
             fixations, expected = look(where, part.images, saccades)
             hits = ((fixations - part.offsets).double().norm(dim=2) <= HIT).sum(1).cpu()
             for key, what in whats.items():
-                seen = Trace(fixations, name(what, part.images, fixations), expected)
+                seen = Scanpath(fixations, name(what, part.images, fixations), expected)
                 right = (seen.posterior.argmax(2) == part.labels).sum(1).cpu()
                 looks = seen.looks(stop=True)
                 stopped = (seen.answers(looks) == part.labels).sum().cpu()

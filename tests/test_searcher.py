@@ -287,7 +287,7 @@ class Bright(nn.Module):
         return models.Seen(posterior.log(), None, crop)
 
 
-def search(image, saccades, *promises) -> searcher.Trace:
+def search(image, saccades, *promises) -> searcher.Search:
     model = build("full")
     model.where, model.what = Promises(*promises), Bright()
     return model.search(image, saccades)

@@ -191,7 +191,7 @@ def test_an_eye_that_may_stop_stops_when_nothing_better_is_expected():
     posterior = torch.zeros(3, 2, 10)
     posterior[..., 7] = confidence
     posterior[1, :, 2] = 0.6
-    trace = whatwhere.Trace(torch.zeros(3, 2, 2, dtype=torch.int64), posterior, torch.full((2, 2), 0.7))
+    trace = whatwhere.Scanpath(torch.zeros(3, 2, 2, dtype=torch.int64), posterior, torch.full((2, 2), 0.7))
     assert trace.looks(stop=True).tolist() == [1, 3]
     assert trace.looks().tolist() == [3, 3]
     assert trace.answers(trace.looks(stop=True)).tolist() == [7, 7] and trace.answers(2).tolist() == [2, 2]
