@@ -319,17 +319,23 @@ def _tagged(path: Path, tag: str) -> str:
 # ---------------------------------------------------------------- before the work
 
 
+def _annotated(path: Path) -> tuple[str, list[ast.AnnAssign]]:
+    """The source of a chapter's parameters cell, and the lines that declare a parameter."""
+    source = _tagged(path, "parameters")
+    try:
+        body = ast.parse(source).body
+    except SyntaxError as error:
+        raise Refusal(f"the parameters cell of {path.name} is not Python: {error.msg}.") from None
+    return source, [line for line in body if isinstance(line, ast.AnnAssign)]
+
+
 def parameters(path: Path) -> dict[str, str]:
     """The parameters that a chapter declares, with their annotations.
 
     Raises:
         Refusal: the chapter has no readable parameters cell.
     """
-    try:
-        body = ast.parse(_tagged(path, "parameters")).body
-    except SyntaxError as error:
-        raise Refusal(f"the parameters cell of {path.name} is not Python: {error.msg}.") from None
-    return {line.target.id: ast.unparse(line.annotation) for line in body if isinstance(line, ast.AnnAssign)}
+    return {line.target.id: ast.unparse(line.annotation) for line in _annotated(path)[1]}
 
 
 class Declared(NamedTuple):
@@ -340,13 +346,16 @@ class Declared(NamedTuple):
 
 
 def declared(path: Path) -> dict[str, Declared]:
-    """The defaults and meanings of the parameters that a chapter declares."""
-    source = _tagged(path, "parameters")
+    """The defaults and meanings of the parameters that a chapter declares.
+
+    Raises:
+        Refusal: the chapter has no readable parameters cell.
+    """
+    source, body = _annotated(path)
     lines, found = source.splitlines(), {}
-    for line in ast.parse(source).body:
-        if isinstance(line, ast.AnnAssign):
-            beside = lines[line.end_lineno - 1].encode()[line.end_col_offset :].decode()
-            found[line.target.id] = Declared(ast.literal_eval(line.value), beside.partition("#")[2].strip())
+    for line in body:
+        beside = lines[line.end_lineno - 1].encode()[line.end_col_offset :].decode()
+        found[line.target.id] = Declared(ast.literal_eval(line.value), beside.partition("#")[2].strip())
     return found
 
 

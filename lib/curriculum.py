@@ -51,6 +51,11 @@ def growing(
     return tuple(Stage(replace(scene or Scene28(), std=std), epochs, lr, **stage_options) for std in stds)
 
 
+def falling(scene: Scene, epochs: int, lr: float, to: float = 0.05, **stage_options) -> Stage:
+    """Return a stage whose learning rate falls evenly, by a factor per epoch, to `to` times `lr` in its last epoch."""
+    return Stage(scene, epochs, lr, decay=to ** (1 / max(1, epochs - 1)), **stage_options)
+
+
 def week2(lr: float = 0.01, epochs: int = 10, **scene) -> tuple[Stage, ...]:
     """The 28x28 curriculum of 2021: std 0, 1, ..., 15 pixels (study 3.1: SGD 0.01, 10 epochs each; R2)."""
     return growing(range(16), epochs, lr, Scene28(**scene))
@@ -98,7 +103,7 @@ def warmed(warm: int = 2, stay: int = 8, lr: float = 0.001, **scene) -> tuple[St
     return (
         Stage(replace(widest, view="oracle"), warm, lr),
         *growing(range(5, 41, 5), 1, lr, clear),
-        Stage(widest, stay, lr, decay=0.05 ** (1 / max(1, stay - 1))),
+        falling(widest, stay, lr),
     )
 
 
@@ -111,13 +116,12 @@ def searching(warm: int = 6, grow: int = 1, stay: int = 3, lr: float = 0.001, **
     """
     widest = Scene128(**scene)
     clear = replace(widest, contrast=(widest.contrast[1],) * 2)
-    falling = 1 / max(1, stay - 1)
     return (
         Stage(replace(widest, view="centre", std=6), warm, lr),
         *growing(range(5, 41, 5), grow, lr, clear, jitter=6),
         Stage(widest, stay, lr, jitter=6),
-        Stage(widest, stay, lr, decay=(1 / 3) ** falling, jitter=4),
-        Stage(widest, stay, lr / 3, decay=0.15**falling, jitter=2),
+        falling(widest, stay, lr, 1 / 3, jitter=4),
+        falling(widest, stay, lr / 3, 0.15, jitter=2),
     )
 
 
@@ -130,7 +134,7 @@ def practising(warm: int = 4, stay: int = 7, lr: float = 0.001, jitter: float = 
     """
     widest = Scene128(**scene)
     near = Scene28(std=jitter, contrast=widest.contrast, noise=widest.noise)
-    return Stage(near, warm, lr), Stage(widest, stay, lr, decay=0.05 ** (1 / max(1, stay - 1)))
+    return Stage(near, warm, lr), falling(widest, stay, lr)
 
 
 def _far_then_faint(far: Sequence[float], low: Sequence[float], epochs: int, scene: dict) -> tuple[Stage, ...]:

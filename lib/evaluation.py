@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -64,16 +64,20 @@ class Answers:
         return Proportion(int(self.right.sum()), len(self.right))
 
 
+def batches(stimuli: Stimuli) -> Iterator[Stimuli]:
+    """Split stimuli into batches of 500 (128x128: 100)."""
+    size = BATCH if stimuli.images.shape[-1] < scenes.FIELD else BATCH_OF_FIELDS
+    return (Stimuli(*part) for part in zip(*(column.split(size) for column in stimuli), strict=True))
+
+
 @torch.inference_mode()
 def answer(model: nn.Module, stimuli: Stimuli) -> Answers:
-    """Run a model in evaluation mode over stimuli, in batches of 500 (128x128: 100)."""
+    """Run a model in evaluation mode over stimuli, batch by batch."""
     was_training = model.training
     model.eval()
     is_right = getattr(model, "right", _named)
     predicted, right, thetas = [], [], []
-    size = BATCH if stimuli.images.shape[-1] < scenes.FIELD else BATCH_OF_FIELDS
-    for part in zip(*(column.split(size) for column in stimuli), strict=True):
-        part = Stimuli(*part)
+    for part in batches(stimuli):
         seen = model(part.images)
         predicted.append(seen.logits.argmax(1))
         right.append(is_right(seen, part))
@@ -138,6 +142,20 @@ def benchmark(
     return {cell: accuracy(model, digits, each, n, seed) for cell, each in cells(scene).items()}
 
 
+def mean_accuracy(
+    cells: Mapping[tuple[float, float], Proportion | float],
+    contrast: float | None = None,
+    eccentricity: float | None = None,
+) -> float:
+    """Return the mean over cells (contrast, radius) -> accuracy, all or those of one contrast or eccentricity."""
+    values = [
+        each.value if isinstance(each, Proportion) else each
+        for (c, r), each in cells.items()
+        if contrast in (None, c) and eccentricity in (None, r)
+    ]
+    return sum(values) / len(values)
+
+
 def oracle_crops(stimuli: Stimuli) -> Stimuli:
     """Return the 28x28 pixels around each digit of 128x128 stimuli, as after a perfect fixation: the ceiling.
 
@@ -194,18 +212,13 @@ def alive(model: nn.Module, images: Tensor) -> float:
     return (torch.cat(hidden) > 0).any(0).float().mean().item()
 
 
-def fixations(theta: Tensor, edge: int) -> Tensor:
-    """Return the centres (N, 2) of windows theta (N, 2, 3), (row, column), pixels from the middle of `edge` pixels."""
-    return theta[:, :, 2].flip(1) * edge / 2
-
-
 def fixation_error(answers: Answers, edge: int = scenes.FIELD) -> Tensor:
     """Return the distance (N,) between the window's centre and the digit's, pixels.
 
     Args:
         edge: of the images, pixels.
     """
-    return (fixations(answers.theta, edge) - answers.offsets).norm(dim=1)
+    return (scenes.fixations(answers.theta, edge) - answers.offsets).norm(dim=1)
 
 
 # ---- maps -----------------------------------------------------------------------------------------------------------

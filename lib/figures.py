@@ -30,6 +30,7 @@ from .retina import Cells
 from .runs import Run
 from .scenes import EDGE, Stimuli
 from .searcher import Pull, Search
+from .where import rings
 
 STYLE = str(Path(__file__).with_name("gadfly.mplstyle"))
 CHANCE = 10.0  # percent
@@ -38,6 +39,8 @@ BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER = "#56B4E9", "#E69F00"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER)
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), "-", (0, (5, 2)))
+
+SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * EDGE  # outline of a digit's frame, closed, pixels
 
 # Figures go to the page through `show` alone.
 matplotlib.use("agg")
@@ -95,6 +98,11 @@ def stimuli(batch: Stimuli, columns: int = 8) -> Figure:
     return figure
 
 
+def _marked(answer: int, label: int) -> str:
+    """Return an answer with a tick, or with a cross and the label."""
+    return f"{answer} ✓" if answer == label else f"{answer} ✗ ({label})"
+
+
 @styled
 def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
     """Show what a spatial transformer does: above, each stimulus with the window's outline (orange) and the digit's
@@ -110,13 +118,13 @@ def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
         x, y = ((seen.theta[k] @ corners.T + 1) * edge / 2 - 0.5).numpy()
         above.plot(x, y, color=ORANGE, lw=2, label="window")
         top, left = (batch.offsets[k] + (edge - EDGE) // 2).tolist()
-        square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * EDGE - 0.5
+        square = SQUARE - 0.5
         above.plot(square[:, 0] + left, square[:, 1] + top, color=SKY, lw=1.5, ls=(0, (3, 2)), label="digit's frame")
         above.set_xlim(-edge * 0.2, edge * 1.2)
         above.set_ylim(edge * 1.2, -edge * 0.2)
         below.imshow(seen.crop[k, 0], vmin=0, vmax=1)
         answer, label = seen.logits[k].argmax().item(), batch.labels[k].item()
-        below.set_title(f"{answer} ✓" if answer == label else f"{answer} ✗ ({label})", fontsize=10, loc="center")
+        below.set_title(_marked(answer, label), fontsize=10, loc="center")
         for axis in (above, below):
             axis.axis("off")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -190,11 +198,7 @@ def per_stage(
                     alpha=0.7,
                     label=f"{name}, 2021",
                 )
-        axis.set_ylabel(label)
-        if quantity.endswith("accuracy"):
-            _percent(axis)
-        else:
-            axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
+        _quantity(axis, label, quantity)
     axes[-1, 0].set_xlabel("standard deviation of the shift at that stage (pixels)")
     by_label = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1], strict=True))  # one entry for all seeds
     figure.legend(by_label.values(), by_label.keys(), loc="outside right upper")
@@ -233,14 +237,19 @@ def course(groups: Mapping[str, Sequence[Run]], quantities: Mapping[str, str], e
             ends = [a[0] != b[0] or a[1]["stage"] != b[1]["stage"] for a, b in pairwise(records)]
             last = [*np.flatnonzero(ends), len(records) - 1]
             axis.plot(images, values, color=colour, ls=dash, lw=1.6, marker="o", ms=3.5, markevery=last, label=name)
-        axis.set_ylabel(label)
-        if quantity.endswith("accuracy"):
-            _percent(axis)
-        else:
-            axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
+        _quantity(axis, label, quantity)
     axes[-1, 0].set_xlabel("training images (thousands)")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
     return figure
+
+
+def _quantity(axis, label: str, quantity: str) -> None:
+    """Label and bound the vertical axis of a quantity, see `measure`."""
+    axis.set_ylabel(label)
+    if quantity.endswith("accuracy"):
+        _percent(axis)
+    else:
+        axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
 
 
 def _percent(axis) -> None:
@@ -399,7 +408,7 @@ def traces(rows: Mapping[str, Sequence[int]], batch: Stimuli, fixations: Tensor,
     columns = max(1, *(len(places) for places in rows.values()))
     figure, axes = _axes(len(rows), columns, 2.05 * columns, 2.5 * len(rows) + 0.3, squeeze=False)
     edge = batch.images.shape[-1]
-    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * EDGE - 0.5 + (edge - EDGE) // 2
+    square = SQUARE - 0.5 + (edge - EDGE) // 2
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.grid(False)
@@ -417,9 +426,9 @@ def traces(rows: Mapping[str, Sequence[int]], batch: Stimuli, fixations: Tensor,
             dashed = {"color": SKY, "lw": 1.6, "ls": (0, (3, 2))}
             axis.plot(square[:, 0] + column, square[:, 1] + row, **dashed, label="digit's frame")
             axis.set(xlim=(-0.5, edge - 0.5), ylim=(edge - 0.5, -0.5))
-            label = batch.labels[k].item()
-            mark = "✓" if answers[-1, k] == label else f"✗ ({label})"
-            axis.set_title(f"{' '.join(str(each) for each in answers[:, k].tolist())} {mark}", fontsize=9, loc="center")
+            *before, last = answers[:, k].tolist()
+            title = " ".join([*map(str, before), _marked(last, batch.labels[k].item())])
+            axis.set_title(title, fontsize=9, loc="center")
     named = {}  # whichever axes have scenes
     for axis in axes.flat:
         named |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
@@ -518,7 +527,7 @@ def searches(batch: Stimuli, trace: Search, columns: int = 6, cells: tuple[Tenso
     n = min(columns, len(batch.labels))
     figure, axes = _axes(2 if cells else 1, n, 1.75 * n, 4.1 if cells else 2.3, squeeze=False)
     middle = (batch.images.shape[-1] - 1) / 2
-    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * EDGE - EDGE / 2
+    square = SQUARE - EDGE / 2
     for k in range(n):
         axis = axes[0, k]
         axis.imshow(batch.images[k, 0], vmin=0, vmax=1)
@@ -533,7 +542,7 @@ def searches(batch: Stimuli, trace: Search, columns: int = 6, cells: tuple[Tenso
         row, column = batch.offsets[k].numpy() + middle
         axis.plot(square[:, 0] + column, square[:, 1] + row, color=SKY, lw=1.5, ls=(0, (3, 2)))
         answer, label = trace.answer[k].item(), batch.labels[k].item()
-        axis.set_title(f"{answer} ✓" if answer == label else f"{answer} ✗ ({label})", fontsize=10, loc="center")
+        axis.set_title(_marked(answer, label), fontsize=10, loc="center")
         if cells:
             places, values = cells[0][k].numpy() + middle, cells[1][k].numpy()
             order = values.argsort()
@@ -741,8 +750,5 @@ def profiles(by_name: Mapping[str, Tensor], stated: Mapping[str, Tensor] | None 
 
 
 def _radial(accuracy: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    values = 100 * accuracy.numpy()
-    axis = np.linspace(-27, 27, len(values))
-    ring = np.hypot(*np.meshgrid(axis, axis)).round().astype(int)
-    rings = [r for r in range(28) if (ring == r).any()]
-    return np.array(rings), np.array([values[ring == r].mean() for r in rings])
+    radii, means = rings(accuracy)
+    return np.array(radii), 100 * np.array(means)

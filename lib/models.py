@@ -19,6 +19,7 @@ import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -479,7 +480,7 @@ def _mass(at: Tensor, width: Tensor) -> Tensor:
     return total
 
 
-SAMPLERS = ("grid", "axes", "antialias")
+SAMPLERS = {"grid": sample, "axes": sample_axes, "antialias": partial(sample_axes, antialias=True)}
 
 
 # ---- transformers ---------------------------------------------------------------------------------------------------
@@ -526,9 +527,7 @@ class Transformer(nn.Module):
 
     def look(self, image: Tensor, theta: Tensor) -> Tensor:
         """Return what is seen (B, 1, edge, edge) of images (B, 1, h, w) through windows theta (B, 2, 3)."""
-        if self.sampler == "grid":
-            return sample(image, theta, self.edge, self.padding)
-        return sample_axes(image, theta, self.edge, self.padding, self.sampler == "antialias")
+        return SAMPLERS[self.sampler](image, theta, self.edge, self.padding)
 
     def forward(self, image: Tensor) -> Seen:
         theta = self.attend(image)

@@ -1,8 +1,10 @@
 """Our own trainings that several chapters share: what was trained once is found again by all of them.
 
-The transformer on the 128x128 field is trained in four parts, each of which goes on from the one before, so that
+All are AdamW on fresh stimuli, taught by class labels, and centred digits at the start where their curriculum says so.
+
+The transformer on the whole 128x128 field is trained in four parts, each of which goes on from the one before, so that
 experiments can branch off between them: digits at the centre while the noise grows (`still`), near it (`near`), as far
-out as in 2021 (`far`), and at lower contrasts (`faint`). Each part is AdamW on fresh stimuli, from class labels alone.
+out as in 2021 (`far`), and at lower contrasts (`faint`).
 
 Digits at the centre leave the localisation network nothing to learn but noise, and under AdamW its hidden units die of
 it (week 4 measures it). The second part therefore takes over the classifier alone, and draws the localisation anew.
@@ -10,12 +12,16 @@ it (week 4 measures it). The second part therefore takes over the classifier alo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from . import curriculum
 from .curriculum import Stage, growing
-from .scenes import ECCENTRICITIES, Scene128
+from .scenes import ECCENTRICITIES, EDGE, FIELD, Scene128
 from .training import Training
 
+ADAMW = {"optimiser": "adamw", "weight_decay": 0.01, "renew_optimiser": False}
+GREY = {"centre": True, "padding": 0.5}  # the localisation sees grey as 0; the field is grey all around
 CLEAR = Scene128(contrast=(0.7, 0.7))
 NOISES = (0.1, 0.4)  # of the first epochs: at full noise the classifier's wide layer would not leave chance for long
 PARTS = ("still", "near", "far", "faint")
@@ -28,7 +34,7 @@ def growing_noise(scene: Scene128, epochs: int, lr: float) -> tuple[Stage, ...]:
 
 
 def stn128(epochs: int = 8, share: float = 0.04, lr: float = 3e-4, **options) -> dict[str, Training]:
-    """Return the parts of the training of STN 128, by name, in order.
+    """Return the parts of the training of STN 128, by name, in order (weeks 3 to 5).
 
     Stds are those of 2021 (study 3.6): 0, for one epoch at each of `NOISES` and the others at full noise; then 40 k / 9
     pixels, a quarter of `epochs` for each of the first three, an eighth for each of the others; then contrasts
@@ -36,18 +42,16 @@ def stn128(epochs: int = 8, share: float = 0.04, lr: float = 3e-4, **options) ->
 
     Args:
         epochs: of the first part. share: of the training digits in an epoch. lr: of AdamW.
-        options: of the model; ours are a grey padding and a localisation network that sees the image minus grey.
+        options: of the model; ours are `GREY`.
     """
     still = Training(
         "stn128",
         growing_noise(CLEAR, epochs, lr),
-        options={"centre": True, "padding": 0.5, **options},
-        optimiser="adamw",
-        weight_decay=0.01,
+        {**GREY, **options},
         localisation_rate=0.3,
-        renew_optimiser=False,
         batch=32,
         fraction=share,
+        **ADAMW,
     )
     near = replace(
         still,
@@ -60,6 +64,83 @@ def stn128(epochs: int = 8, share: float = 0.04, lr: float = 3e-4, **options) ->
     far = replace(
         near, stages=growing(ECCENTRICITIES[3:], max(1, epochs // 8), lr, CLEAR), start=near, start_with="all"
     )
-    last = max(1, epochs // 4)
-    fall = Stage(Scene128(), last, lr, decay=0.05 ** (1 / max(1, last - 1)))
-    return dict(zip(PARTS, (still, near, far, replace(far, stages=(fall,), start=far)), strict=True))
+    faint = replace(far, stages=(curriculum.falling(Scene128(), max(1, epochs // 4), lr),), start=far)
+    return dict(zip(PARTS, (still, near, far, faint), strict=True))
+
+
+def slowly(start: Training, stages: Sequence[Stage]) -> Training:
+    """Return the training that goes on from another one by plain SGD, as 2021 did at the end of weeks 4 and 5."""
+    plain = {"optimiser": "sgd", "weight_decay": 0.0, "localisation_rate": 1.0, "batch": 100, "renew_optimiser": True}
+    return replace(start, stages=tuple(stages), start=start, start_with="all", **plain)
+
+
+def attention(
+    warm: int = 6, stay: int = 3, lr: float = 0.001, rate: float = 0.3, share: float = 0.1, scale_start: float = 0.2
+) -> Training:
+    """Return the training of the attention transformer, taught by glimpses (week 6).
+
+    Args:
+        warm, stay, lr: see `curriculum.searching`. rate: of the localisation, relative to the classifier's.
+        share: of the training digits in an epoch. scale_start: width of the first window, in widths of the field.
+    """
+    return Training(
+        "atn",
+        curriculum.searching(warm, 1, stay, lr),
+        {"scale_start": scale_start, "kaiming": True, **GREY},
+        localisation_rate=rate,
+        fraction=share,
+        batch=20,
+        **ADAMW,
+    )
+
+
+def polo(
+    model: str,
+    warm: int = 2,
+    stay: int = 8,
+    lr: float = 0.001,
+    rate: float = 0.3,
+    share: float = 0.4,
+    loss: str = "cross_entropy",
+    **options,
+) -> Training:
+    """Return the training of a transformer behind a log-polar retina (week 7).
+
+    Its features are standardised, and its window has a sample per pixel.
+
+    Args:
+        model: "polo" or "conv_polo". warm, stay, lr: see `curriculum.warmed`. rate, share: as of `attention`.
+        loss: a name in `training.LOSSES`. options: of the model.
+    """
+    return Training(
+        model,
+        curriculum.warmed(warm, stay, lr),
+        {**options, "scale_start": EDGE / FIELD, "standard": True, "centre": True},
+        localisation_rate=rate,
+        loss=loss,
+        fraction=share,
+        **ADAMW,
+    )
+
+
+def searcher(
+    warm: int = 4, stay: int = 7, lr: float = 0.001, rate: float = 3.0, share: float = 0.2, **options
+) -> Training:
+    """Return the training of a foveal searcher.
+
+    Args:
+        warm: epochs of the what network alone; 0 leaves them out. stay, lr: see `curriculum.practising`.
+        rate: of the where network, relative to the what network's. share: of the training digits in an epoch.
+        options: of the model.
+    """
+    stages = curriculum.practising(max(1, warm), stay, lr)
+    return Training(
+        "searcher",
+        stages if warm else stages[1:],
+        options,
+        localisation_rate=rate,
+        loss="value of fixations",
+        batch=50,
+        fraction=share,
+        **ADAMW,
+    )

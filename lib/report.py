@@ -100,6 +100,10 @@ class Page:
 
     # ---- results ----
 
+    def _tested(self, n: int) -> int:
+        """Return how many test digits stand for `n`: as many as there are, in smoke 20."""
+        return 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+
     def obtain(self, training: Training, seeds: Sequence[int] | None = None, quick: int | None = None) -> list[Run]:
         """Return one run per seed (default: the chapter's), the longest that the profile and the store allow.
 
@@ -112,10 +116,10 @@ class Page:
         for seed in self.here.seeds if seeds is None else seeds:
             whole = seeded(training, seed, self.sets.name)
             cost = HEAVY.get(training.model, 1)
-            limit = min(quick or QUICK_IMAGES // cost, whole.images(n))
+            limit = quick or QUICK_IMAGES // cost
             candidates = {
                 "full": [whole],
-                "quick": [whole, whole if limit == whole.images(n) else shortened(whole, limit, n)],
+                "quick": [whole] if whole.images(n) <= limit else [whole, shortened(whole, limit, n)],
                 "smoke": [shortened(whole, SMOKE_IMAGES // cost, n, stages=2)],
             }[self.here.profile]
             run = self.store.obtain(candidates, self.sets, self.here.device)
@@ -138,7 +142,7 @@ class Page:
     def answers(self, run: Run, scene: Scene, n: int = 500, seed: int = 0) -> Answers:
         """Return a run's answers to fixed stimuli of the first `n` test digits (smoke: of 20); kept, so that they are
         had without the weights. Theta is rounded to 5 digits."""
-        n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+        n = self._tested(n)
 
         def compute(model):
             return _kept(evaluation.answers(model, self.sets.test, scene, n, seed))
@@ -160,7 +164,7 @@ class Page:
 
     def alive(self, run: Run, scene: Scene, n: int = 500) -> float:
         """Return the share of a run's last hidden localisation units that answer to any of `n` test stimuli."""
-        n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+        n = self._tested(n)
 
         def compute(model):
             return round(evaluation.alive(model, evaluation.fixed_stimuli(self.sets.test, scene, n).images), 5)
@@ -177,7 +181,7 @@ class Page:
             view: "oracle" shows the classifier what a perfect fixation would see: the run's own ceiling.
             noise: amplitude of the background.
         """
-        n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+        n = self._tested(n)
 
         def compute(model):
             found = evaluation.benchmark(model, self.sets.test, n, scene)
@@ -200,7 +204,7 @@ class Page:
         Args:
             where: run of the Where network. whats: runs of What pathways. saccades: at most.
         """
-        n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+        n = self._tested(n)
         scene = Scene128(noise=noise)
 
         def compute(model):
@@ -232,7 +236,7 @@ class Page:
     def searches(self, run: Run, n: int = 1000, saccades: int = 5) -> searcher.Benchmark:
         """Return how a searcher's run does in the 27 cells, on the first `n` test digits (smoke: 20), with at most
         1, 2, ... saccades and with perfect fixations."""
-        n = 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+        n = self._tested(n)
 
         def compute(model):
             return searcher.benchmark(model, self.sets.test, n, saccades)

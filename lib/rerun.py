@@ -19,7 +19,7 @@ UNTOLD = ("device", "data", "runs", "out", "profile")  # parameters of every cha
 def commands(here: Here) -> tuple[str, str]:
     """Return the two command lines that make a page again, papermill's and ours: with every parameter that differs from
     what the chapter declares, but for the folder of new runs."""
-    declared = chapter.declared(chapter.root() / "notebooks" / f"{here.name}.ipynb")
+    declared = _declared(here)
     changed = {
         name: value for name, value in here.parameters.items() if name != "out" and value != declared[name].default
     }
@@ -54,10 +54,9 @@ def box(here: Here, seconds: float, runs: Sequence[Run]) -> str:
     minutes = sum(run.seconds for run in runs) / 60
     machines = "; ".join(sorted({run.machine["device"] for run in runs}))
     trained = f" Its {len(runs)} training runs took {minutes:,.0f} minutes on {machines}." if runs else ""
-    declared = chapter.declared(chapter.root() / "notebooks" / f"{here.name}.ipynb")
     rows = "".join(
         f"<tr><td><code>{name}</code></td><td>{_value(here.parameters[name])}</td><td>{html.escape(each.meaning)}</td></tr>"
-        for name, each in declared.items()
+        for name, each in _declared(here).items()
         if name not in UNTOLD
     )
     return (
@@ -70,6 +69,10 @@ def box(here: Here, seconds: float, runs: Sequence[Run]) -> str:
         "<table><thead><tr><th>name</th><th>here</th><th>meaning</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></details></div>"
     )
+
+
+def _declared(here: Here) -> dict[str, chapter.Declared]:
+    return chapter.declared(chapter.root() / "notebooks" / f"{here.name}.ipynb")
 
 
 def _value(value: Any) -> str:

@@ -7,6 +7,7 @@ record is made, so that equal results are equal bytes.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -142,7 +143,7 @@ def content(cells: Iterable[Cell]) -> bytes:
     """
     cells = list(cells)
     keys = [cell.key for cell in cells]
-    if twice := next((key for key in keys if keys.count(key) > 1), None):
+    if twice := next((key for key, count in Counter(keys).items() if count > 1), None):
         raise Refusal(f"the benchmark holds {twice[1]!r} ({twice[0]}) twice at noise {twice[2]}, contrast {twice[3]}.")
     place = {}
     for cell in cells:

@@ -319,6 +319,16 @@ def polo_filters(pyramid: Pyramid) -> Tensor:
 # ---- steps ----------------------------------------------------------------------------------------------------------
 
 
+def recentred(images: Tensor, fixations: Tensor) -> Tensor:
+    """Return fields (B, 1, 128, 128) laid around fixations (B, 2), grey beyond the old ones: what a moved eye sees."""
+    padded = F.pad(images[:, 0], (MARGIN,) * 4, value=GREY)  # (B, 228, 228)
+    start = MARGIN + fixations.clamp(-MARGIN, MARGIN)  # (B, 2)
+    axis = torch.arange(FIELD, device=images.device)
+    width = padded.shape[-1]
+    index = (start[:, :1] + axis)[:, :, None] * width + (start[:, 1:] + axis)[:, None]  # (B, 128, 128)
+    return padded.flatten(1).gather(1, index.flatten(1)).view(-1, 1, FIELD, FIELD)
+
+
 def whitening(n: int) -> Tensor:
     """Return Olshausen's whitening filter (n, n), FFT order, float64, mean 1: f^1.4 with a cut at 0.4 (study 2.4)."""
     f = _Grid(n).radius

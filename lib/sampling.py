@@ -24,9 +24,7 @@ def window(scale: float, n: int = 1) -> Tensor:
 
 def through(sampler: str, image: Tensor, theta: Tensor) -> Tensor:
     """Return what a sampler of `models.SAMPLERS` sees (B, 1, 28, 28) of images (B, 1, 128, 128), grey beyond them."""
-    if choose("sampler", sampler, models.SAMPLERS) == "grid":
-        return models.sample(image, theta, EDGE, 0.5)
-    return models.sample_axes(image, theta, EDGE, 0.5, sampler == "antialias")
+    return models.SAMPLERS[choose("sampler", sampler, models.SAMPLERS)](image, theta, EDGE, 0.5)
 
 
 def left(sampler: str, scale: float, frequency: float, phases: int = 8) -> float:

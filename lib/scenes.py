@@ -322,6 +322,17 @@ def crops(images: Tensor, offsets: Tensor) -> Tensor:
     return images.flatten(1).gather(1, index).view(-1, 1, EDGE, EDGE)
 
 
+def window(offsets: Tensor) -> Tensor:
+    """Return theta (B, 2, 3) of the windows that `crops` cuts at offsets (B, 2), a sample per pixel (see models)."""
+    scale = torch.eye(2, device=offsets.device).expand(len(offsets), 2, 2) * (EDGE / FIELD)
+    return torch.cat((scale, (offsets.flip(1) * 2 / FIELD)[:, :, None]), 2)
+
+
+def fixations(theta: Tensor, edge: int) -> Tensor:
+    """Return the centres (N, 2) of windows theta (N, 2, 3), (row, column), pixels from the middle of `edge` pixels."""
+    return theta[:, :, 2].flip(1) * edge / 2
+
+
 @lru_cache(maxsize=4)
 def _window(device: str) -> Tensor:
     """Return the positions (784,) of an unshifted digit's pixels in a flattened field."""

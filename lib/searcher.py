@@ -95,22 +95,6 @@ def look(images: Tensor, places: Tensor) -> Tensor:
     return torch.stack([scenes.crops(images, at) for at in places.unbind(1)], 1).flatten(0, 1)
 
 
-def recentred(images: Tensor, gaze: Tensor) -> Tensor:
-    """Return images (B, 1, 128, 128) as seen by an eye directed at gaze (B, 2): shifted by -gaze, grey beyond."""
-    padded = F.pad(images, (MARGIN,) * 4, value=GREY).flatten(1)  # (B, 228^2)
-    width = FIELD + 2 * MARGIN
-    axis = torch.arange(FIELD, device=images.device)
-    start = (gaze[:, 0] + MARGIN) * width + gaze[:, 1] + MARGIN  # (B,)
-    index = start[:, None] + (axis[:, None] * width + axis).flatten()
-    return padded.gather(1, index).view(-1, 1, FIELD, FIELD)
-
-
-def window(places: Tensor) -> Tensor:
-    """Return theta (B, 2, 3) of the fovea's windows at places (B, 2)."""
-    scale = torch.eye(2, device=places.device).expand(len(places), 2, 2) * (EDGE / FIELD)
-    return torch.cat((scale, (places.flip(1) * 2 / FIELD)[:, :, None]), 2)
-
-
 # ---- peripheries ----------------------------------------------------------------------------------------------------
 
 
@@ -203,7 +187,7 @@ class LogPolar(nn.Module):
 
     def forward(self, images: Tensor, gaze: Tensor) -> Tensor:
         retina = retinas.build(self.settings, images.device)
-        (x,) = retina.unflatten(self.standard(retina(recentred(images, gaze))))
+        (x,) = retina.unflatten(self.standard(retina(retinas.recentred(images, gaze))))
         if self.whatwhere:  # (B, orientations, azimuths, rings, phases)
             x = torch.cat((x, x.square().sum(4, keepdim=True).add(0.1).log()), 4).permute(0, 1, 3, 4, 2)
         else:  # (B, orientations, rings, azimuths)
@@ -285,7 +269,7 @@ class Searcher(nn.Module):
         trace = self.search(image)
         rows = torch.arange(len(image), device=image.device)
         at = trace.fixations[rows, trace.chosen]
-        return Seen(trace.answers[rows, trace.chosen].log(), window(at), look(image, at[:, None]))
+        return Seen(trace.answers[rows, trace.chosen].log(), scenes.window(at), look(image, at[:, None]))
 
     def begin(self) -> None:
         """Let the where network promise chance, one in ten, everywhere."""
@@ -308,13 +292,13 @@ class Searcher(nn.Module):
         with torch.no_grad():
             answers = self.what(look(image, places)).logits.unflatten(0, (len(image), -1))  # (B, k, 10)
         crop = look(image, gaze[:, None])
-        return Tries(self.what(crop).logits, window(gaze), crop, values, answers)
+        return Tries(self.what(crop).logits, scenes.window(gaze), crop, values, answers)
 
     def _transform(self, image: Tensor) -> Seen:
         """Look at the mean place of the map, as a spatial transformer does."""
         gaze = torch.zeros(len(image), 2, dtype=torch.int64, device=image.device)
         share = self.where(image, gaze).softmax(1)  # (B, n)
-        theta = window((share[..., None] * self.where.places(gaze)).sum(1))
+        theta = scenes.window((share[..., None] * self.where.places(gaze)).sum(1))
         crop = models.sample(image, theta, EDGE, padding=GREY)
         return Seen(self.what(crop).logits, theta, crop)
 
@@ -419,8 +403,7 @@ def benchmark(model: Searcher, digits: Digits, n: int, saccades: int) -> dict[st
     for scene in evaluation.cells().values():
         right, others = torch.zeros(saccades, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)
         for stimuli in evaluation.stream(digits, scene, n):
-            for part in zip(*(each.split(evaluation.BATCH_OF_FIELDS) for each in stimuli), strict=True):
-                images, labels, offsets, _ = part
+            for images, labels, offsets, _ in evaluation.batches(stimuli):
                 trace = model.search(images, saccades)
                 named = [trace.cut(s).answer == labels for s in range(1, saccades + 1)]
                 perfect = model.what(scenes.crops(images, offsets)).logits.argmax(1) == labels
@@ -470,7 +453,7 @@ def pull(what: nn.Module, stimuli: scenes.Stimuli, distance: float, generator: t
     places = places[torch.arange(len(places)), first].requires_grad_()  # (N, 2)
     what.eval()
     with torch.enable_grad():
-        crops = models.sample(stimuli.images, window(places), EDGE, padding=GREY)
+        crops = models.sample(stimuli.images, scenes.window(places), EDGE, padding=GREY)
         total = F.cross_entropy(what(crops).logits, stimuli.labels, reduction="sum")
         (gradient,) = torch.autograd.grad(total, places)
     return Pull(F.cosine_similarity(-gradient, offsets - places.detach(), dim=1), gradient.norm(dim=1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import curriculum, retina
+from . import recipes, retina
 from .refusal import Refusal
 from .scenes import EDGE, FIELD
 from .training import Training
@@ -46,43 +46,13 @@ def _polo(
     model: str, kept: str, row: str | None, plotted: bool = True, loss: str = "cross_entropy", **options
 ) -> System:
     """Return a transformer of week 7, by the recipe that all of them share there."""
-    training = Training(
-        model,
-        curriculum.warmed(2, 8, 0.001),
-        {**options, "scale_start": EDGE / FIELD, "standard": True, "centre": True},
-        optimiser="adamw",
-        weight_decay=0.01,
-        localisation_rate=0.3,
-        renew_optimiser=False,
-        loss=loss,
-        fraction=0.4,
-    )
+    training = recipes.polo(model, loss=loss, **options)
     return System(training, retina.RETINAS[kept].n + WINDOW, row, "week7_polo", plotted)
 
 
-ADAMW = {"optimiser": "adamw", "weight_decay": 0.01, "renew_optimiser": False}
-ATTENTION = Training(
-    "atn",
-    curriculum.searching(6, 1, 3, 0.001),
-    {"scale_start": 0.2, "centre": True, "kaiming": True, "padding": 0.5},
-    localisation_rate=0.3,
-    fraction=0.1,
-    batch=20,
-    **ADAMW,
-)
-SEARCHER = Training(
-    "searcher",
-    curriculum.practising(4, 7, 0.001),
-    localisation_rate=3.0,
-    loss="value of fixations",
-    fraction=0.2,
-    batch=50,
-    **ADAMW,
-)
-
 SYSTEMS: dict[str, System] = {
-    "searcher": System(SEARCHER, PIXELS, None, "beyond"),
-    "ATN": System(ATTENTION, PIXELS, "ATN", "week6_attention"),
+    "searcher": System(recipes.searcher(), PIXELS, None, "beyond"),
+    "ATN": System(recipes.attention(), PIXELS, "ATN", "week6_attention"),
     "polo 768": _polo("polo", "polo768", "POLO_ATN_95%"),
     "polo 1 280": _polo(
         "polo", "polo1280", "POLO_ATN 1280 features (LOW-COMPRESSION notebook)", plotted=False, retina="polo1280"

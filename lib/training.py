@@ -36,7 +36,7 @@ def _position(seen: models.Seen, stimuli: scenes.Stimuli) -> Tensor:
     """Return the distance of the window's centre from the digit's along both axes, Huber's loss in units of 10 px."""
     if seen.theta is None:  # a perfect fixation
         return torch.zeros((), device=seen.logits.device)
-    centre = evaluation.fixations(seen.theta, stimuli.images.shape[-1])  # (B, 2)
+    centre = scenes.fixations(seen.theta, stimuli.images.shape[-1])  # (B, 2)
     return F.smooth_l1_loss(centre / 10, stimuli.offsets / 10)
 
 
@@ -118,9 +118,13 @@ class Training:
         """
         return json.loads(json.dumps({**plain(self), "version": VERSION}))
 
+    def drawn_from(self, digits: int) -> int:
+        """Return how many of `digits` training digits are ever shown."""
+        return min(digits, self.digits or digits)
+
     def steps(self, digits: int) -> int:
         """Return the number of steps in an epoch, given `digits` training digits."""
-        return max(1, round(min(digits, self.digits or digits) * self.fraction / self.batch))
+        return max(1, round(self.drawn_from(digits) * self.fraction / self.batch))
 
     def images(self, digits: int) -> int:
         """Return the number of images that the run sees, without those of its `start`."""
@@ -158,7 +162,7 @@ def shortened(training: Training, images: int, digits: int, stages: int | None =
     kept = training.stages
     if stages is not None and len(kept) > stages:
         kept = tuple(kept[round(i * (len(kept) - 1) / max(1, stages - 1))] for i in range(stages))
-    fraction = min(1.0, images / len(kept) / min(digits, training.digits or digits))
+    fraction = min(1.0, images / len(kept) / training.drawn_from(digits))
     start = training.start and shortened(training.start, images, digits, stages)
     return replace(training, stages=tuple(replace(stage, epochs=1) for stage in kept), fraction=fraction, start=start)
 
@@ -227,7 +231,6 @@ class _Run:
         self.seconds = 0.0
         self.history: list[dict] = []
         self.steps = training.steps(len(sets.train))
-        self.n_train = min(len(sets.train), training.digits or len(sets.train))
         self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
         self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
 
@@ -239,9 +242,8 @@ class _Run:
         """
         own = self.model.state_dict()
         if self.training.start_with == "classifier":
-            where = "localisation."
-            weights = {name: value for name, value in weights.items() if not name.startswith(where)}
-            weights |= {name: value for name, value in own.items() if name.startswith(where)}
+            weights = {name: value for name, value in weights.items() if not name.startswith(LOCALISING)}
+            weights |= {name: value for name, value in own.items() if name.startswith(LOCALISING)}
         if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:
             raise Refusal(f"start: a {self.training.model!r} with other options has other weights.")
         self.model.load_state_dict(weights)
@@ -284,7 +286,7 @@ class _Run:
     def _order(self) -> Tensor:
         """Return the digits of this epoch, in order (steps * batch,)."""
         generator = chance.generator("order", self.training.seed, self.stage, self.epoch)
-        n, needed = self.n_train, self.steps * self.training.batch
+        n, needed = self.training.drawn_from(len(self.sets.train)), self.steps * self.training.batch
         order = torch.randperm(n, generator=generator)
         return order.repeat(math.ceil(needed / n))[:needed].to(self.device)
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import curriculum, evaluation, scenes
@@ -24,7 +23,7 @@ from . import retina as retinas
 from .digits import Digits
 from .evaluation import Proportion
 from .refusal import choose, within
-from .scenes import FIELD, MARGIN, Scene128
+from .scenes import MARGIN, Scene128
 from .training import Training
 from .where import HIT
 
@@ -58,16 +57,6 @@ class Scanpath(NamedTuple):
         return self.posterior.argmax(2).gather(0, looks[None] - 1)[0]
 
 
-def recentred(images: Tensor, fixations: Tensor) -> Tensor:
-    """Return fields (B, 1, 128, 128) laid around fixations (B, 2), grey beyond the old ones: what a moved eye sees."""
-    padded = F.pad(images[:, 0], (MARGIN,) * 4, value=retinas.GREY)  # (B, 228, 228)
-    start = MARGIN + fixations.clamp(-MARGIN, MARGIN)  # (B, 2)
-    axis = torch.arange(FIELD, device=images.device)
-    width = padded.shape[-1]
-    index = (start[:, :1] + axis)[:, :, None] * width + (start[:, 1:] + axis)[:, None]  # (B, 128, 128)
-    return padded.flatten(1).gather(1, index.flatten(1)).view(-1, 1, FIELD, FIELD)
-
-
 @torch.inference_mode()
 def look(where: nn.Module, images: Tensor, saccades: int = 1) -> tuple[Tensor, Tensor]:
     """Move the eye over fields (B, 1, 128, 128).
@@ -85,7 +74,7 @@ def look(where: nn.Module, images: Tensor, saccades: int = 1) -> tuple[Tensor, T
     fixation = torch.zeros(len(images), 2, dtype=torch.int64, device=images.device)
     fixations, expected = [fixation], []
     for k in range(saccades):
-        logits = where.scores(images if k == 0 else recentred(images, fixation))  # (B, cells)
+        logits = where.scores(images if k == 0 else retinas.recentred(images, fixation))  # (B, cells)
         expected.append(logits.amax(1).sigmoid())
         fixation = (fixation + colliculus.offset(logits)).clamp(-MARGIN, MARGIN)
         fixations.append(fixation)
@@ -138,8 +127,7 @@ def measure(
     """Measure one Where pathway with several What pathways, which see the same fixations: by name of the What."""
     totals = {key: torch.zeros(2 * saccades + 4, dtype=torch.int64) for key in whats}
     for stimuli in evaluation.stream(digits, scene, n, seed):
-        for first in range(0, len(stimuli.labels), evaluation.BATCH_OF_FIELDS):
-            part = scenes.Stimuli(*(column[first : first + evaluation.BATCH_OF_FIELDS] for column in stimuli))
+        for part in evaluation.batches(stimuli):
             fixations, expected = look(where, part.images, saccades)
             hits = ((fixations - part.offsets).double().norm(dim=2) <= HIT).sum(1).cpu()
             for key, what in whats.items():
@@ -206,6 +194,6 @@ def where_training(
         accuracy: profile of the What pathway. epochs: 12 here, 60 in 2020. fraction: of the digits, in each epoch.
     """
     scene = Scene128(std=30.0, noise=noise)
-    stage = curriculum.Stage(scene, epochs, lr, decay=0.05 ** (1 / max(1, epochs - 1)))
+    stage = curriculum.falling(scene, epochs, lr)
     options = {"accuracy": tuple(accuracy), "standard": True}
     return Training("where", (stage,), options, optimiser="adam", loss="collicular", fraction=fraction)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from . import retina as retinas
 from . import study
 from .refusal import Refusal, choose, within
-from .scenes import EDGE, FIELD, MARGIN, Stimuli, crops
+from .scenes import FIELD, MARGIN, Stimuli, crops, fixations, window
 
 REACH = 27  # of an accuracy map, pixels; beyond it the accuracy is FLOOR
 FLOOR = 0.1
@@ -40,16 +40,20 @@ class Sought(NamedTuple):
     expected: Tensor
 
 
-def profile(accuracy: Tensor) -> tuple[float, ...]:
-    """Return the mean of an accuracy map (k, k) over rings of one pixel, 28 numbers to three decimals.
-
-    A map of every pixel from -27 to 27 or a coarser one over the same range, whose missing rings are interpolated.
-    """
+def rings(accuracy: Tensor) -> tuple[list[int], list[float]]:
+    """Return the distances from the centre, whole pixels up to 27, that an accuracy map (k, k) over -27 to 27 pixels
+    has, and the mean of each: rings of one pixel."""
     axis = torch.linspace(-REACH, REACH, len(accuracy), dtype=torch.float64)
     ring = axis[:, None].hypot(axis).round().long().flatten()
     seen = [r for r in range(REACH + 1) if bool((ring == r).any())]
-    means = [accuracy.flatten()[ring == r].double().mean() for r in seen]
-    return tuple(round(float(_between(r, seen, means)), 3) for r in range(REACH + 1))
+    return seen, [accuracy.flatten()[ring == r].double().mean().item() for r in seen]
+
+
+def profile(accuracy: Tensor) -> tuple[float, ...]:
+    """Return the means of an accuracy map (k, k) over its `rings`, 28 numbers to three decimals; a coarse map's missing
+    rings are interpolated."""
+    seen, means = rings(accuracy)
+    return tuple(round(_between(r, seen, means), 3) for r in range(REACH + 1))
 
 
 def _between(x: float, known: Sequence[int], values: Sequence[float]) -> float:
@@ -154,15 +158,7 @@ class WhereNet(nn.Module):
     @staticmethod
     def right(sought: Sought, stimuli: Stimuli) -> Tensor:
         """Return whether each saccade hits (B,): whether the window's centre is within 7 pixels of the digit's."""
-        return (sought.theta[:, :, 2].flip(1) * FIELD / 2 - stimuli.offsets).norm(dim=1) <= HIT
-
-
-def window(offsets: Tensor) -> Tensor:
-    """Return theta (B, 2, 3) of 28x28 pixels of the field around offsets (B, 2), a sample per pixel."""
-    theta = torch.zeros(len(offsets), 2, 3, device=offsets.device)
-    theta[:, 0, 0] = theta[:, 1, 1] = EDGE / FIELD
-    theta[:, :, 2] = offsets.flip(1) * (2 / FIELD)
-    return theta
+        return (fixations(sought.theta, FIELD) - stimuli.offsets).norm(dim=1) <= HIT
 
 
 def collicular(sought: Sought, stimuli: Stimuli) -> Tensor:

@@ -180,7 +180,7 @@ def test_re_encoding_at_the_digit_centres_it(down, right):
     """The digit comes to the middle, what was beyond the field is grey, and the fovea sees the same as before."""
     image = torch.rand(1, 1, 128, 128, generator=chance.generator("field"))
     gaze = torch.tensor([[down, right]])
-    again = searcher.recentred(image, gaze)
+    again = retina.recentred(image, gaze)
     middle = torch.zeros(1, 1, 2, dtype=torch.int64)
     assert torch.equal(searcher.look(again, middle), searcher.look(image, gaze[:, None]))
     if down > 0:
@@ -191,8 +191,8 @@ def test_re_encoding_at_the_digit_centres_it(down, right):
 
 def test_a_window_says_where_it_is():
     places = torch.tensor([[3, -7], [-50, 40]])
-    theta = searcher.window(places)
-    assert torch.equal(evaluation.fixations(theta, 128).round().long(), places)
+    theta = scenes.window(places)
+    assert torch.equal(scenes.fixations(theta, 128).round().long(), places)
     image = torch.rand(2, 1, 128, 128, generator=chance.generator("field"))
     assert torch.allclose(models.sample(image, theta, 28), searcher.look(image, places[:, None]), atol=1e-5)
 
@@ -356,7 +356,7 @@ def test_in_evaluation_it_searches_and_draws_nothing(sets, periphery):
     assert seen.logits.shape == (6, 10) and seen.theta.shape == (6, 2, 3) and seen.crop.shape == (6, 1, 28, 28)
     assert trace.fixations.shape == (6, 3, 2) and trace.answers.shape == (6, 3, 10)
     rows = torch.arange(6)
-    assert torch.equal(evaluation.fixations(seen.theta, 128).round().long(), trace.fixations[rows, trace.chosen])
+    assert torch.equal(scenes.fixations(seen.theta, 128).round().long(), trace.fixations[rows, trace.chosen])
     assert torch.allclose(seen.logits.exp().sum(1), torch.ones(6), atol=1e-5)
     assert torch.equal(seen.crop, scenes.crops(stimuli.images, trace.fixations[rows, trace.chosen]))
 

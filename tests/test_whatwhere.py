@@ -180,10 +180,10 @@ def test_fixations_stay_in_the_field():
 
 def test_a_moved_eye_sees_the_field_around_its_fixation():
     images = torch.rand(2, 1, 128, 128, generator=chance.generator("moved"))
-    seen = whatwhere.recentred(images, torch.tensor([[10, -20], [-50, 50]]))
+    seen = retina.recentred(images, torch.tensor([[10, -20], [-50, 50]]))
     assert seen[0, 0, 64, 64] == images[0, 0, 74, 44] and seen[1, 0, 70, 10] == images[1, 0, 20, 60]
     assert (seen[0, 0, -10:] == 0.5).all() and (seen[0, 0, :, :20] == 0.5).all() and (seen[1, 0, :50] == 0.5).all()
-    assert torch.equal(whatwhere.recentred(images, torch.zeros(2, 2, dtype=torch.int64)), images)
+    assert torch.equal(retina.recentred(images, torch.zeros(2, 2, dtype=torch.int64)), images)
 
 
 def test_an_eye_that_may_stop_stops_when_nothing_better_is_expected():

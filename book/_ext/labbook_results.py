@@ -4,6 +4,7 @@ Nothing of lib is imported, so the book renders without torch.
 """
 
 import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -49,13 +50,18 @@ FILTER = """<div class="claims-filter" role="group" aria-label="Show claims by v
 """
 
 
+def result(app, name):
+    """The text of a file in book/results/, on which the page then depends."""
+    path = Path(app.srcdir, "book", "results", name)
+    app.env.note_dependency(str(path))
+    return path.read_bytes().decode("utf-8")
+
+
 def write_claims(app, docname, source):
     """Replace the marks on the page of claims by the count of verdicts and by a table for every week."""
     if TABLES not in source[0]:
         return
-    path = Path(app.srcdir, "book", "results", "claims.json")
-    app.env.note_dependency(str(path))
-    records = json.loads(path.read_text(encoding="utf-8"))
+    records = json.loads(result(app, "claims.json"))
     source[0] = source[0].replace(COUNTS, counts(records)).replace(TABLES, FILTER + weeks(records))
 
 
@@ -118,12 +124,8 @@ def write_sweeps(app, docname, source):
     """Replace the marks on the page of sweeps by the table of one, and by what it and the book's trainings cost."""
     if COST not in source[0]:
         return
-    book = Path(app.srcdir, "book")
-    path = book / "results" / "sweep.csv"
-    app.env.note_dependency(str(path))
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    trained = [seconds(run) for run in sorted((book / "runs").glob("*/run.json"))]
+    rows = list(csv.DictReader(io.StringIO(result(app, "sweep.csv"), newline="")))
+    trained = [seconds(run) for run in sorted(Path(app.srcdir, "book", "runs").glob("*/run.json"))]
     source[0] = source[0].replace(EXAMPLE, example(rows)).replace(COST, cost(rows, trained))
 
 
@@ -161,9 +163,7 @@ def write_faults(app, docname, source):
     """Replace the mark on the page of faults by what the campaign found."""
     if FAULTS not in source[0]:
         return
-    path = Path(app.srcdir, "book", "results", "faults.json")
-    app.env.note_dependency(str(path))
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = json.loads(result(app, "faults.json"))
     rows = [[row["fault"], row["to"], row["tried"], f"{row['good']} {row['means']}"] for row in found]
     source[0] = source[0].replace(FAULTS, table(["fault", "what was hit", "tried", "and then"], rows))
 
