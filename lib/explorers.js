@@ -113,6 +113,20 @@ function outline(pen, points, colour, width, dash = []) {
   pen.stroke();
 }
 
+// What a window theta (a, b, tx, c, d, ty) shows of a tile.
+function through(canvas, sprite, [sx, sy, size], [a, b, tx, c, d, ty]) {
+  const edge = Math.max(1, Math.round((canvas.clientWidth || 96) * (window.devicePixelRatio || 1)));
+  canvas.width = canvas.height = edge;
+  const pen = canvas.getContext("2d"), det = a * d - b * c, half = edge / 2;
+  if (Math.abs(det) < 1e-6) return;
+  const [p, q, r, s] = [d, -b, -c, a].map(each => each / det * half);  // from the field, [-1, 1], to the canvas
+  pen.fillStyle = "#808080";
+  pen.fillRect(0, 0, edge, edge);
+  pen.imageSmoothingEnabled = false;
+  pen.setTransform(p, r, q, s, half - p * tx - q * ty, half - r * tx - s * ty);
+  pen.drawImage(sprite, sx, sy, size, size, -1, -1, 2, 2);
+}
+
 const corners = [[-1, -1], [1, -1], [1, 1], [-1, 1]];
 const moved = ([a, b, tx, c, d, ty], [u, v]) => [a * u + b * v + tx, c * u + d * v + ty];
 
@@ -125,6 +139,87 @@ function load(source, then) {
 // ---- the explorers
 
 const explorers = {};
+
+// data: sprite (a row per setting: each scene and its log-polar view), edge, axes: [name, values], start (positions on
+// the axes), labels, offsets (per setting and scene, pixels), counted, box (colour), systems: name, colour, and per
+// setting and scene: answers, windows (theta), fixations [row, column]; per setting: right (of those counted).
+explorers.field = (root, live, data) => {
+  let at = data.start.slice(), scene = 0, sprite = null;
+  const write = [value => `${value} px`, value => `${Math.round(100 * value)} %`, value => `${value}`];
+  const setting = () => at.reduce((sum, k, axis) => sum * data.axes[axis][1].length + k, 0);
+  const tile = column => [(2 * scene + column) * data.edge, setting() * data.edge, data.edge];
+  const half = data.edge / 2;
+
+  const whole = html("canvas"), view = html("canvas");
+  const heading = html("span", {}, "the scene");
+  const pictures = html("div", {class: "explorer-row explorer-pair"},
+    html("div", {class: "explorer-card"}, heading, whole),
+    html("div", {class: "explorer-card"}, html("span", {}, "through a log-polar retina"), view));
+  const cards = html("div", {class: "explorer-row"});
+  const made = data.systems.map(system => {
+    const crop = html("canvas"), answer = html("span"), count = html("small");
+    cards.append(html("div", {class: "explorer-card"}, html("span", {}, swatch(system.colour), system.name), crop, answer, count));
+    return {system, crop, answer, count};
+  });
+  const reveal = html("input", {type: "checkbox"});
+  reveal.checked = true;
+
+  const show = () => {
+    const k = setting(), label = data.labels[scene];
+    heading.textContent = reveal.checked ? `the scene: a ${label}` : "the scene: where, and which digit?";
+    for (const {system, crop, answer, count} of made) {
+      const given = system.answers[k][scene];
+      answer.textContent = reveal.checked ? `answers ${given} ${given === label ? "✓" : "✗"}` : "answers …";
+      answer.className = reveal.checked && given === label ? "explorer-right" : reveal.checked ? "explorer-wrong" : "";
+      count.textContent = `right in ${system.right[k]} of ${data.counted} such scenes`;
+      crop.style.visibility = reveal.checked ? "" : "hidden";
+      if (sprite) through(crop, sprite, tile(0), system.windows[k][scene]);
+    }
+    if (!sprite) return;
+    paint(view, sprite, tile(1));
+    paint(whole, sprite, tile(0), 0, (pen, to, scale) => {
+      if (!reveal.checked) return;
+      const [row, column] = data.offsets[k][scene], f = 28 / data.edge;
+      outline(pen, corners.map(([u, v]) => to(column / half + u * f, row / half + v * f)), data.box, 2 * scale, [4 * scale, 3 * scale]);
+      for (const {system} of made) {
+        const window_at = corners.map(corner => to(...moved(system.windows[k][scene], corner)));
+        const steps = system.fixations[k][scene].map(([row, column]) => to(column / half, row / half));
+        for (const [width, colour] of [[4, "#ffffffb0"], [2, system.colour]]) {
+          outline(pen, window_at, colour, width * scale);
+          if (steps.length < 2) continue;
+          pen.beginPath();
+          steps.forEach((point, k) => k ? pen.lineTo(...point) : pen.moveTo(...point));
+          pen.stroke();
+        }
+      }
+    });
+  };
+  const set = (axis, k) => {
+    at[axis] = clamp(k, 0, data.axes[axis][1].length - 1);
+    tell();
+  };
+  const tell = () => {
+    const k = setting(), label = data.labels[scene];
+    const said = made.map(({system}) => `${system.name} ${system.answers[k][scene]} ${system.answers[k][scene] === label ? "right" : "wrong"}`);
+    sliders.forEach((each, axis) => {
+      const shown = write[axis](data.axes[axis][1][at[axis]]);
+      each.tell(at[axis], shown, `${shown}; the digit is ${label}: ${said.join(", ")}`);
+    });
+    button.textContent = `Draw another scene (${scene + 1} of ${data.labels.length})`;
+    show();
+  };
+  const sliders = data.axes.map(([name, values], axis) => slider(name, 0, values.length - 1, k => set(axis, k)));
+  const button = html("button", {type: "button", class: "explorer-button"});
+  button.addEventListener("click", () => { scene = (scene + 1) % data.labels.length; tell(); });
+  reveal.addEventListener("change", show);
+  live.append(...sliders.map(each => each.box), html("div", {class: "explorer-row explorer-tools"}, button,
+    html("label", {}, reveal, "show the answers")), pictures, cards, html("small", {class: "explorer-key"},
+    "Dashed: the digit's frame. Coloured: the window from which each system answers, shown again below; a line: the "
+    + "fixations on the way there."));
+  new ResizeObserver(() => requestAnimationFrame(show)).observe(pictures);
+  load(data.sprite, image => { sprite = image; show(); });
+  tell();
+};
 
 // data: stds, steps (per stage), edge (pixels), groups: name, colour, dash, runs: seed, at (in stages), spread, follow,
 // accuracy, mean (theta), sigma (of the centre, pixels).

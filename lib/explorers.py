@@ -25,8 +25,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from . import figures, files, models
+from . import field, figures, files, models, retina
 from .evaluation import Answers
+from .field import Grid, Watched
 from .figures import COLOURS, ORANGE, SKY
 from .refusal import Refusal
 from .results import NAMES, Cell
@@ -37,6 +38,7 @@ LIMIT = 1_500_000  # bytes of an output
 STILL = 96  # dots per inch of the static picture
 GREYS = 16  # levels of grey in the tiles
 DASHES = ("", "5 2", "1 2")  # of lines, as SVG writes them
+QUALITY = 45  # of lossy tiles, 0 to 100
 NOISE = 0.75  # amplitude of the background that a system's name need not mention
 
 
@@ -47,7 +49,11 @@ def _beside(suffix: str) -> str:
 
 
 def _show(kind: str, data: dict, still: Figure, alt: str, caption: str) -> None:
-    """Display an explorer over its static picture.
+    display(_made(kind, data, still, alt, caption))
+
+
+def _made(kind: str, data: dict, still: Figure, alt: str, caption: str) -> HTML:
+    """Return an explorer over its static picture.
 
     Raises:
         Refusal: the output would have more than 1.5 MB.
@@ -64,13 +70,19 @@ def _show(kind: str, data: dict, still: Figure, alt: str, caption: str) -> None:
     )
     if (size := len(output.encode())) > LIMIT:
         raise Refusal(f"The {kind} explorer has {size} bytes; {LIMIT} are allowed: give it fewer stimuli or offsets.")
-    display(HTML(output))
+    return HTML(output)
 
 
-def _sprite(tiles: Tensor) -> str:
-    """Return images (rows, columns, h, w) in [0, 1] as one PNG of 16 greys, a data URI."""
+def _sprite(tiles: Tensor, quality: int | None = None) -> str:
+    """Return images (rows, columns, h, w) in [0, 1] as one data URI: a PNG of 16 greys, or with a `quality` (0 to 100)
+    a WebP, a third of the size where there is texture."""
     rows, columns, height, width = tiles.shape
     sheet = tiles.detach().cpu().permute(0, 2, 1, 3).reshape(rows * height, columns * width)
+    if quality is not None:
+        buffer = io.BytesIO()
+        grey = (sheet.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+        Image.fromarray(grey).save(buffer, format="webp", quality=quality, method=6)
+        return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
     levels = (sheet.clamp(0, 1) * (GREYS - 1)).round().to(torch.uint8).numpy()
     picture = Image.frombytes("P", levels.shape[::-1], levels.tobytes())
     picture.putpalette([round(255 * k / (GREYS - 1)) for k in range(GREYS) for _ in "rgb"])
@@ -81,6 +93,90 @@ def _sprite(tiles: Tensor) -> str:
 
 def _rounded(values: Sequence[float], digits: int) -> list[float]:
     return [round(float(value), digits) for value in values]
+
+
+# ---- the visual field -----------------------------------------------------------------------------------------------
+
+
+def visual_field(
+    grid: Grid,
+    pictures: tuple[Tensor, Sequence[int], Tensor],
+    systems: Mapping[str, Watched],
+    caption: str = "",
+) -> HTML:
+    """Return an explorer of the visual field: sliders for distance, contrast and noise, and a button for another scene;
+    the scene, its log-polar view, and the window, the crop and the answer of each system.
+
+    Args:
+        grid: of the settings. pictures: see `Grid.pictures`. systems: name -> what it did with the grid.
+
+    Raises:
+        Refusal: more than six systems, or one that saw another grid.
+    """
+    images, labels, offsets = pictures
+    shape = (len(grid.scenes), grid.shown)
+    for name, each in systems.items():
+        if each.answers.shape != shape:
+            raise Refusal(f"{name} answered {tuple(each.answers.shape)} scenes; the grid has {shape}.")
+    if not 1 <= len(systems) <= len(COLOURS):
+        raise Refusal(f"{len(systems)} systems to show; 1 to {len(COLOURS)} are possible.")
+    eye = retina.build(field.RETINA)
+    views = torch.cat([eye.invert(eye(each[:, None])) for each in images])[:, 0]
+    views = (retina.GREY + field.GAIN * (views - retina.GREY)).view_as(images)
+    axes = (("distance", grid.eccentricities), ("contrast", grid.contrasts), ("noise", grid.noises))
+    data = {
+        "sprite": _sprite(torch.stack((images, views), 2).flatten(1, 2), QUALITY),
+        "edge": images.shape[-1],
+        "axes": axes,
+        "start": [len(values) // 2 for _, values in axes],
+        "labels": list(labels),
+        "offsets": offsets.tolist(),
+        "counted": grid.counted,
+        "box": SKY,
+        "systems": [
+            {
+                "name": name,
+                "colour": colour,
+                "answers": each.answers.tolist(),
+                "windows": [[_rounded(theta.flatten(), 3) for theta in shown] for shown in each.windows],
+                "fixations": [[fixations.int().tolist() for fixations in shown] for shown in each.fixations],
+                "right": each.right.tolist(),
+            }
+            for (name, each), colour in zip(systems.items(), COLOURS, strict=False)
+        ],
+    }
+    ends = {"the easiest setting": _place(grid, 0, -1, 0), "the hardest": _place(grid, -1, 0, -1)}
+    alt = f"Scenes, their log-polar views and the windows of systems. Right answers to {grid.counted} digits: "
+    alt += "; ".join(
+        f"at {where} " + ", ".join(f"{name} {each.right[k]}" for name, each in systems.items())
+        for where, k in ends.items()
+    )
+    return _made("field", data, _still(grid, images, views, labels, offsets, systems), f"{alt}.", caption)
+
+
+def _place(grid: Grid, *at: int) -> int:
+    """Return the position of a setting among `Grid.scenes`, of its positions along the three axes."""
+    sizes = len(grid.eccentricities), len(grid.contrasts), len(grid.noises)
+    i, j, k = (each % size for each, size in zip(at, sizes, strict=True))
+    return (i * sizes[1] + j) * sizes[2] + k
+
+
+def _still(
+    grid: Grid,
+    images: Tensor,
+    views: Tensor,
+    labels: Sequence[int],
+    offsets: Tensor,
+    systems: Mapping[str, Watched],
+) -> Figure:
+    """Draw one scene at four settings, from easy to hard."""
+    middle = [len(values) // 2 for values in (grid.eccentricities, grid.contrasts, grid.noises)]
+    ways = ((0, -1, middle[2]), (middle[0], -1, middle[2]), (-1, middle[1], middle[2]), (-1, 0, middle[2]))
+    places = list(dict.fromkeys(_place(grid, *way) for way in ways))
+    titles = [f"{s.radius:g} px, {100 * s.contrast[0]:.0f} %, noise {s.noise:g}" for s in grid.scenes]
+    windows = {name: (each.windows[places, 0], each.answers[places, 0]) for name, each in systems.items()}
+    shown = images[places, 0], views[places, 0], offsets[places, 0]
+    return figures.visual_field(*shown, labels[0], windows, [titles[k] for k in places])
 
 
 # ---- the curriculum -------------------------------------------------------------------------------------------------

@@ -671,6 +671,48 @@ def gallery(rows: Mapping[str, Tensor], titles: Sequence[str]) -> Figure:
     return figure
 
 
+@styled
+def visual_field(
+    images: Tensor,
+    views: Tensor,
+    offsets: Tensor,
+    label: int,
+    windows: Mapping[str, tuple[Tensor, Tensor]],
+    titles: Sequence[str],
+) -> Figure:
+    """Show one digit in several scenes: above, the scenes (n, h, h) with the windows of systems and the digit's frame
+    at offsets (n, 2) (dashed); below, the scenes' log-polar views (n, h, h).
+
+    Args:
+        windows: name -> theta (n, 2, 3), answers (n,). titles: of the scenes.
+    """
+    n, edge = len(images), images.shape[-1]
+    figure, axes = _axes(2, n, 1.9 * n, 4.8, squeeze=False)
+    corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1]])  # (5, 3): x, y, 1
+    for k in range(n):
+        above, below = axes[:, k]
+        above.imshow(images[k].numpy(), vmin=0, vmax=1)
+        below.imshow(views[k].numpy(), vmin=0, vmax=1)
+        square = SQUARE - 0.5 + (edge - EDGE) // 2
+        row, column = offsets[k].tolist()
+        dashed = {"color": AMBER, "lw": 1.6, "ls": (0, (3, 2))}
+        above.plot(square[:, 0] + column, square[:, 1] + row, **dashed, label="digit's frame")
+        for (name, (theta, _)), colour in zip(windows.items(), COLOURS, strict=False):
+            x, y = ((theta[k] @ corners.T + 1) * edge / 2 - 0.5).numpy()
+            above.plot(x, y, color=colour, lw=1.6, label=name)
+        answers = " ".join(_tick(int(answers[k]), label) for _, answers in windows.values())
+        above.set_title(f"{titles[k]}\n{answers}", fontsize=8, loc="center")
+        for axis in (above, below):
+            axis.axis("off")
+            axis.set(xlim=(-0.5, edge - 0.5), ylim=(edge - 0.5, -0.5))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _tick(answer: int, label: int) -> str:
+    return f"{answer} {'✓' if answer == label else '✗'}"
+
+
 # ---- accuracy maps --------------------------------------------------------------------------------------------------
 
 LEVELS = (20, 40, 60, 80)

@@ -18,7 +18,7 @@ from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 from torch import Tensor
 
-from . import digits, evaluation, models, rerun, results, searcher, whatwhere
+from . import digits, evaluation, field, models, rerun, results, scenes, searcher, whatwhere
 from .chapter import Here, root
 from .claims import claims
 from .evaluation import CONTRASTS, Answers, Proportion
@@ -243,6 +243,46 @@ class Page:
 
         counts = self.store.evaluate(run, "searches", compute, self.here.device, n=n, saccades=saccades)
         return searcher.Benchmark.read(counts, n)
+
+    def scanpaths(self, run: Run, scene: Scene128, n: int, saccades: int = 5) -> tuple[Stimuli, searcher.Search]:
+        """Return fixed stimuli of a scene, and how a searcher's run searched them; see `traces`, which has the same."""
+        stimuli = evaluation.fixed_stimuli(self.sets.test, scene, min(n, len(self.sets.test)))
+
+        def compute(model):
+            with torch.inference_mode():
+                trace = model.search(stimuli.images, saccades)
+            rounded = [[[round(p, 4) for p in look] for look in each] for each in trace.answers.tolist()]
+            return [trace.fixations.tolist(), trace.values.tolist(), rounded, trace.made.tolist()]
+
+        found = self.store.evaluate(
+            run, "scanpaths", compute, self.here.device, scene=plain(scene), n=n, saccades=saccades
+        )
+        return stimuli, searcher.Search(*(torch.tensor(each) for each in found))
+
+    def watched(self, grid: field.Grid, run: Run, what: Run | None = None) -> field.Watched:
+        """Return what a system did with a grid of settings: a run that names digits through a window, or that of a
+        Where network with the What pathway that names what it looks at."""
+
+        def compute(model):
+            model.eval()
+            named = what and what.model(self.here.device)
+
+            def look(images):
+                if named is None:
+                    seen = model(images)
+                    return seen.logits.argmax(1), seen.theta, torch.zeros(len(images), 0, 2)
+                seen = whatwhere.trace(named, model, images)
+                return seen.posterior[-1].argmax(1), scenes.window(seen.fixations[-1]), seen.fixations.transpose(0, 1)
+
+            with torch.inference_mode():
+                found = field.watch(look, self.sets.test, grid)
+            windows = [[[round(x, 4) for x in theta] for theta in each] for each in found.windows.flatten(2).tolist()]
+            return [found.answers.tolist(), windows, found.fixations.tolist(), found.right.tolist()]
+
+        settings = {"grid": asdict(grid), "what": what and what.id}
+        kept = self.store.evaluate(run, "field", compute, self.here.device, **settings)
+        answers, windows, fixations, right = map(torch.tensor, kept)
+        return field.Watched(answers, windows.unflatten(2, (2, 3)), fixations, right)
 
     def accuracy_map(self, run: Run, scene: Scene, n: int = 500) -> Tensor:
         """Return the accuracy map of a run on the test digits: 55x55 with `n` stimuli per position, coarser if the

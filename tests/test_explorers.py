@@ -10,9 +10,10 @@ import pytest
 import torch
 from browser import CHROMIUM, Browser
 
-from lib import explorers, results
+from lib import explorers, results, scenes
 from lib.evaluation import Answers
 from lib.explorers import Trace
+from lib.field import Grid, Watched
 from lib.refusal import Refusal
 from lib.runs import Run
 from lib.scenes import Stimuli
@@ -71,7 +72,27 @@ def explore_traces():
     explorers.traces(images, [7, 2], {"What/Where": one, "searcher": two}, 8, "A caption.")
 
 
+GRID = Grid((0, 20), (0.5,), (0.5, 0.75, 1.0), 2, 50)
+
+
+def explore_field():
+    """Two digits, 7 and 2; the first system looks at the digit and is right, the other at the centre and is wrong."""
+    n = len(GRID.scenes)
+    offsets = torch.tensor([[0, int(scene.radius)] for scene in GRID.scenes])[:, None].expand(n, 2, 2)
+    images = torch.linspace(0, 1, n * 2 * 128 * 128).view(n, 2, 128, 128)
+    right = torch.arange(n)
+    path = torch.stack((torch.zeros_like(offsets), offsets), 2)
+    near = Watched(torch.tensor([[7, 2]]).expand(n, 2), window(offsets), path, 50 - right)
+    far = Watched(torch.full((n, 2), 3), window(torch.zeros_like(offsets)), torch.zeros(n, 2, 0, 2), right)
+    explorers.display(explorers.visual_field(GRID, (images, [7, 2], offsets), {"near": near, "far": far}, "A caption."))
+
+
+def window(offsets):
+    return scenes.window(offsets.flatten(0, 1)).unflatten(0, offsets.shape[:2])
+
+
 EXPLORERS = {
+    "field": explore_field,
     "curriculum": explore_curriculum,
     "map": explore_map,
     "benchmark": explore_benchmark,
@@ -110,6 +131,13 @@ def test_what_does_not_fit_together_is_refused():
         other = make_run(0, 3, 1.0)
         other.training["stages"] = other.training["stages"][:2]
         explorers.curriculum({"SGD": [make_run(0, 2, 1.0)], "Adam": [other]})
+    with pytest.raises(Refusal, match=r"contrasts=\(0.7, 0.5\) must rise"):
+        Grid(contrasts=(0.7, 0.5))
+    with pytest.raises(Refusal, match="shown=4 must be a whole number from 1 to 3"):
+        Grid(counted=3)
+    with pytest.raises(Refusal, match=r"one answered \(2, 2\) scenes; the grid has \(6, 2\)"):
+        few = Watched(*[torch.zeros(2, 2)] * 4)
+        explorers.visual_field(GRID, (torch.zeros(6, 2, 128, 128), [7, 2], torch.zeros(6, 2, 2)), {"one": few})
     blind = make_run(0, 2, 1.0)
     blind.history[0]["theta"] = None
     with pytest.raises(Refusal, match="no theta"):
@@ -142,6 +170,47 @@ def shown(browser, outputs, tmp_path):
     yield show
     assert browser.errors == []
     assert browser.asked == []
+
+
+def test_the_field_follows_sliders_button_and_mouse(shown):
+    page = shown("field")
+    sliders = "[...document.querySelectorAll('output')].map(each => each.textContent)"
+    assert page.evaluate(sliders) == ["20 px", "50 %", "0.75"]
+    cards = ".explorer-row:not(.explorer-pair):not(.explorer-tools)"
+    assert "nearanswers 7 ✓right in 46 of 50" in page.text(cards)
+    assert "faranswers 3 ✗right in 4 of 50" in page.text(cards)
+    page.focus("label:nth-of-type(3) input")
+    page.press("ArrowRight", "ArrowRight")  # the last stays the last
+    assert page.evaluate(sliders) == ["20 px", "50 %", "1"] and "right in 45 of 50" in page.text(cards)
+    page.point("label:nth-of-type(1) input", 0.01, 0.5, press=True)
+    assert page.evaluate(sliders)[0] == "0 px" and "right in 48 of 50" in page.text(cards)
+    spoken = page.evaluate("document.querySelector('input[type=range]').getAttribute('aria-valuetext')")
+    assert spoken == "0 px; the digit is 7: near 7 right, far 3 wrong"
+    page.focus("button")
+    page.press(" ")
+    assert "2 of 2" in page.text("button") and "answers 2 ✓" in page.text(cards)
+    assert page.text(".explorer-pair span") == "the scene: a 2"
+    page.point("button", 0.5, 0.5, press=True)
+    assert "1 of 2" in page.text("button")
+    pixel = (
+        "(n => [...document.querySelectorAll('canvas')][n].getContext('2d').getImageData({}, {}, 1, 1).data.join())(0)"
+    )
+    size = page.evaluate("document.querySelector('canvas').width")
+    edge = pixel.format(size // 2 - round(size * 14 / 128), size // 2)  # the left side of a window at the centre
+    marked = page.evaluate(edge)
+    page.point(".explorer-tools input", 0.5, 0.5, press=True)
+    assert page.evaluate(edge) != marked and "which digit?" in page.text(".explorer-pair span")
+    assert "✓" not in page.text(cards)
+
+
+def test_a_window_is_shown_as_the_classifier_sees_it(shown):
+    """The middle of a crop has the grey of the scene there: the scenes' greys rise from setting to setting."""
+    page = shown("field")
+    page.focus("label input")
+    page.press("ArrowLeft")  # digit and both windows at the centre
+    middle = "(({width: w}, pen) => pen.getImageData(w / 2, w / 2, 1, 1).data[0])(c, c.getContext('2d'))"
+    whole, _, near, far = page.evaluate(f"[...document.querySelectorAll('canvas')].map(c => {middle})")
+    assert 30 < whole < 120 and abs(near - whole) <= 6 and abs(far - whole) <= 6  # the tiles are lossy
 
 
 def test_the_curriculum_moves_with_slider_and_mouse(shown):
