@@ -145,20 +145,13 @@ def visual_field(
             for (name, each), colour in zip(systems.items(), COLOURS, strict=False)
         ],
     }
-    ends = {"the easiest setting": _place(grid, 0, -1, 0), "the hardest": _place(grid, -1, 0, -1)}
+    ends = {"the easiest setting": grid.place(0, -1, 0), "the hardest": grid.place(-1, 0, -1)}
     alt = f"Scenes, their log-polar views and the windows of systems. Right answers to {grid.counted} digits: "
     alt += "; ".join(
         f"at {where} " + ", ".join(f"{name} {each.right[k]}" for name, each in systems.items())
         for where, k in ends.items()
     )
     return _made("field", data, _still(grid, images, views, labels, offsets, systems), f"{alt}.", caption)
-
-
-def _place(grid: Grid, *at: int) -> int:
-    """Return the position of a setting among `Grid.scenes`, of its positions along the three axes."""
-    sizes = len(grid.eccentricities), len(grid.contrasts), len(grid.noises)
-    i, j, k = (each % size for each, size in zip(at, sizes, strict=True))
-    return (i * sizes[1] + j) * sizes[2] + k
 
 
 def _still(
@@ -172,7 +165,7 @@ def _still(
     """Draw one scene at four settings, from easy to hard."""
     middle = [len(values) // 2 for values in (grid.eccentricities, grid.contrasts, grid.noises)]
     ways = ((0, -1, middle[2]), (middle[0], -1, middle[2]), (-1, middle[1], middle[2]), (-1, 0, middle[2]))
-    places = list(dict.fromkeys(_place(grid, *way) for way in ways))
+    places = list(dict.fromkeys(grid.place(*way) for way in ways))
     titles = [f"{s.radius:g} px, {100 * s.contrast[0]:.0f} %, noise {s.noise:g}" for s in grid.scenes]
     windows = {name: (each.windows[places, 0], each.answers[places, 0]) for name, each in systems.items()}
     shown = images[places, 0], views[places, 0], offsets[places, 0]

@@ -55,6 +55,13 @@ class Grid:
         settings = product(self.eccentricities, self.contrasts, self.noises)
         return [Scene128(contrast=(c, c), noise=n, radius=float(r)) for r, c, n in settings]
 
+    def place(self, *at: int) -> int:
+        """Return the position among `scenes` of a setting, by its positions along the three axes; -1 is the last."""
+        i, j, k = (
+            range(len(a))[p] for a, p in zip((self.eccentricities, self.contrasts, self.noises), at, strict=True)
+        )
+        return (i * len(self.contrasts) + j) * len(self.noises) + k
+
     def stimuli(self, digits: Digits) -> Iterator[Stimuli]:
         """Draw the counted stimuli of each setting; digits, angles and textures are the same in all."""
         return (evaluation.fixed_stimuli(digits, scene, self.counted) for scene in self.scenes)

@@ -383,6 +383,10 @@ class Page:
         `book/results/benchmark.json`."""
         glue("benchmark", results.content(cells).decode(), display=False)
 
+    def place(self, name: str, shown: HTML) -> None:
+        """Glue an output that another page of the book shows."""
+        glue(name, shown, display=False)
+
     def costs(self, experiments: Mapping[str, Sequence[Run]]) -> None:
         """Display what each experiment cost: parameters, images, seconds and the machine, mean over its runs."""
         rows = []
