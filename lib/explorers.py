@@ -120,9 +120,7 @@ def visual_field(
             raise Refusal(f"{name} answered {tuple(each.answers.shape)} scenes; the grid has {shape}.")
     if not 1 <= len(systems) <= len(COLOURS):
         raise Refusal(f"{len(systems)} systems to show; 1 to {len(COLOURS)} are possible.")
-    eye = retina.build(field.RETINA)
-    views = torch.cat([eye.invert(eye(each[:, None])) for each in images])[:, 0]
-    views = (retina.GREY + field.GAIN * (views - retina.GREY)).view_as(images)
+    views = torch.stack([_log_polar(each) for each in images])
     axes = (("distance", grid.eccentricities), ("contrast", grid.contrasts), ("noise", grid.noises))
     data = {
         "sprite": _sprite(torch.stack((images, views), 2).flatten(1, 2), QUALITY),
@@ -151,25 +149,27 @@ def visual_field(
         f"at {where} " + ", ".join(f"{name} {each.right[k]}" for name, each in systems.items())
         for where, k in ends.items()
     )
-    return _made("field", data, _still(grid, images, views, labels, offsets, systems), f"{alt}.", caption)
+    return _made("field", data, field_still(grid, pictures, systems), f"{alt}.", caption)
 
 
-def _still(
-    grid: Grid,
-    images: Tensor,
-    views: Tensor,
-    labels: Sequence[int],
-    offsets: Tensor,
-    systems: Mapping[str, Watched],
-) -> Figure:
-    """Draw one scene at four settings, from easy to hard."""
+def field_still(grid: Grid, pictures: tuple[Tensor, Sequence[int], Tensor], systems: Mapping[str, Watched]) -> Figure:
+    """Return the static picture: one digit at four settings, from easy to hard; arguments as of `visual_field`."""
+    images, labels, offsets = pictures
     middle = [len(values) // 2 for values in (grid.eccentricities, grid.contrasts, grid.noises)]
     ways = ((0, -1, middle[2]), (middle[0], -1, middle[2]), (-1, middle[1], middle[2]), (-1, 0, middle[2]))
     places = list(dict.fromkeys(grid.place(*way) for way in ways))
     titles = [f"{s.radius:g} px, {100 * s.contrast[0]:.0f} %, noise {s.noise:g}" for s in grid.scenes]
     windows = {name: (each.windows[places, 0], each.answers[places, 0]) for name, each in systems.items()}
-    shown = images[places, 0], views[places, 0], offsets[places, 0]
-    return figures.visual_field(*shown, labels[0], windows, [titles[k] for k in places])
+    scenes = images[places, 0]
+    return figures.visual_field(
+        scenes, _log_polar(scenes), offsets[places, 0], labels[0], windows, [titles[k] for k in places]
+    )
+
+
+def _log_polar(images: Tensor) -> Tensor:
+    """Return what a log-polar retina keeps of scenes (n, h, h), with more contrast."""
+    eye = retina.build(field.RETINA)
+    return retina.GREY + field.GAIN * (eye.invert(eye(images[:, None]))[:, 0] - retina.GREY)
 
 
 # ---- the curriculum -------------------------------------------------------------------------------------------------

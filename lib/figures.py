@@ -71,10 +71,15 @@ def picture(figure: Figure, alt: str, classes: str = "dark-light", dpi: float | 
     )
 
 
-def show(figure: Figure, alt: str, caption: str = "") -> None:
-    """Display a figure with its description, and a caption that stands alone; close it."""
+def framed(figure: Figure, alt: str, caption: str = "") -> HTML:
+    """Return a figure with its description, and a caption that stands alone; close it."""
     below = f"<figcaption>{caption}</figcaption>" if caption else ""
-    display(HTML(f'<figure class="plot">{picture(figure, alt)}{below}</figure>'))
+    return HTML(f'<figure class="plot">{picture(figure, alt)}{below}</figure>')
+
+
+def show(figure: Figure, alt: str, caption: str = "") -> None:
+    """Display a figure, see `framed`."""
+    display(framed(figure, alt, caption))
 
 
 def _axes(rows: int, columns: int, width: float, height: float, **options):

@@ -67,7 +67,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str 
 
     def cell(value: object) -> str:
         text = str(value)
-        return text if text.startswith("<") else html.escape(text)
+        return text if text.startswith("<") else html.escape(text).replace(" %", "&nbsp;%")
 
     head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
     body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>" for row in rows)
