@@ -1,4 +1,5 @@
-"""Pages written from `book/results/` when the book is rendered: the claims, the cost of a sweep, the faults tried.
+"""Pages written from `book/results/` when the book is rendered: the claims, the cost of a sweep, the faults tried, the
+changes of results; and on the first page a link to the PDF, if there is one.
 
 Nothing of lib is imported, so the book renders without torch.
 """
@@ -12,6 +13,8 @@ from pathlib import Path
 COUNTS, TABLES = "% count of verdicts", "% claims by week"
 EXAMPLE, COST = "% example of a sweep", "% cost of a sweep"
 FAULTS = "% faults tried"
+CHANGES, PDF = "% changes of results", "% the book as one file"
+LONG = 160  # letters of a text that changed
 RUNS, WORKERS = 1000, (2, 16, 100)
 VERDICTS = ("confirmed", "refuted", "partly", "open")
 KINDS = {
@@ -102,8 +105,7 @@ def evidence(record):
     if not record["measured"]:
         return ""
     seeds = f", {len(record['seeds'])} seeds" if len(record["seeds"]) > 1 else ""
-    name = re.match(r"week(\d)", record["chapter"])
-    return f"<br>[{f'week {name[1]}' if name else record['chapter']}]({record['chapter']}.ipynb){seeds}"
+    return f"<br>[{chapter(record['chapter'])}]({record['chapter']}.ipynb){seeds}"
 
 
 def badge(verdict):
@@ -168,8 +170,63 @@ def write_faults(app, docname, source):
     source[0] = source[0].replace(FAULTS, table(["fault", "what was hit", "tried", "and then"], rows))
 
 
+def write_changes(app, docname, source):
+    """Replace the mark on the page of changes by a table for every time that results were published."""
+    if CHANGES not in source[0]:
+        return
+    parts, shown = [], None
+    for record in json.loads(result(app, "changes.json")):
+        if (when := record["time"][:16].replace("T", " ")) != shown:
+            parts.append((when, []))
+            shown = when
+        parts[-1][1].append([f"[{chapter(record['page'])}]({record['page']}.ipynb)", record["what"], change(record)])
+    tables = [f"### {when}\n\n{table(['page', 'what', 'change'], rows)}" for when, rows in parts]
+    source[0] = source[0].replace(CHANGES, "\n\n".join(tables))
+
+
+def chapter(name):
+    """A chapter's short name."""
+    week = re.match(r"week(\d)", name)
+    return f"week {week[1]}" if week else name
+
+
+def change(record, most=6):
+    """A change in words: the pairs of numbers, and by how much the first of them moved."""
+    pairs, how = record["pairs"], record["how"]
+    if how == "verdict":
+        return " → ".join(map(badge, pairs[0]))
+    if how == "words":
+        return " → ".join(f"*{text(each if len(each) < LONG else each[:LONG] + ' …')}*" for each in pairs[0])
+    if how != "numbers":
+        return {"published": "published for the first time"}.get(how, how)
+    shown = [f"{before} → {after}{moved(before, after)}" for before, after in pairs[:most]]
+    return "; ".join(shown) + (f"; and {len(pairs) - most} more" if len(pairs) > most else "")
+
+
+def moved(before, after):
+    a, b = (float(each.replace(",", "")) for each in (before, after))
+    decimals = max(len(each.partition(".")[2]) for each in (before, after)) if "e" not in before + after else 0
+    return f" ({b - a:+.{decimals}f})" if "e" not in before + after else ""
+
+
+def write_pdf(app, docname, source):
+    """Replace the mark on the first page by a link to the PDF that `make pdf` put beside the pages, or by nothing."""
+    if PDF not in source[0]:
+        return
+    path = Path(app.outdir, "lab-book.pdf")
+    app.env.note_dependency(str(path))  # made, or made anew: the page is rendered again
+    link = (
+        f'<a href="../lab-book.pdf">The whole book as one PDF</a> ({path.stat().st_size / 1e6:.0f} MB).'
+        if path.exists()
+        else ""
+    )
+    source[0] = source[0].replace(PDF, link if app.builder.name == "html" else "")
+
+
 def setup(app):
     app.connect("source-read", write_claims)
     app.connect("source-read", write_faults)
     app.connect("source-read", write_sweeps)
+    app.connect("source-read", write_changes)
+    app.connect("source-read", write_pdf)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

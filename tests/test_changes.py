@@ -1,0 +1,105 @@
+"""The change log of results, on a repository made for it."""
+
+import json
+import subprocess
+
+import nbformat
+import pytest
+
+from lib import changes
+from lib.refusal import Refusal
+
+OLD = "It reads 40.2 % of 10,000 digits after 3 seeds, at a rate of 1e-3."
+
+
+def page(answer, verdict="refuted", accuracy=0.5):
+    records = {
+        "answer": answer,
+        "claims": json.dumps([{"id": "C6", "verdict": verdict, "measured": "spread 0.11 px"}]),
+        "benchmark": json.dumps(
+            [
+                {"system": "ATN", "source": "measured", "noise": 0.75, "accuracy": accuracy},
+                {"system": "ATN", "source": "measured", "noise": 0.75, "accuracy": 0.7},
+                {"system": "ATN", "source": "measured", "noise": 1.0, "accuracy": 0.1},
+                {"system": "ATN", "source": "2021", "noise": 0.75, "accuracy": 0.9},
+            ]
+        ),
+    }
+    outputs = [
+        nbformat.v4.new_output(
+            "display_data",
+            {"application/papermill.record/text/plain": repr(text)},
+            metadata={"scrapbook": {"name": name}},
+        )
+        for name, text in records.items()
+    ]
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("page", outputs=outputs)])
+
+
+def test_what_changed_between_two_versions_of_a_page():
+    before = changes.facts(page(OLD))
+    assert before == {"answer": OLD, "C6": "refuted: spread 0.11 px", "system ATN": "60.0 %"}
+    after = changes.facts(page(OLD.replace("40.2", "41.0").replace("10,000", "9,000"), "partly", 0.52))
+    assert changes.compare(before, after) == [
+        {"what": "answer", "how": "numbers", "pairs": [["40.2", "41.0"], ["10,000", "9,000"]]},
+        {"what": "C6", "how": "verdict", "pairs": [["refuted", "partly"]]},
+        {"what": "system ATN", "how": "numbers", "pairs": [["60.0", "61.0"]]},
+    ]
+    assert changes.compare(before, before) == []
+    gone = changes.compare(before, {"answer": "It reads nothing.", "C9": "open: "})
+    assert [(each["what"], each["how"]) for each in gone] == [
+        ("answer", "words"),
+        ("C9", "new"),
+        ("C6", "gone"),
+        ("system ATN", "gone"),
+    ]
+    assert gone[0]["pairs"] == [[OLD, "It reads nothing."]]
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """Two versions of one page, the second of them merged, and a page that is published and removed."""
+
+    def git(*words):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(("git", "-C", str(tmp_path), *identity, *words), check=True, capture_output=True)
+
+    def commit(name, notebook):
+        nbformat.write(notebook, tmp_path / "book" / f"{name}.ipynb")
+        git("add", ".")
+        git("commit", "-m", name)
+
+    (tmp_path / "book").mkdir()
+    git("init", "-b", "main")
+    commit("week1", page(OLD))
+    git("checkout", "-b", "other")
+    commit("week1", page(OLD.replace("40.2", "10.0")))
+    commit("week1", page(OLD.replace("40.2", "41.0")))
+    git("checkout", "main")
+    commit("week2", page(OLD))
+    git("merge", "--no-ff", "other", "-m", "Merge")
+    git("rm", "book/week2.ipynb")
+    git("commit", "-m", "Remove")
+    return tmp_path
+
+
+def test_the_history_of_a_repository_is_told_once_and_the_latest_first(repository):
+    found = changes.history(repository)
+    told = [(each["page"], each["what"], each["how"], each["pairs"]) for each in found]
+    assert told == [
+        ("week1", "answer", "numbers", [["40.2", "41.0"]]),  # not by way of 10.0, which was never in the book
+        ("week2", "page", "published", []),
+        ("week1", "page", "published", []),
+    ]
+    path = changes.write(repository)
+    assert json.loads(path.read_text("utf-8")) == found
+    assert changes.write(repository).read_bytes() == path.read_bytes()
+
+
+def test_without_a_whole_history_there_is_no_change_log(repository, tmp_path_factory):
+    shallow = tmp_path_factory.mktemp("shallow")
+    subprocess.run(("git", "clone", "-q", "--depth", "1", f"file://{repository}", str(shallow)), check=True)
+    with pytest.raises(Refusal, match="shallow clone"):
+        changes.history(shallow)
+    with pytest.raises(Refusal, match="not a git repository"):
+        changes.history(tmp_path_factory.mktemp("nothing"))
