@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import yaml
 
-from lib import chapter, claims, results, runs
+from lib import chapter, claims, colab, results, runs
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -29,11 +29,14 @@ def page(name):
 
 def test_a_published_chapter_is_the_source_executed(name, page):
     source = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
-    executed = [cell.source for cell in page.cells if cell.id != "injected-parameters"]
+    executed = [cell.source for cell in page.cells if cell.id not in ("injected-parameters", colab.CELL)]
     assert executed == [cell.source for cell in source.cells]
     for cell in page.cells:
         assert chapter.ERROR_TAG not in cell.metadata.get("tags", [])
         assert not any(output.output_type == "error" for output in cell.get("outputs", []))
+    where = colab.repository(ROOT / "_config.yml")
+    given = [cell.source for cell in page.cells if cell.id == colab.CELL]
+    assert given == ([colab.SOURCE.format(**where._asdict())] if where else [])
 
 
 def test_every_figure_is_described(page):

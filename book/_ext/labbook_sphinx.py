@@ -1,4 +1,4 @@
-"""Two additions to Sphinx: MathJax without a network, and the library page from docstrings.
+"""Additions to Sphinx: MathJax without a network, the library page from docstrings, Colab, lighter downloads.
 
 MathJax comes from the installed package `sphinx-mathjax-offline`, of which only one script and one folder of fonts
 are copied into the built book. They go into the output and not into the root `_static/`, because Jupyter Book adds
@@ -8,6 +8,7 @@ The library page is written from the syntax trees of `lib/*.py`. Nothing is impo
 """
 
 import ast
+import json
 import re
 import shutil
 import textwrap
@@ -144,8 +145,28 @@ def escape(text):
     return "".join(parts)
 
 
+def configure(app, config):
+    """Take MathJax from the book itself; a button for Colab, if `_config.yml` says where the repository is."""
+    config.mathjax_path = "mathjax/tex-chtml.js"
+    if config.html_theme_options.get("repository_url"):
+        config.html_theme_options["launch_buttons"] = {"colab_url": "https://colab.research.google.com"}
+
+
+def lighten(app, exception):
+    """Take the outputs out of the chapters that the download button offers: half of the weight of the book."""
+    if exception or app.builder.name != "html":
+        return
+    for path in Path(app.outdir, "_sources").rglob("*.ipynb"):
+        notebook = json.loads(path.read_text("utf-8"))
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                cell |= {"outputs": [], "execution_count": None}
+        path.write_text(json.dumps(notebook, ensure_ascii=False, indent=1), "utf-8")
+
+
 def setup(app):
-    app.connect("config-inited", lambda app, config: setattr(config, "mathjax_path", "mathjax/tex-chtml.js"))
+    app.connect("config-inited", configure)
+    app.connect("build-finished", lighten)
     app.connect("builder-inited", copy_mathjax)
     app.connect("source-read", write_library)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,71 @@
+"""The cell that installs the library in Colab."""
+
+import subprocess
+import sys
+from types import ModuleType
+
+import nbformat
+import pytest
+
+from lib import colab
+from lib.refusal import Refusal
+
+HERE = colab.Repository("https://github.com/owner/lab-book", "main")
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "book").mkdir()
+    cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell("seed: int = 0")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "book" / "week1.ipynb")
+    (tmp_path / "_config.yml").write_text("repository:\n  url: https://github.com/owner/lab-book\n", "utf-8")
+    return tmp_path
+
+
+def test_the_cell_comes_before_the_code_and_goes_with_the_address(root):
+    path = root / "book" / "week1.ipynb"
+    original = [cell.source for cell in nbformat.read(path, 4).cells]
+    assert colab.write(root) == 1
+    title, cell, code = nbformat.read(path, 4).cells
+    assert [title.source, code.source] == original
+    assert cell.id == colab.CELL and cell.metadata.tags == ["remove-cell"] and HERE.url in cell.source
+    assert colab.write(root) == 0  # it has it
+    (root / "_config.yml").write_text('repository:\n  url: ""\n', "utf-8")
+    assert colab.write(root) == 1
+    assert [cell.source for cell in nbformat.read(path, 4).cells] == original
+
+
+def test_outside_colab_the_cell_does_nothing(monkeypatch):
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it ran something"))
+    before, namespace = list(sys.path), {}
+    exec(colab.SOURCE.format(**HERE._asdict()), namespace)
+    assert sys.path == before and set(namespace) == {"__builtins__", "sys"}
+
+
+def test_in_colab_the_cell_gets_the_book_once_and_installs_it(monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    monkeypatch.setattr(subprocess, "run", lambda command, check: ran.append(" ".join(command)))
+    exec(source := colab.SOURCE.format(**HERE._asdict()), {})
+    assert ran[0] == "git clone -q --depth 1 --branch main https://github.com/owner/lab-book lab-book"
+    assert ran[1].endswith("-m pip install -q -e lab-book") and sys.path[0] == str(tmp_path / "lab-book")
+    (tmp_path / "lab-book").mkdir()
+    exec(source, {})
+    assert len(ran) == 2
+
+
+def test_an_address_that_colab_cannot_open_is_refused(root):
+    config = root / "_config.yml"
+    for text, said in (
+        ("repository:\n  url: https://gitlab.com/a/b\n", "OWNER/REPOSITORY"),
+        ("repository:\n  url: https://github.com/a/b; rm\n", "OWNER/REPOSITORY"),
+        ("repository:\n  url: https://github.com/a/b\n  branch: a b\n", "name of a branch"),
+        ("- a\n", "cannot be read"),
+    ):
+        config.write_text(text, "utf-8")
+        with pytest.raises(Refusal, match=said):
+            colab.repository(config)
+    config.write_text("title: a book\n", "utf-8")
+    assert colab.repository(config) is None
