@@ -1,7 +1,7 @@
 # The lab-book. Every command does its own set-up in .venv, once.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book html test clean
+.PHONY: help book html pdf test clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -18,6 +18,9 @@ book: $(VENV)/.full  ## execute every chapter, then render the book
 html: $(VENV)/.book  ## render the executed chapters in book/ (seconds, no torch)
 	@$(JUPYTER_BOOK) -q . >/dev/null
 	@echo "The book: _build/html/index.html"
+
+pdf: html  ## print the rendered book as one PDF, by Chromium, and link to it from its first page
+	@$(BIN)/python -m lib.pdf
 
 test: $(VENV)/.full  ## style, library, notebooks (smoke profile), book without warnings
 	$(BIN)/ruff check .

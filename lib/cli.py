@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lib import chapter, claims, files
+from lib import chapter, claims, colab, files
 from lib.refusal import Refusal
 
 
@@ -112,6 +112,7 @@ def _run(paths: list[Path], pairs: list[str], folder: Path, publish: bool = Fals
             notebook = chapter.execute(path, given, output, count)
             if publish:
                 _publish_runs(notebook, given)
+                colab.give(notebook, colab.repository(chapter.root() / "_config.yml"))
                 chapter.publish(notebook, output := chapter.root() / "book" / path.name)
                 _publish_results(notebook, output.parent)
             executed.append(output)
@@ -203,6 +204,7 @@ def sweep_(
 @app.command()
 def build(
     no_run: Annotated[bool, typer.Option("--no-run", help="Render the chapters in book/ as they are.")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also print it as one PDF, by Chromium.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Render every page anew; a warning fails.")] = False,
 ) -> None:
     """Execute every chapter as its parameters stand, and render the book around the results.
@@ -218,6 +220,13 @@ def build(
     except OSError as error:
         raise Refusal(f"the book cannot be written: {error}.") from None
     typer.echo(f"The book: {os.path.relpath(made / 'html' / 'index.html')}")
+    if pdf:
+        from lib import pdf as printer
+
+        try:
+            typer.echo(f"The book as one file: {os.path.relpath(printer.make(made / 'source', made))}")
+        except RuntimeError as error:
+            raise chapter.Failed(str(error)) from None
 
 
 def _stage(source: Path, chapters: list[Path]) -> None:
@@ -249,7 +258,7 @@ def _render(source: Path, made: Path, strict: bool) -> None:
         raise chapter.Failed(f"jupyter-book failed: {cause}\nIts log: {os.path.relpath(log)}")
 
 
-# ---------------------------------------------------------------- claims, data, bench
+# ---------------------------------------------------------------- claims, changes, colab, data, bench
 
 
 @app.command("claims")
@@ -262,6 +271,33 @@ def claims_() -> None:
     given = [record["verdict"] for record in json.loads(path.read_bytes())]
     counted = ", ".join(f"{verdict} {given.count(verdict)}" for verdict in claims.VERDICTS)
     typer.echo(f"{os.path.relpath(path)}: {counted}")
+
+
+@app.command("changes")
+def changes_() -> None:
+    """Write book/results/changes.json: which chapter changed its numbers, when, by how much, from the history of book/.
+
+    It compares committed versions of the executed chapters; run it after they are committed.
+    """
+    from lib import changes
+
+    path = changes.write(chapter.root())
+    records = json.loads(path.read_bytes())
+    pages = {record["page"] for record in records}
+    typer.echo(f"{os.path.relpath(path)}: {len(records)} changes of {len(pages)} chapters")
+
+
+@app.command("colab")
+def colab_() -> None:
+    """Give the executed chapters in book/ the cell that installs the library in Colab, or take it away.
+
+    The address is `repository` in _config.yml; `run --publish` gives the cell by itself.
+    """
+    where = colab.repository(chapter.root() / "_config.yml")
+    changed = colab.write(chapter.root())
+    typer.echo(
+        f"{changed} chapters changed: {f'the cell installs from {where.url}' if where else 'no address, no cell'}"
+    )
 
 
 @app.command()

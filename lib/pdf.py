@@ -1,0 +1,67 @@
+"""The book as one PDF: rendered as a single page by jupyter-book, printed by a headless Chromium.
+
+`make pdf`. Nothing but the standard library is imported, so that it needs no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAME = "lab-book.pdf"
+PATIENCE = 600  # seconds
+
+
+def chromium() -> str | None:
+    """Return the path of a Chromium or Chrome, or None: the one that CHROMIUM names, else the first on the PATH."""
+    return next(filter(None, map(shutil.which, filter(None, (os.environ.get("CHROMIUM"), *BROWSERS)))), None)
+
+
+def make(source: Path, made: Path) -> Path:
+    """Print the book whose sources are in `source`; return the PDF, in the HTML book `made/html`.
+
+    Raises:
+        RuntimeError: no Chromium; the book cannot be rendered or printed. A sentence says what failed.
+    """
+    browser = chromium()
+    if browser is None:
+        raise RuntimeError(f"The PDF is printed by Chromium, and none of {', '.join(BROWSERS)} is on the PATH.")
+    start = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
+    build = [sys.executable, "-c", start, "build", "-q", "--path-output", str(made.parent), str(source)]
+    _run([*build[:-1], "--builder", "singlehtml", build[-1]], "rendered as one page")
+    (page,) = (made / "singlehtml").glob("index.html")
+    target = made / "html" / NAME
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as profile:
+        options = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
+        command = [browser, *options.split(), f"--user-data-dir={profile}", "--virtual-time-budget=20000"]
+        draft = Path(profile, NAME)
+        _run([*command, "--no-pdf-header-footer", f"--print-to-pdf={draft}", page.resolve().as_uri()], "printed")
+        if not draft.exists() or not draft.read_bytes().startswith(b"%PDF"):
+            raise RuntimeError("The book cannot be printed: Chromium made no PDF.")
+        shutil.copyfile(draft, target)
+    _run(build, "rendered")  # the first page now links to it
+    return target
+
+
+def _run(command: list[str], what: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"The book was not {what} within {PATIENCE} seconds.") from None
+    if done.returncode:
+        last = ([line for line in (done.stdout + done.stderr).splitlines() if line.strip()] or ["no reason given"])[-1]
+        raise RuntimeError(f"The book cannot be {what}: {last.strip()}")
+
+
+if __name__ == "__main__":
+    try:
+        made = make(Path(), Path("_build"))
+    except RuntimeError as error:
+        sys.exit(str(error))
+    print(f"The book as one file: {made} ({made.stat().st_size / 1e6:.1f} MB)")
