@@ -543,15 +543,17 @@ explorers.benchmark = (root, live, data) => {
     select(null);
   };
   const systems = html("fieldset", {class: "explorer-systems"}, html("legend", {}, "systems"));
+  const others = html("div"), hidden = data.systems.filter(system => !system.on).length;
   data.systems.forEach((system, k) => {
     const input = html("input", {type: "checkbox"});
     input.checked = on[k];
     input.addEventListener("change", () => { on[k] = input.checked; update(); });
-    systems.append(html("label", {}, input, svg("svg", {width: 26, height: 12, "aria-hidden": "true", class: "explorer-swatch"},
+    (system.on ? systems : others).append(html("label", {}, input, svg("svg", {width: 26, height: 12, "aria-hidden": "true", class: "explorer-swatch"},
       svg("line", {x1: 0, x2: 26, y1: 6, y2: 6, stroke: system.colour, "stroke-width": 2, "stroke-dasharray": system.dash}),
       mark(system.shape, 13, 6, 3.6, {stroke: system.colour, "stroke-width": 1.6,
         fill: system.source === "2021" ? "var(--explorer-paper)" : system.colour})), system.name));
   });
+  if (hidden) systems.append(html("details", {}, html("summary", {}, `${hidden} more`), others));
   live.append(
     choice(root, "contrast", contrasts.map(each => `${Math.round(100 * each)} %`), 0, k => { contrast = k; update(); }),
     choice(root, "against", axes.map(([label]) => label), 0, k => { axis = k; update(); }),

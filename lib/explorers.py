@@ -308,8 +308,8 @@ def benchmark(records: Sequence[Cell], shown: Sequence[str] | None = None, capti
     values on hover and on focus, as a table, and as CSV.
 
     Args:
-        records: see `results.Cell`. shown: names of the systems that are shown at first (default: those measured here,
-            or else all, at most six).
+        records: see `results.Cell`. shown: names of the systems that are shown at first, as measured here at the usual
+            noise where they were (default: those measured here, or else all, at most six).
 
     Raises:
         Refusal: no records, or a system to be shown that has none.
@@ -324,7 +324,11 @@ def benchmark(records: Sequence[Cell], shown: Sequence[str] | None = None, capti
         first = [name for name in owners if records[owners[name][0]].source == "measured"] or list(owners)
         chosen = first[: len(COLOURS)]
     else:
-        chosen = [name for name in owners if records[owners[name][0]].system in shown]
+        chosen = [
+            name
+            for name in owners
+            if name in shown or ((system := records[owners[name][0]].system) in shown and system not in owners)
+        ]
         known = {record.system for record in records}
         if strange := [name for name in shown if name not in known]:
             raise Refusal(f"The benchmark has no system {strange[0]!r}; it has {', '.join(sorted(known))}.")

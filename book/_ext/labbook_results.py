@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import re
+from itertools import takewhile
 from pathlib import Path
 
 COUNTS, TABLES = "% count of verdicts", "% claims by week"
@@ -180,7 +181,7 @@ def write_changes(app, docname, source):
             parts.append((when, []))
             shown = when
         parts[-1][1].append([f"[{chapter(record['page'])}]({record['page']}.ipynb)", record["what"], change(record)])
-    tables = [f"### {when}\n\n{table(['page', 'what', 'change'], rows)}" for when, rows in parts]
+    tables = [f"## {when}\n\n{table(['page', 'what', 'change'], rows)}" for when, rows in parts]
     source[0] = source[0].replace(CHANGES, "\n\n".join(tables))
 
 
@@ -196,11 +197,28 @@ def change(record, most=6):
     if how == "verdict":
         return " → ".join(map(badge, pairs[0]))
     if how == "words":
-        return " → ".join(f"*{text(each if len(each) < LONG else each[:LONG] + ' …')}*" for each in pairs[0])
+        return " → ".join(f"*{text(each)}*" for each in differing(*pairs[0]))
     if how != "numbers":
         return {"published": "published for the first time"}.get(how, how)
     shown = [f"{before} → {after}{moved(before, after)}" for before, after in pairs[:most]]
     return "; ".join(shown) + (f"; and {len(pairs) - most} more" if len(pairs) > most else "")
+
+
+def differing(before, after, around=4):
+    """The middles of two texts, without the words that both begin and end with but for a few."""
+    a, b = before.split(), after.split()
+    shared = list(takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+    start = max(0, len(shared) - around)
+    shared = list(
+        takewhile(lambda pair: pair[0] == pair[1], zip(a[: start - 1 : -1], b[: start - 1 : -1], strict=False))
+    )
+    end = max(0, len(shared) - around)
+    return [
+        ("… " if start else "")
+        + " ".join(words[start : len(words) - end])[:LONG]
+        + (" …" if end or len(" ".join(words[start:])) > LONG else "")
+        for words in (a, b)
+    ]
 
 
 def moved(before, after):

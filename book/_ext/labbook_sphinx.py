@@ -152,10 +152,24 @@ def configure(app, config):
         config.html_theme_options["launch_buttons"] = {"colab_url": "https://colab.research.google.com"}
 
 
+def once(app, pagename, templatename, context, doctree):
+    """Keep one of each script: the theme adds the same declarations twice, which is an error on every page."""
+    seen, kept = set(), []
+    for script in context.get("script_files", []):
+        body = getattr(script, "attributes", {}).get("body")
+        if body is None or body not in seen:
+            kept.append(script)
+        seen.add(body)
+    context["script_files"] = kept
+
+
 def lighten(app, exception):
-    """Take the outputs out of the chapters that the download button offers: half of the weight of the book."""
+    """Take the outputs out of the chapters that the download button offers, and leave out the theme's source maps: half
+    of the weight of the book."""
     if exception or app.builder.name != "html":
         return
+    for path in Path(app.outdir, "_static").rglob("*.map"):
+        path.unlink()
     for path in Path(app.outdir, "_sources").rglob("*.ipynb"):
         notebook = json.loads(path.read_text("utf-8"))
         for cell in notebook["cells"]:
@@ -166,6 +180,7 @@ def lighten(app, exception):
 
 def setup(app):
     app.connect("config-inited", configure)
+    app.connect("html-page-context", once, priority=900)  # after the theme's
     app.connect("build-finished", lighten)
     app.connect("builder-inited", copy_mathjax)
     app.connect("source-read", write_library)
