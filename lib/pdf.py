@@ -34,7 +34,9 @@ def make(source: Path, made: Path) -> Path:
     start = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
     build = [sys.executable, "-c", start, "build", "-q", "--path-output", str(made.parent), str(source)]
     _run([*build[:-1], "--builder", "singlehtml", build[-1]], "rendered as one page")
-    page = max((made / "singlehtml").rglob("*.html"), key=lambda path: path.stat().st_size)  # index.html leads to it
+    pages = made / "singlehtml"
+    page = max(pages.rglob("*.html"), key=lambda path: path.stat().st_size)  # index.html only leads to it
+    page = page.replace(pages / "book.html")  # its styles are where they would be if it lay here
     target = made / "html" / NAME
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as profile:
