@@ -43,7 +43,16 @@ def make(source: Path, made: Path) -> Path:
         options = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
         command = [browser, *options.split(), f"--user-data-dir={profile}", "--virtual-time-budget=20000"]
         draft = Path(profile, NAME)
-        _run([*command, "--no-pdf-header-footer", f"--print-to-pdf={draft}", page.resolve().as_uri()], "printed")
+        _run(
+            [
+                *command,
+                "--no-pdf-header-footer",
+                "--disable-pdf-tagging",
+                f"--print-to-pdf={draft}",
+                page.resolve().as_uri(),
+            ],
+            "printed",
+        )
         if not draft.exists() or not draft.read_bytes().startswith(b"%PDF"):
             raise RuntimeError("The book cannot be printed: Chromium made no PDF.")
         shutil.copyfile(draft, target)
