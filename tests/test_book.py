@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from browser import CHROMIUM, Browser
 
 from lib import chapter, claims, colab, results, runs
 
@@ -105,11 +106,18 @@ def test_the_book_can_be_cited_by_the_version_that_it_is():
         assert each.get("doi", each.get("url")) in known
 
 
-def test_no_page_asks_the_network_for_anything(tmp_path):
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    """The rendered book."""
+    folder = tmp_path_factory.mktemp("built")
     start = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
-    command = [sys.executable, "-c", start, "build", "-q", "--path-output", str(tmp_path), str(ROOT)]
+    command = [sys.executable, "-c", start, "build", "-q", "--path-output", str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
-    pages = list((tmp_path / "_build" / "html").rglob("*.html"))
+    return folder / "_build" / "html"
+
+
+def test_no_page_asks_the_network_for_anything(html):
+    pages = list(html.rglob("*.html"))
     assert len(pages) > len(CHAPTERS)
     asking = re.compile(r"""<(?:script|img|iframe|source|video)\b[^>]*\bsrc=["'](?:https?:)?//[^"']*|<link\b[^>]*>""")
     for path in pages:
@@ -118,3 +126,30 @@ def test_no_page_asks_the_network_for_anything(tmp_path):
                 path.name,
                 tag,
             )
+
+
+def test_the_book_is_light(html):
+    pages = {path.name: path.stat().st_size for path in (html / "book").glob("*.html")}
+    assert {name: size for name, size in pages.items() if size > 3_000_000} == {}
+    room_for_the_pdf = 14_000_000
+    assert sum(path.stat().st_size for path in html.rglob("*") if path.is_file()) < 40_000_000 - room_for_the_pdf
+    for path in (html / "_sources").rglob("*.ipynb"):
+        assert not any(cell.get("outputs") for cell in nbformat.read(path, 4).cells)
+
+
+def test_every_page_opens_on_a_phone_without_an_error(html):
+    if CHROMIUM is None:
+        pytest.skip("no chromium here")
+    with Browser() as page:
+        for path in sorted((html / "book").glob("*.html")):
+            page.open(path, width=390, dark=True)
+            # The theme says this once in a profile, where no choice of colours is kept yet.
+            errors = [each for each in page.errors if "Got invalid theme mode" not in each]
+            assert (path.name, errors, page.asked) == (path.name, [], [])
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path.name
+            if path.stem in CHAPTERS:  # the question, the answer and a figure come first; all figures have loaded
+                figure = "document.querySelector('article figure').getBoundingClientRect()"
+                assert page.evaluate(f"{figure}.top < 2.2 * innerHeight"), path.name
+                assert page.evaluate("[...document.images].every(each => each.complete && each.naturalWidth)"), (
+                    path.name
+                )

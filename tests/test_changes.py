@@ -1,7 +1,10 @@
 """The change log of results, on a repository made for it."""
 
+import importlib.util
 import json
 import subprocess
+from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -103,3 +106,39 @@ def test_without_a_whole_history_there_is_no_change_log(repository, tmp_path_fac
         changes.history(shallow)
     with pytest.raises(Refusal, match="not a git repository"):
         changes.history(tmp_path_factory.mktemp("nothing"))
+
+
+@pytest.fixture(scope="module")
+def pages():
+    place = Path(__file__).parent.parent / "book" / "_ext" / "labbook_results.py"
+    spec = importlib.util.spec_from_file_location("labbook_results", place)
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    return module
+
+
+def test_the_page_says_by_how_much(pages):
+    record = {"how": "numbers", "pairs": [["40.2", "41.0"], ["10,000", "9,000"], ["1e-3", "2e-3"]]}
+    assert pages.change(record) == "40.2 → 41.0 (+0.8); 10,000 → 9,000 (-1000); 1e-3 → 2e-3"
+    assert pages.change({"how": "numbers", "pairs": [["1", "2"]] * 8}).endswith("; and 2 more")
+    assert 'verdict-open">open</span> → <span' in pages.change({"how": "verdict", "pairs": [["open", "partly"]]})
+    before, after = "one two three four five six", "one two three four five 6 and more"
+    assert pages.change({"how": "words", "pairs": [[before, after]]}) == (
+        "*… two three four five six* → *… two three four five 6 and more*"
+    )
+    assert pages.differing("a b c", "c") == ["a b c", "c"]
+
+
+def test_the_first_page_links_to_the_pdf_once_there_is_one(pages, tmp_path):
+    watched = []
+    app = SimpleNamespace(
+        outdir=tmp_path,
+        builder=SimpleNamespace(name="html"),
+        env=SimpleNamespace(note_dependency=watched.append),
+    )
+    source = [pages.PDF]
+    pages.write_pdf(app, "intro", source)
+    assert source == [""] and watched == [str(tmp_path / "lab-book.pdf")]
+    (tmp_path / "lab-book.pdf").write_bytes(bytes(2_100_000))
+    source = [pages.PDF]
+    pages.write_pdf(app, "intro", source)
+    assert source == ['<a href="../lab-book.pdf">The whole book as one PDF</a> (2 MB).']
