@@ -19,7 +19,7 @@ html: $(VENV)/.book  ## render the executed chapters in book/ (seconds, no torch
 	@$(JUPYTER_BOOK) -q . >/dev/null
 	@echo "The book: _build/html/index.html"
 
-pdf: html  ## print the rendered book as one PDF, by Chromium, and link to it from its first page
+pdf: $(VENV)/.book  ## render the executed chapters and print them as one PDF (needs Chromium)
 	@$(BIN)/python -m lib.pdf
 
 test: $(VENV)/.full  ## style, library, notebooks (smoke profile), book without warnings
