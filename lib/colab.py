@@ -39,11 +39,13 @@ class Repository(NamedTuple):
 
 
 def repository(config: Path) -> Repository | None:
-    """Return the repository that a `_config.yml` names, or None where its address is empty.
+    """Return the repository that a `_config.yml` names, or None where there is no such file or its address is empty.
 
     Raises:
         Refusal: the file cannot be read, or Colab could not open the address.
     """
+    if not config.exists():
+        return None
     try:
         given = (yaml.safe_load(config.read_text("utf-8")) or {}).get("repository") or {}
     except (OSError, yaml.YAMLError, AttributeError) as error:

@@ -69,3 +69,4 @@ def test_an_address_that_colab_cannot_open_is_refused(root):
             colab.repository(config)
     config.write_text("title: a book\n", "utf-8")
     assert colab.repository(config) is None
+    assert colab.repository(root / "nothing.yml") is None
