@@ -133,6 +133,8 @@ def test_the_book_is_light(html):
     assert {name: size for name, size in pages.items() if size > 3_000_000} == {}
     room_for_the_pdf = 14_000_000
     assert sum(path.stat().st_size for path in html.rglob("*") if path.is_file()) < 40_000_000 - room_for_the_pdf
+    for path in html.rglob("*.html"):  # nothing heavy stands before the words
+        assert not re.search(r'<script src="[^"]*/fontawesome\.js', path.read_text("utf-8"))
     for path in (html / "_sources").rglob("*.ipynb"):
         assert not any(cell.get("outputs") for cell in nbformat.read(path, 4).cells)
 
