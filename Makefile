@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+# One process per core, each with a file of its own.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 JUPYTER_BOOK := $(BIN)/jupyter-book build
 
 help:  ## list the commands
@@ -25,8 +27,8 @@ pdf: $(VENV)/.book  ## render the executed chapters and print them as one PDF (n
 test: $(VENV)/.full  ## style, library, notebooks (smoke profile), book without warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
-	LABBOOK_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks
+	$(PYTEST)
+	LABBOOK_PROFILE=smoke $(PYTEST) --nbval-lax --nbval-current-env notebooks
 	$(JUPYTER_BOOK) -q -W -n --keep-going --all --path-output _build/test . >/dev/null
 
 clean:  ## remove what was built; keeps .venv and the training runs in _build/runs
