@@ -47,20 +47,21 @@ class Tries(NamedTuple):
 
 class Search(NamedTuple):
     """A search of s saccades: fixations (B, s, 2); values (B, s), probabilities that the where network promised;
-    answers (B, s, 10), the what network's posteriors; made (B,), the saccades made until it stopped, 1 to s.
+    answers (B, s, 10), the what network's posteriors; worth (B, s), what the fixations proved to be worth, see
+    `Searcher.search`; made (B,), the saccades made until it stopped, 1 to s.
     """
 
     fixations: Tensor
     values: Tensor
     answers: Tensor
+    worth: Tensor
     made: Tensor
 
     @property
     def chosen(self) -> Tensor:
-        """Which fixation (B,) the answer comes from: the one of those made at which the what network was surest."""
-        sure = self.answers.amax(2)  # (B, s)
-        seen = torch.arange(sure.shape[1], device=sure.device) < self.made[:, None]
-        return sure.where(seen, -1.0).argmax(1)
+        """Which fixation (B,) the answer comes from: of those made the one of the highest worth."""
+        seen = torch.arange(self.worth.shape[1], device=self.worth.device) < self.made[:, None]
+        return self.worth.where(seen, -1.0).argmax(1)
 
     @property
     def answer(self) -> Tensor:
@@ -69,7 +70,7 @@ class Search(NamedTuple):
 
     def cut(self, saccades: int) -> Search:
         """Return the search that would have been allowed fewer saccades: its first `saccades` are the same."""
-        return Search(*(each[:, :saccades] for each in self[:3]), self.made.clamp(max=saccades))
+        return Search(*(each[:, :saccades] for each in self[:4]), self.made.clamp(max=saccades))
 
 
 def loss(seen: Seen | Tries, labels: Tensor) -> Tensor:
@@ -85,6 +86,9 @@ def loss(seen: Seen | Tries, labels: Tensor) -> Tensor:
     promise = seen.values[:, 0].detach().sigmoid()  # (B,), for the fixation that `logits` are of
     trust = torch.where(promise > 0.5, promise, 0.0)
     return where + (trust * F.cross_entropy(seen.logits, labels, reduction="none")).mean()
+
+
+HERE = 5.0  # pixels: places no further from the gaze are where the eye is
 
 
 # ---- looking --------------------------------------------------------------------------------------------------------
@@ -244,7 +248,7 @@ class Searcher(nn.Module):
         tries: int = 6,
         uniform: float = 0.5,
         saccades: int = 1,
-        inhibition: float = 0.0,
+        inhibition: float = 3.0,
         learns: str = "tries",
     ):
         super().__init__()
@@ -319,8 +323,7 @@ class Searcher(nn.Module):
         best = places[torch.arange(len(values)), values.argmax(1)]  # (B, 2)
         if self.where.reach == 0:
             return best
-        near = (places - best[:, None]).float().norm(dim=2) <= self.where.reach  # (B, n)
-        weight = values * near
+        weight = values * (_apart(places, best) <= self.where.reach)  # (B, n)
         centre = (weight[..., None] * places).sum(1) / weight.sum(1, keepdim=True).clamp_min(1e-12)
         return centre.round().to(torch.int64)
 
@@ -329,37 +332,55 @@ class Searcher(nn.Module):
     def search(self, image: Tensor, saccades: int | None = None) -> Search:
         """Look from place to place; see `Search`.
 
-        The eye starts in the middle of the field. It goes to the best place of its map, the what network answers, the
-        periphery is looked at again from there, and the search stops when the what network is at least as sure of its
-        answer as the where network is of any other place.
+        The eye starts in the middle of the field. It goes to the best place of its map, the what network answers, and
+        the periphery is looked at again from there. A promise counts if it was made from the nearest fixation so far:
+        what was seen from afar is remembered until it is seen better. A fixation is worth the probability of the what
+        network's answer times what the where network promises for the place when the eye is there. The search stops
+        when a fixation is worth as much as any other place promises.
 
         Args:
             saccades: at most (default: the searcher's own).
         """
         s = self.saccades if saccades is None else within("saccades", saccades, 1, 100, whole=True)
         n = len(image)
-        gaze = torch.zeros(n, 2, dtype=torch.int64, device=image.device)
-        values, places = self.where(image, gaze).sigmoid(), self.where.places(gaze)
-        fixations, promised, answers = gaze.new_zeros(n, s, 2), values.new_zeros(n, s), values.new_zeros(n, s, 10)
-        made = torch.full((n,), s, device=image.device)
+        gazes = torch.zeros(n, 1, 2, dtype=torch.int64, device=image.device)  # (B, glances, 2)
+        values, places = self.where(image, gazes[:, 0]).sigmoid(), self.where.places(gazes[:, 0])  # (B, all places)
+        fixations, promised, answers = gazes.new_zeros(n, s, 2), values.new_zeros(n, s), values.new_zeros(n, s, 10)
+        worth, made = torch.zeros_like(promised), torch.full((n,), s, device=image.device)
         going = torch.arange(n, device=image.device)  # the searches that have not stopped
         for k in range(s):
-            gaze = self._aim(values, places)
-            fixations[going, k], promised[going, k] = gaze, values.amax(1)
+            gaze, promise = self._aim(values, places), values.amax(1)
+            fixations[going, k], promised[going, k] = gaze, promise
             answers[going, k] = self.what(look(image[going], gaze[:, None])).logits.softmax(1)
+            if self.where.moves:
+                fresh, around = self.where(image[going], gaze).sigmoid(), self.where.places(gaze)
+                promise = fresh.masked_fill(_apart(around, gaze) > HERE, 0.0).amax(1)
+                gazes = torch.cat((gazes, gaze[:, None]), 1)
+                values, places = torch.cat((values, fresh), 1), torch.cat((places, around), 1)
+                values = values.masked_fill(~_nearest(places, gazes), 0.0)
+            worth[going, k] = answers[going, k].amax(1) * promise
             if k == s - 1:
                 break
-            if self.where.moves:
-                values, places = self.where(image[going], gaze).sigmoid(), self.where.places(gaze)
             for old in fixations[going, : k + 1].unbind(1):
-                near = (places - old[:, None]).float().norm(dim=2) <= max(self.inhibition, self.where.reach)
-                values = values.masked_fill(near, 0.0)
-            stays = answers[going, : k + 1].amax((1, 2)) >= values.amax(1)
+                values = values.masked_fill(_apart(places, old) <= max(self.inhibition, self.where.reach), 0.0)
+            stays = worth[going, : k + 1].amax(1) >= values.amax(1)
             made[going[stays]] = k + 1
-            going, values, places = going[~stays], values[~stays], places[~stays]
+            going, gazes, values, places = (each[~stays] for each in (going, gazes, values, places))
             if not len(going):
                 break
-        return Search(fixations, promised, answers, made)
+        return Search(fixations, promised, answers, worth, made)
+
+
+def _apart(places: Tensor, gaze: Tensor) -> Tensor:
+    """Return how far places (B, n, 2) are from gazes (B, 2), pixels (B, n)."""
+    return (places - gaze[:, None]).float().norm(dim=2)
+
+
+def _nearest(places: Tensor, gazes: Tensor) -> Tensor:
+    """Return which places (B, g n, 2), n for each of g gazes (B, g, 2) in order, have no other gaze nearer (B, g n)."""
+    apart = torch.stack([_apart(places, gaze) for gaze in gazes.unbind(1)], 2)  # (B, g n, g)
+    own = torch.arange(gazes.shape[1], device=places.device).repeat_interleave(places.shape[1] // gazes.shape[1])
+    return apart.argmin(2) == own
 
 
 models.MODELS["searcher"] = Searcher

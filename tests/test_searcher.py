@@ -293,20 +293,55 @@ def search(image, saccades, *promises) -> searcher.Search:
     return model.search(image, saccades)
 
 
-def test_it_stops_when_it_is_surer_than_any_other_place_promises():
+def test_it_stops_when_a_fixation_is_worth_what_any_other_place_promises():
     dark, bright = torch.full((1, 1, 128, 128), 0.3), torch.full((1, 1, 128, 128), 0.7)
     trace = search(torch.cat((dark, bright)), 3, 0.9, 0.5, 0.4)
     assert trace.made.tolist() == [3, 1]
     assert trace.fixations[0].tolist() == [[0, 0], [0, 20], [20, 0]]
     assert trace.values[0].tolist() == pytest.approx([0.9, 0.5, 0.4])
     assert trace.values[1].tolist() == pytest.approx([0.9, 0, 0])  # what was not looked at stays empty
+    assert trace.worth[0].tolist() == pytest.approx([0.3 * 0.9, 0.3 * 0.5, 0.3 * 0.4])
 
 
-def test_it_answers_from_the_fixation_at_which_it_was_surest():
+def test_it_answers_from_the_fixation_of_the_highest_worth():
     image = torch.full((1, 1, 128, 128), 0.2)
     image[..., 70:, 50:78] = 0.6  # below the middle: at (20, 0)
     trace = search(image, 3, 0.9, 0.5, 0.6)
     assert trace.fixations[0, : trace.made[0]].tolist()[trace.chosen[0]] == [20, 0]
+
+
+class Forgetful(Promises):
+    """A where network that sees two places, from wherever it looks, and promises for them what it is given."""
+
+    moves = True
+
+    def __init__(self, first: tuple[float, float], later: tuple[float, float]):
+        super().__init__(*first)
+        self.later = torch.tensor(later).logit()
+
+    def places(self, gaze):
+        return torch.tensor([[0, 40], [40, 0]]).expand(len(gaze), -1, -1)
+
+    def forward(self, images, gaze):
+        return torch.where(gaze.any(1, keepdim=True), self.later, self.values)
+
+
+def test_a_promise_made_from_afar_holds_until_the_place_is_seen_from_nearer():
+    model = build("full", inhibition=1.0)
+    model.what = Bright()
+    dark = torch.full((1, 1, 128, 128), 0.2)
+    # From (0, 40) the other place is further away than from the middle: the first promise for it, 0.8, still counts.
+    model.where = Forgetful((0.9, 0.8), (0.1, 0.3))
+    trace = model.search(dark, 2)
+    assert trace.fixations[0].tolist() == [[0, 40], [40, 0]]
+    assert trace.values[0].tolist() == pytest.approx([0.9, 0.8])
+    assert trace.worth[0].tolist() == pytest.approx([0.2 * 0.1, 0.2 * 0.3])  # promised when the eye is there
+
+
+def test_the_nearest_gaze_is_believed():
+    gazes = torch.tensor([[[0, 0], [0, 40]]])
+    places = torch.tensor([[[0, 10], [0, 30], [0, 10], [0, 30]]])  # two seen from each
+    assert searcher._nearest(places, gazes).tolist() == [[True, False, False, True]]
 
 
 def test_one_saccade_is_the_best_place():
