@@ -22,6 +22,8 @@ from .training import Training
 
 ADAMW = {"optimiser": "adamw", "weight_decay": 0.01, "renew_optimiser": False}
 GREY = {"centre": True, "padding": 0.5}  # the localisation sees grey as 0; the field is grey all around
+POLAR = {"scale_start": EDGE / FIELD, "standard": True, "centre": True}  # of a window behind a log-polar retina
+LOG_POLAR = {"periphery": "log-polar", "saccades": 5}  # of a searcher; saccades at most, when it is tested
 CLEAR = Scene128(contrast=(0.7, 0.7))
 NOISES = (0.1, 0.4)  # of the first epochs: at full noise the classifier's wide layer would not leave chance for long
 PARTS = ("still", "near", "far", "faint")
@@ -96,35 +98,47 @@ def attention(
 
 def polo(
     model: str,
-    warm: int = 2,
-    stay: int = 8,
+    warm: int = 6,
+    stay: int = 3,
     lr: float = 0.001,
     rate: float = 0.3,
-    share: float = 0.4,
-    loss: str = "cross_entropy",
+    share: float = 0.1,
     **options,
 ) -> Training:
-    """Return the training of a transformer behind a log-polar retina (week 7).
+    """Return the training of a transformer behind a log-polar retina, taught by glimpses (week 7).
 
     Its features are standardised, and its window has a sample per pixel.
 
     Args:
-        model: "polo" or "conv_polo". warm, stay, lr: see `curriculum.warmed`. rate, share: as of `attention`.
-        loss: a name in `training.LOSSES`. options: of the model.
+        model: "polo" or "conv_polo". warm, stay, lr: see `curriculum.searching`. rate, share: as of `attention`.
+        options: of the model.
     """
     return Training(
         model,
-        curriculum.warmed(warm, stay, lr),
-        {**options, "scale_start": EDGE / FIELD, "standard": True, "centre": True},
+        curriculum.searching(warm, 1, stay, lr),
+        {**options, **POLAR},
         localisation_rate=rate,
-        loss=loss,
         fraction=share,
+        batch=50,
         **ADAMW,
     )
 
 
+def polo_by_gradient(
+    warm: int = 2, stay: int = 8, lr: float = 0.001, rate: float = 0.3, share: float = 0.4, loss: str = "cross_entropy"
+) -> Training:
+    """Return the training of the smallest of these transformers by the gradient through its sampler (week 7).
+
+    Args:
+        warm, stay, lr: see `curriculum.warmed`. rate, share: as of `attention`. loss: a name in `training.LOSSES`.
+    """
+    return Training(
+        "polo", curriculum.warmed(warm, stay, lr), POLAR, localisation_rate=rate, loss=loss, fraction=share, **ADAMW
+    )
+
+
 def searcher(
-    warm: int = 4, stay: int = 7, lr: float = 0.001, rate: float = 3.0, share: float = 0.2, **options
+    warm: int = 20, stay: int = 16, lr: float = 0.001, rate: float = 3.0, share: float = 0.2, **options
 ) -> Training:
     """Return the training of a foveal searcher.
 

@@ -42,16 +42,19 @@ class System:
         return parts
 
 
-def _polo(
-    model: str, kept: str, row: str | None, plotted: bool = True, loss: str = "cross_entropy", **options
-) -> System:
+def _polo(model: str, kept: str, row: str | None, plotted: bool = True, **options) -> System:
     """Return a transformer of week 7, by the recipe that all of them share there."""
-    training = recipes.polo(model, loss=loss, **options)
-    return System(training, retina.RETINAS[kept].n + WINDOW, row, "week7_polo", plotted)
+    return System(recipes.polo(model, **options), retina.RETINAS[kept].n + WINDOW, row, "week7_polo", plotted)
 
 
 SYSTEMS: dict[str, System] = {
     "searcher": System(recipes.searcher(), PIXELS, None, "beyond"),
+    "searcher, log-polar": System(
+        recipes.searcher(**recipes.LOG_POLAR),
+        recipes.LOG_POLAR["saccades"] * (retina.RETINAS["whatwhere"].n + WINDOW),
+        None,
+        "beyond",
+    ),
     "ATN": System(recipes.attention(), PIXELS, "ATN", "week6_attention"),
     "polo 768": _polo("polo", "polo768", "POLO_ATN_95%"),
     "polo 1 280": _polo(
@@ -60,7 +63,12 @@ SYSTEMS: dict[str, System] = {
     "polo 2 560": _polo("polo", "polo2560", "POLO_ATN_85%", retina="polo2560"),
     "polo 2 560 band-pass": _polo("polo", "polo2560band", None, False, retina="polo2560band"),
     "polo convolution": _polo("conv_polo", "polo2560band", "convPOLO_ATN_85%", wrap=True),
-    "polo 768, told where": _polo("polo", "polo768", None, loss="cross_entropy and position"),
+    "polo 768, told where": System(
+        recipes.polo_by_gradient(loss="cross_entropy and position"),
+        retina.RETINAS["polo768"].n + WINDOW,
+        None,
+        "week7_polo",
+    ),
 }
 
 
