@@ -252,7 +252,8 @@ class Page:
             with torch.inference_mode():
                 trace = model.search(stimuli.images, saccades)
             rounded = [[[round(p, 4) for p in look] for look in each] for each in trace.answers.tolist()]
-            return [trace.fixations.tolist(), trace.values.tolist(), rounded, trace.made.tolist()]
+            worth = [[round(w, 4) for w in each] for each in trace.worth.tolist()]
+            return [trace.fixations.tolist(), trace.values.tolist(), rounded, worth, trace.made.tolist()]
 
         found = self.store.evaluate(
             run, "scanpaths", compute, self.here.device, scene=plain(scene), n=n, saccades=saccades
