@@ -83,10 +83,10 @@ def loss(
     size = theta[:, None, :, :2].expand(-1, glimpses, -1, -1)  # (B, K, 2, 2)
     error = errors(model, image, labels, torch.cat((size.detach(), place[..., None]), 3))
     pull = (slope(error, aside, jitter, edge) * (theta[..., 2] - theta[..., 2].detach())).sum(1).mean()
-    taught = [k + half for k in range(PAIRS_TAUGHT) for half in (0, glimpses // 2)]
-    seen = look(model, image, torch.cat((size, place[..., None]), 3)[:, taught])
-    logits = model.classifier(seen.flatten(0, 1)).logits  # (B 2, 10)
-    return F.cross_entropy(logits, labels.repeat_interleave(len(taught))) + pull, theta
+    pairs = torch.cat((size, place[..., None]), 3).unflatten(1, (2, glimpses // 2))  # (B, 2, K / 2, 2, 3)
+    taught = pairs[:, :, :PAIRS_TAUGHT].flatten(1, 2)  # (B, 2, 2, 3)
+    logits = model.classifier(look(model, image, taught).flatten(0, 1)).logits  # (B 2, 10)
+    return F.cross_entropy(logits, labels.repeat_interleave(taught.shape[1])) + pull, theta
 
 
 def pointing(model: Window, stimuli: Stimuli, glimpses: int, jitter: float, generator: torch.Generator) -> Tensor:

@@ -8,6 +8,7 @@ local one, `_build/runs/`, to which all new runs go. Several processes may share
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -92,11 +93,19 @@ class Store:
     Args:
         published: folder of runs that come with the book, read only. local: folder for new runs.
         reuse: whether stored runs are used at all; without it everything is trained and computed anew, once.
-        say: receives a line per stage of a training.
+        say: receives a line per stage of a training. until: when trainings stop, see `train`.
     """
 
-    def __init__(self, published: Path, local: Path, reuse: bool = True, say: Callable[[str], None] | None = None):
+    def __init__(
+        self,
+        published: Path,
+        local: Path,
+        reuse: bool = True,
+        say: Callable[[str], None] | None = None,
+        until: float = math.inf,
+    ):
         self.published, self.local, self.reuse, self.say = Path(published), Path(local), reuse, say
+        self.until = until
         self.used: dict[str, Run] = {}  # in the order of use
         self.shown: set[str] = set()  # ids of the runs whose weights were asked for
 
@@ -136,7 +145,7 @@ class Store:
                 return _read(self.local / name)
             weights = training.start and self.obtain(training.start, sets, device).model(device).state_dict()
             checkpoint = self.local / f"{name}.checkpoint"
-            outcome = train(training, sets, device, checkpoint, say=self.say, weights=weights)
+            outcome = train(training, sets, device, checkpoint, say=self.say, weights=weights, until=self.until)
             weights = save_tensors({key: value.cpu().contiguous() for key, value in outcome.model.state_dict().items()})
             record = {
                 "training": training.describe(),

@@ -14,6 +14,7 @@ Convention
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
@@ -111,7 +112,7 @@ class Scene28(Scene):
         return self._clipped(torch.randn(n, 2, generator=generator, device=generator.device))
 
     def frozen(self, index: Tensor, count: int, given: bool) -> tuple[Tensor, Tensor]:
-        normal, third, first = (part.to(index.device) for part in draws_of_2021(count))
+        normal, third, first = _resident(draws_of_2021, count, str(index.device))
         return self._clipped(normal[index]), (first if given else third)[index]
 
     def render(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
@@ -149,7 +150,7 @@ class Scene128(Scene):
         return self._truncated(direction, normal)
 
     def frozen(self, index: Tensor, count: int, given: bool) -> tuple[Tensor, Tensor]:
-        direction, normal, third, second = (part.to(index.device) for part in polar_draws_of_2021(count))
+        direction, normal, third, second = _resident(polar_draws_of_2021, count, str(index.device))
         uniform = second if self.radius is not None else third
         return self._truncated(direction[index], normal[index]), uniform[index]
 
@@ -348,6 +349,12 @@ def disc(device: str = "cpu") -> Tensor:
 
 
 # ---- what NumPy drew in 2021 ----------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=8)
+def _resident(draws: Callable[[int], tuple[Tensor, ...]], count: int, device: str) -> tuple[Tensor, ...]:
+    """Return the draws of so many digits, kept on a device."""
+    return tuple(part.to(device) for part in draws(count))
 
 
 @lru_cache(maxsize=4)

@@ -66,7 +66,7 @@ class Search(NamedTuple):
     @property
     def answer(self) -> Tensor:
         """The digit named (B,)."""
-        return self.answers[torch.arange(len(self.made)), self.chosen].argmax(1)
+        return self.answers[torch.arange(len(self.made), device=self.made.device), self.chosen].argmax(1)
 
     def cut(self, saccades: int) -> Search:
         """Return the search that would have been allowed fewer saccades: its first `saccades` are the same."""
@@ -146,10 +146,20 @@ class Standard(nn.BatchNorm1d):
 
     def __init__(self, n: int):
         super().__init__(n, affine=False, momentum=None)
+        self.batches: int | None = None  # `num_batches_tracked` on the host, so that a GPU is not waited for
+
+    def _load_from_state_dict(self, *given) -> None:
+        super()._load_from_state_dict(*given)
+        self.batches = None
 
     def forward(self, features: Tensor) -> Tensor:
         if self.training:
-            super().forward(features.detach())
+            self.batches = (int(self.num_batches_tracked) if self.batches is None else self.batches) + 1
+            self.num_batches_tracked.add_(1)
+            share = 1 / self.batches  # of this batch in the mean over all
+            F.batch_norm(
+                features.detach(), self.running_mean, self.running_var, training=True, momentum=share, eps=self.eps
+            )
         return F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)
 
 
@@ -320,7 +330,7 @@ class Searcher(nn.Module):
     def _aim(self, values: Tensor, places: Tensor) -> Tensor:
         """Return where to look (B, 2), given promised probabilities (B, n): the centre of gravity of the promises
         within the periphery's reach of the highest, to the pixel."""
-        best = places[torch.arange(len(values)), values.argmax(1)]  # (B, 2)
+        best = places[torch.arange(len(values), device=values.device), values.argmax(1)]  # (B, 2)
         if self.where.reach == 0:
             return best
         weight = values * (_apart(places, best) <= self.where.reach)  # (B, n)

@@ -26,7 +26,7 @@ from .where import collicular
 
 VERSION = 1  # of what a configuration means; raise it when equal configurations would train differently
 CHECKPOINT = 1  # format of the checkpoint file
-GUARD_EVERY = 50  # steps between looks for NaN and infinity (each one waits for the device)
+GUARD_EVERY = 50  # steps between looks for NaN and infinity on a CPU; a GPU would have to be waited for: once an epoch
 LOCALISING = ("localisation.", "where.")  # parameters of what decides where to look
 
 OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -177,6 +177,10 @@ class Diverged(RuntimeError):
     """NaN or infinity appeared: says in what, where, and which checkpoint is the last good one."""
 
 
+class Paused(Exception):
+    """The time was up: the state is in the checkpoint, and the same training goes on from it."""
+
+
 @dataclass
 class Outcome:
     """A finished run: the model in evaluation mode, and one record per epoch (see `_Run.record`)."""
@@ -193,14 +197,17 @@ def train(
     every: float = 30.0,
     say: Callable[[str], None] | None = None,
     weights: Mapping[str, Tensor] | None = None,
+    until: float = math.inf,
 ) -> Outcome:
     """Train from the start, or from `checkpoint` where it exists; who keeps the result removes it.
 
     Args:
         weights: what a training with a `start` begins with: the state of that run's model.
         checkpoint: file for the state, rewritten every `every` seconds. say: receives one line per stage.
+        until: when to stop (`time.monotonic()`), after a step at least; needs a checkpoint.
 
     Raises:
+        Paused: the time was up.
         Refusal: a checkpoint that is foreign, broken or of another format; a disk that is full.
         Diverged: NaN or infinity in loss, theta or weights.
     """
@@ -212,8 +219,21 @@ def train(
     if checkpoint and checkpoint.exists():
         run.load()
     with torch.random.fork_rng(devices=[]):
-        run.finish(every, say)
+        run.finish(every, say, until)
     return Outcome(run.model.eval(), run.history)
+
+
+def stepper(training: Training, sets: DigitSets, device: torch.device | str = "cpu") -> Callable[[], object]:
+    """Return a function that does one step of the training's last stage at each call, for ever: for measurements."""
+    run, stage = _Run(training, sets.to(device), device, None), training.stages[-1]
+    run.set_rate(stage)
+    order = run._order()
+
+    def step() -> object:
+        run.step %= run.steps
+        return run._step(stage, order)
+
+    return step
 
 
 class _Run:
@@ -231,6 +251,7 @@ class _Run:
         self.seconds = 0.0
         self.history: list[dict] = []
         self.steps = training.steps(len(sets.train))
+        self.guard_every = GUARD_EVERY if torch.device(device).type == "cpu" else self.steps
         self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
         self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
 
@@ -258,26 +279,32 @@ class _Run:
             [group for group in groups if group["params"]], lr=1.0, weight_decay=training.weight_decay, **extra
         )
 
-    def finish(self, every: float, say: Callable[[str], None] | None) -> None:
+    def set_rate(self, stage: Stage) -> None:
+        """Give the optimiser the learning rates of this epoch of a stage."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = stage.lr_at(self.epoch) * group["rate"]
+
+    def finish(self, every: float, say: Callable[[str], None] | None, until: float = math.inf) -> None:
         """Run to the end, epoch by epoch."""
         saved = time.monotonic()
         while self.stage < len(self.training.stages):
             stage = self.training.stages[self.stage]
             if self.epoch == self.step == 0 and self.training.renew_optimiser:
                 self.optimiser = self._optimiser()
-            for group in self.optimiser.param_groups:
-                group["lr"] = stage.lr_at(self.epoch) * group["rate"]
+            self.set_rate(stage)
             order = self._order()
             began = time.monotonic()
             while self.step < self.steps:
                 theta = self._step(stage, order)
-                if self.step % GUARD_EVERY == 0 or self.step == self.steps:
+                if self.step % self.guard_every == 0 or self.step == self.steps:
                     self._guard(stage, theta)
-                if self.checkpoint and time.monotonic() - saved > every:
+                if self.checkpoint and time.monotonic() > min(saved + every, until):
                     self._guard(stage, theta)
                     self.seconds += time.monotonic() - began
                     self.save()
                     saved = began = time.monotonic()
+                    if saved > until:
+                        raise Paused(self._place())
             self.seconds += time.monotonic() - began
             self._record(stage)
             if self.epoch == 0 and self.stage > 0 and say:
@@ -310,16 +337,11 @@ class _Run:
         return theta
 
     def _guard(self, stage: Stage, theta: Tensor | None) -> None:
-        """Stop at NaN or infinity."""
-        bad = [
-            name
-            for name, tensors in (
-                ("loss", [self.loss]),
-                ("theta", [] if theta is None else [theta]),
-                ("weights", self.model.parameters()),
-            )
-            if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
-        ]
+        """Stop at NaN or infinity; waits for the device once."""
+        looked_at = {"loss": [self.loss], "theta": [] if theta is None else [theta], "weights": self.model.parameters()}
+        finite = [(name, torch.isfinite(tensor).all()) for name, tensors in looked_at.items() for tensor in tensors]
+        good = torch.stack([each for _, each in finite]).tolist()
+        bad = dict.fromkeys(name for (name, _), fine in zip(finite, good, strict=True) if not fine)
         if bad:
             kept = self.checkpoint if self.checkpoint and self.checkpoint.exists() else "none was written"
             raise Diverged(
@@ -354,6 +376,11 @@ class _Run:
         self.epoch += 1
         if self.epoch == stage.epochs:
             self.stage, self.epoch = self.stage + 1, 0
+
+    def _place(self) -> str:
+        """Return how far the run is, in words."""
+        stages, stage = len(self.training.stages), self.training.stages[self.stage]
+        return f"stage {self.stage + 1} of {stages}, epoch {self.epoch + 1} of {stage.epochs}, step {self.step}"
 
     def _line(self, stage: int) -> str:
         """Return a line that sums up a finished stage."""
