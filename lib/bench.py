@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from . import chance, digits, models, reenacted, runs, scenes
@@ -176,6 +178,124 @@ def operations(model: torch.nn.Module, edge: int) -> float:
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 1, edge, edge)).logits.sum().backward()
     return counter.get_total_flops()
+
+
+# ---- what a device would be asked for -------------------------------------------------------------------------------
+
+# Operations whose result the host has to know, and those that make a tensor, on the host unless told a device.
+WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "unique_dim", "_unique2", "lift_fresh"}
+FETCHING = {"tolist", "item", "numpy", "cpu", "cuda", "__bool__", "__int__", "__float__", "__index__"}
+MAKING = {
+    "arange",
+    "empty",
+    "eye",
+    "full",
+    "linspace",
+    "ones",
+    "rand",
+    "randint",
+    "randn",
+    "randperm",
+    "tensor",
+    "zeros",
+}
+
+
+class Watch:
+    """Tells, without a GPU, what the work done inside `with` would ask of one: `sent`, the number of operations, views
+    excluded; `waits`, those that would make the host wait for it, or copy between the two.
+
+    A wait is: a number or list read out of a tensor, a selection by a mask or by a Python list, data of the host, a
+    tensor made without naming a device, a change of device. What PyTorch does within one operation is not seen.
+    """
+
+    def __enter__(self) -> Watch:
+        self.sent, self.waits = 0, []
+        self._modes = (_Calls(self), _Operations(self))
+        for mode in self._modes:
+            mode.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        for mode in reversed(self._modes):
+            mode.__exit__(*error)
+
+
+class _Calls(TorchFunctionMode):
+    """Sees what is called in Python."""
+
+    def __init__(self, watch: Watch):
+        super().__init__()
+        self.watch = watch
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
+        moved = name == "to" and any(isinstance(each, (str, torch.device)) for each in (*args[1:], *kwargs.values()))
+        made = name in MAKING and func is getattr(torch, name, None) and kwargs.get("device") is None
+        if name in FETCHING or moved or made:
+            self.watch.waits.append(name)
+        return func(*args, **kwargs)
+
+
+class _Operations(TorchDispatchMode):
+    """Sees what is sent to the device."""
+
+    def __init__(self, watch: Watch):
+        super().__init__()
+        self.watch = watch
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        masks = name.startswith(("index", "_index")) and any(
+            each.dtype in (torch.bool, torch.uint8)
+            for indices in args[1:2]
+            for each in (indices if isinstance(indices, (list, tuple)) else ())
+            if each is not None
+        )
+        if name in WAITING or masks:
+            self.watch.waits.append(name)
+        self.watch.sent += not (func.is_view or name == "lift_fresh")
+        return func(*args, **(kwargs or {}))
+
+
+def clock(do: Callable[[], object], device: str, least: float = 0.3) -> float:
+    """Return how often per second `do` can be done on a device, measured for `least` seconds or more; once before that
+    it is done unmeasured.
+
+    By the clock on the wall, and on a CPU with one thread by the processor time of this thread: other work does not
+    count.
+    """
+    alone = torch.device(device).type == "cpu" and torch.get_num_threads() == 1
+    now = time.thread_time if alone else time.perf_counter
+    do()
+    wait(device)
+    times = 1
+    while True:
+        began = now()
+        for _ in range(times):
+            do()
+        wait(device)
+        if (spent := now() - began) >= least:
+            return times / spent
+        times *= 2
+
+
+def wait(device: str) -> None:
+    """Wait until a device has done all that it was sent."""
+    kind = torch.device(device).type
+    if kind != "cpu":
+        getattr(torch, kind).synchronize()
+
+
+def matrix_rate(device: str) -> float:
+    """Return the operations per second of a large product of float32 matrices on a device, as PyTorch is set."""
+    edge = 1024 if torch.device(device).type == "cpu" else 8192
+    square = torch.rand(edge, edge, generator=chance.generator("bench", device=device), device=device)
+    product = torch.empty_like(square)
+    return 2 * edge**3 * clock(lambda: torch.mm(square, square, out=product), device)
+
+
+# ---- the table ------------------------------------------------------------------------------------------------------
 
 
 def _show(rows: list[dict]) -> None:

@@ -196,11 +196,20 @@ class Here:
     @property
     def device(self) -> str:
         """The device asked for; "auto" is the first CUDA GPU, else the CPU."""
-        if self.parameters["device"] != "auto":
-            return self.parameters["device"]
-        import torch
+        return device(self.parameters["device"])
 
-        return "cuda" if torch.cuda.is_available() else "cpu"
+
+def device(asked: str) -> str:
+    """Return the device asked for, checked; "auto" is the first CUDA GPU, else the CPU.
+
+    Raises:
+        Refusal: no such device is here.
+    """
+    if COMMON["device"].check("device", asked) != "auto":
+        return asked
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _unknown(chapter: str, word: str, known: Iterable[str]) -> Refusal:

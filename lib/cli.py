@@ -1,4 +1,5 @@
-"""The command line: run chapters, sweep over their parameters, build the book, show the data, measure the speed."""
+"""The command line: run chapters, sweep over their parameters, build the book, train whole schedules, show the data,
+measure the speed."""
 
 import hashlib
 import json
@@ -48,7 +49,7 @@ app = typer.Typer(
     A chapter is named by its file or the beginning of it: `week1` is notebooks/week1_noisy_stn.ipynb. Its parameters
     are listed by `papermill --help-notebook notebooks/week1_noisy_stn.ipynb`.
 
-    Exit codes: 0 fine, 1 a chapter failed, 2 refused before any work, 130 interrupted.""",
+    Exit codes: 0 fine, 1 a chapter failed, 2 refused before any work, 75 the time is up (full), 130 interrupted.""",
 )
 
 
@@ -256,6 +257,46 @@ def _render(source: Path, made: Path, strict: bool) -> None:
     if done.returncode:
         cause = (re.findall(r"^.*(?:Error|Exception): .*\S", said, re.M) or ["see the warnings above"])[-1]
         raise chapter.Failed(f"jupyter-book failed: {cause}\nIts log: {os.path.relpath(log)}")
+
+
+# ---------------------------------------------------------------- full
+
+
+@app.command()
+def full(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="stn128, atn, polo, stn28, conv_polo, what or where; none means all."),
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="The time of this piece of the work.")] = 9.0,
+    share: Annotated[float, typer.Option(help="Of each schedule; below 1 it is shortened, openly.")] = 1.0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    data: Annotated[str, typer.Option(help="auto, mnist or digits.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="The random seed.")] = 0,
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let a GPU train in TF32.")] = False,
+    publish: Annotated[bool, typer.Option("--publish", help="Put the record, and whole runs, into book/.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of record and runs.", show_default="_build/full")] = None,
+) -> None:
+    """Train the schedules of 2021 as they were, one after another: the check of the device first, then timings.
+
+    A piece ends when its minutes are over, with exit code 75, and the same command goes on:
+
+    `python -m lib full; while [ $? -eq 75 ]; do python -m lib full; done`
+
+    Afterwards the chapters find the runs: `python -m lib run --profile full -p out=_build/full`
+    """
+    chapter.COMMON["data"].check("data", data)
+    place = chapter.device(device)
+    from lib import digits, schedules
+
+    names = schedules.chosen(words or ())
+    folder = out or chapter.root() / "_build" / "full"
+    piece = schedules.Piece(names, digits.load(data), place, folder, share, seed, minutes, typer.echo, tf32)
+    done = piece.run()
+    if publish:
+        typer.echo(f"Published: {os.path.relpath(schedules.publish(piece, chapter.root() / 'book'))}")
+    if not done:
+        raise typer.Exit(75)
 
 
 # ---------------------------------------------------------------- claims, changes, colab, data, bench

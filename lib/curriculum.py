@@ -92,6 +92,26 @@ def week7(epochs: int = 10, **scene) -> tuple[Stage, ...]:
     return _far_then_faint([0.005 / 2**k for k in range(9)], [0.0005, 0.00025], epochs, scene)
 
 
+def week8(epochs: int = 10, lr: float = 0.005, **scene) -> tuple[Stage, ...]:
+    """The training of the convolutional polo-STN in week 8 of 2021 (study 3.9): SGD, 190 epochs, all at std 40.
+
+    10 epochs at contrast 0.7, 40 at U(0.5, 0.7) and 40 at U(0.3, 0.7) with a learning rate of 0.005 that loses a tenth
+    after every 10; then 100 at U(0.3, 0.7), from 0.005 again, halved after every 10. A shorter attempt to grow the
+    stds, broken off before, is left out.
+
+    Args:
+        epochs: what stands for 10.
+    """
+    clear = Scene128(contrast=(0.7, 0.7), **scene)
+    mid, low = (replace(clear, contrast=contrast) for contrast in LOWER_CONTRASTS)
+    return (
+        Stage(clear, epochs, lr, 0.9, epochs),
+        Stage(mid, 4 * epochs, lr * 0.9, 0.9, epochs),
+        Stage(low, 4 * epochs, lr * 0.9**5, 0.9, epochs),
+        Stage(low, 10 * epochs, lr, 0.5, epochs),
+    )
+
+
 def warmed(warm: int = 2, stay: int = 8, lr: float = 0.001, **scene) -> tuple[Stage, ...]:
     """Our curriculum for a window on the 128x128 field, for AdamW: warm + 8 + stay epochs.
 
