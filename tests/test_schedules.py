@@ -199,7 +199,11 @@ def test_tf32_is_switched_and_switched_back():
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Clocks that do not wait, and checks that do not repeat what other tests try."""
+    """Steps of ten images, clocks that do not wait, and checks that do not repeat what other tests try."""
+    for name in LIGHT:
+        schedule = schedules.SCHEDULES[name]
+        few = replace(schedule, training=replace(schedule.training, batch=10))
+        monkeypatch.setitem(schedules.SCHEDULES, name, few)
     monkeypatch.setattr(bench, "clock", lambda do, device, least=0: do() is None or 100.0)
     monkeypatch.setattr(schedules, "check_steps", lambda *given: {"rows": [], "same": True, "reasons": []})
 
@@ -207,6 +211,7 @@ def quick(monkeypatch):
 def test_cut_off_again_and_again_it_ends_as_if_left_alone(few, tmp_path, quick, monkeypatch):
     cells = dict(list(evaluation.cells().items())[::9])
     monkeypatch.setattr(evaluation, "cells", lambda: cells)
+    monkeypatch.setattr(schedules, "time_training", lambda *given: {"per_second": 1.0, "target": None})
     whole = schedules.Piece(LIGHT, few, "cpu", tmp_path / "whole", 0.001, say=lambda line: None)
     assert whole.run() and whole.record["pieces"][-1]["ended"] == "done"
     said, pieces = [], 0
