@@ -176,8 +176,8 @@ def operations(model: torch.nn.Module, edge: int) -> float:
     """Return the multiplications and additions of the forward and backward pass of one image (1, edge, edge), by
     PyTorch's counter."""
     with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 1, edge, edge)).logits.sum().backward()
-    return counter.get_total_flops()
+        model(torch.zeros(2, 1, edge, edge)).logits.sum().backward()  # two: batch normalisation refuses one
+    return counter.get_total_flops() / 2
 
 
 # ---- what a device would be asked for -------------------------------------------------------------------------------

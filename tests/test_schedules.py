@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from lib import bench, cli, curriculum, evaluation, files, recipes, retina, runs, schedules, training
+from lib import bench, cli, curriculum, evaluation, files, models, recipes, retina, runs, schedules, training
 from lib.scenes import ECCENTRICITIES
 from lib.training import Training
 
@@ -144,6 +144,12 @@ def test_no_step_waits_for_a_gpu(sets, name):
         step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_operations_of_a_network_with_batch_normalisation_are_counted():
+    """Its second layer, 1000 by 1000, alone takes six million: forward, and twice backward."""
+    where = models.build("where", retina=SMALL, batch_norm=True)
+    assert 6e6 < bench.operations(where, 128) < 7e6
 
 
 # ---- the check -------------------------------------------------------------------------------------------------------
