@@ -175,8 +175,11 @@ def _training(name: str, train: digits.Digits, scene: scenes.Scene, batch: int) 
 def operations(model: torch.nn.Module, edge: int) -> float:
     """Return the multiplications and additions of the forward and backward pass of one image (1, edge, edge), by
     PyTorch's counter."""
+    images = torch.zeros(2, 1, edge, edge)  # two: batch normalisation refuses one
+    with torch.no_grad():
+        model(images)  # once: a retina is made, which is not counted
     with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(2, 1, edge, edge)).logits.sum().backward()  # two: batch normalisation refuses one
+        model(images).logits.sum().backward()
     return counter.get_total_flops() / 2
 
 
