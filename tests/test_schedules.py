@@ -147,7 +147,7 @@ def test_no_step_waits_for_a_gpu(sets, name):
 
 
 def test_the_operations_of_a_network_with_batch_normalisation_are_counted():
-    """Its second layer, 1000 by 1000, takes six million: forward, and twice backward; the retina's making takes none."""
+    """Its second layer, 1000 by 1000, takes six million: forward, and twice backward; making the retina none."""
     small = retina.WhatWhere(orientations=2, azimuths=4, rings=2)
     first, second = (bench.operations(models.build("where", retina=small, batch_norm=True), 128) for _ in range(2))
     assert 6e6 < first == second < 9e6
