@@ -61,9 +61,10 @@ def said(full):
         kind = f"This was a **rehearsal with {percent(full['share'])}** of each schedule"
         meaning = " Its accuracies mean nothing; it shows that every part of the work runs, stops and goes on."
     left = f" Not finished: {', '.join(full['left'])}." if full["left"] else ""
+    spent = f"{minutes:.0f} minutes and {len(pieces)} piece{'s' * (len(pieces) > 1)}"
     return (
-        f"{kind}, on {machine['device']} ({machine['processor']}, torch {machine['torch']}), in {len(pieces)} pieces "
-        f"of together {minutes:.0f} minutes, of which {training:.0f} went into training.{left}{meaning}"
+        f"{kind}, on {machine['device']} ({machine['processor']}, torch {machine['torch']}), in {spent}; "
+        f"{training:.0f} minutes went into training.{left}{meaning}"
     )
 
 
@@ -86,56 +87,53 @@ def checks(full):
 
 
 def timings(full):
-    """Images per second, where the time goes, and what was aimed at."""
-    found, digits = full["timings"], full["digits"]
-    rows = []
+    """Speeds beside their targets; then what a training step asks of any device."""
+    found = full["timings"]
+    speeds, steps = [], []
     for name, each in found["training"].items():
-        done = full["trained"].get(name)
-        at_this_rate = f"{done['whole'] / each['per_second'] / 60:,.1f}" if done else ""
-        room = f"{1e6 * each['batch'] / each['target'] / each['sent']:.0f}" if each["target"] else ""
-        rows.append(
+        done, target = full["trained"].get(name, {}), each["target"]
+        aim = f" ({done['minutes']:g})" if done.get("minutes") else ""
+        speeds.append(
             [
                 TITLES[name],
                 f"{each['per_second']:,.0f}",
-                f"{each['target']:,.0f}" if each["target"] else "",
-                at_this_rate,
-                f"{done['minutes']:g}" if done and done["minutes"] else "",
-                f"{each['stimuli']:.0%}".replace("%", " %"),
-                f"{each['of_matrix']:.0%}".replace("%", " %"),
-                each["sent"],
-                each["waits"],
-                room,
+                f"{target:,.0f}" if target else "",
+                f"{done['whole'] / each['per_second'] / 60:,.0f}{aim}" if done else "",
+                percent(each["stimuli"]),
+                percent(each["of_matrix"]),
             ]
         )
-    head = ["training", "images per second", "target", "minutes for the whole schedule, at this rate", "target"]
-    head += [
-        "of a step for stimuli",
-        "of the matrix rate",
-        "operations sent per step",
-        "that wait",
-        "microseconds for each, on target",
-    ]
+        asked = ["", ""]
+        if target:
+            asked = [f"{1e6 * each['batch'] / target / each['sent']:.0f}", f"{target * each['operations'] / 1e12:.2g}"]
+        billions = f"{each['operations'] / 1e9:.2g}"
+        steps.append([TITLES[name], each["sent"], each["waits"], billions, *asked])
     drawn = [
-        [
-            f"{each['edge']}x{each['edge']}, {each['draws']}",
-            f"{each['per_second']:,.0f}",
-            f"{each['target']:,}" if each["target"] else "",
-        ]
+        [f"stimuli {each['edge']}x{each['edge']}, {each['draws']}", each["per_second"], each["target"]]
         for each in found["stimuli"]
     ]
     if "map" in found:
-        drawn.append(
+        drawn.append(["forward passes of an accuracy map", found["map"]["per_second"], found["map"]["target"]])
+    drawn = [[name, f"{speed:,.0f}", f"{target:,.0f}" if target else ""] for name, speed, target in drawn]
+    head = ["training", "images per second", "target", "minutes for all, at this rate (target)"]
+    tables = (
+        table([*head, "of a step for stimuli", "of the matrix rate"], speeds),
+        f"The matrix rate measured beside it was {found['matrix'] / 1e9:,.0f} billion operations per second.",
+        table(["", "per second", "target"], drawn),
+        "What a training step asks of a device, whichever it is:",
+        table(
             [
-                "forward passes of an accuracy map",
-                f"{found['map']['per_second']:,.0f}",
-                f"{found['map']['target']:,.0f}",
-            ]
-        )
-    rate = (
-        f"The matrix rate measured beside it was {found['matrix'] / 1e9:,.0f} billion operations per second; an epoch "
-        f"has {digits:,} images."
+                "training",
+                "operations sent",
+                "of these, that wait",
+                "billion multiplications and additions, per image",
+                "on target: microseconds for each operation sent",
+                "on target: trillion multiplications and additions per second",
+            ],
+            steps,
+        ),
     )
-    return f"{table(head, rows)}\n\n{rate}\n\n{table(['stimuli and maps', 'per second', 'target'], drawn)}"
+    return "\n\n".join(tables)
 
 
 def trained(full):
