@@ -8,6 +8,7 @@ found is kept in one record, plain data, which is written anew after each part o
     checks      part -> rows: what, difference (found), allowed; `same`: whether twenty steps twice give equal weights
     timings     matrix (operations per second), stimuli and networks (per second), targets beside them
     trained     name -> what became of each schedule
+    whole       name -> what each schedule of the table is when it is whole
     pieces      what each piece of the work did, in words, and its seconds
     left        names of the schedules that are not finished
 
@@ -340,13 +341,26 @@ class Piece:
         left = [name for name in self.names if name not in self.record["trained"]]
         seconds = time.monotonic() - self.began
         self.record["pieces"].append({"ended": ended, "seconds": round(seconds, 1)})
-        self._keep(left=left)
+        self._keep(left=left, whole=self._whole())
         if ended == "done":
             self.say(f"All is done: {os.path.relpath(self.path)}")
         else:
             self.say(f"The time is up after {seconds / 60:.1f} minutes, at {ended}.")
             self.say(f"Left: {', '.join(left) or 'evaluations'}. The same command goes on.")
         return ended == "done"
+
+    def _whole(self) -> dict[str, dict]:
+        """Return what each schedule is when it is whole: model, epochs, images, minutes (its target)."""
+        n = len(self.sets.train)
+        return {
+            name: {
+                "model": each.training.model,
+                "epochs": sum(stage.epochs for stage in each.training.stages),
+                "images": each.training.images(n),
+                "minutes": each.minutes,
+            }
+            for name, each in SCHEDULES.items()
+        }
 
     def _keep(self, **changed) -> None:
         self.record |= changed
@@ -415,8 +429,8 @@ class Piece:
         if name in self.record["trained"]:
             return
         self._in_time(f"the start of {name}")
-        schedule, training, n = SCHEDULES[name], self.training(name), len(self.sets.train)
-        whole = schedule.training.images(n)
+        training, n = self.training(name), len(self.sets.train)
+        whole = SCHEDULES[name].training.images(n)
         self.say(f"{name}: {training.images(n):,} of {whole:,} images, {training.images(n) / whole:.2%}")
         new = self.store.find(training) is None
         try:
@@ -427,14 +441,10 @@ class Piece:
         found = self._evaluate(name, run)
         self.record["trained"][name] = {
             "run": run.id,
-            "model": training.model,
-            "optimiser": training.optimiser,
-            "study": schedule.study,
-            "epochs": [sum(stage.epochs for stage in each.stages) for each in (training, schedule.training)],
+            "study": SCHEDULES[name].study,
+            "epochs": sum(stage.epochs for stage in training.stages),
             "images": run.images,
-            "whole": whole,
             "seconds": round(run.seconds, 2),
-            "minutes": schedule.minutes,
             "device": run.machine["device"],
             "tested": self.n_test,
             **found,

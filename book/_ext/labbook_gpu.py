@@ -70,10 +70,20 @@ def said(full):
 
 def checks(full):
     """What was compared, what differed, and what is allowed."""
+    kinds = {}
+    for part, found in full["checks"].items():
+        for each in found["rows"]:
+            kinds.setdefault((each["what"], each["allowed"]), []).append(
+                (part.removeprefix("steps of "), each["difference"])
+            )
     rows = [
-        [text(part), text(each["what"]), f"{each['difference']:.2g}", f"{each['allowed']:.2g}"]
-        for part, found in full["checks"].items()
-        for each in found["rows"]
+        [
+            text(what),
+            text(", ".join(part for part, _ in found)),
+            f"{max(value for _, value in found):.2g}",
+            f"{allowed:.2g}",
+        ]
+        for (what, allowed), found in kinds.items()
     ]
     twice = {part: found for part, found in full["checks"].items() if "same" in found}
     equal = [part.removeprefix("steps of ") for part, found in twice.items() if found["same"]]
@@ -83,7 +93,7 @@ def checks(full):
         for part, found in twice.items()
         if not found["same"]
     ]
-    return f"{table(['part', 'what', 'difference', 'allowed'], rows)}\n\n{' '.join(lines)}"
+    return f"{table(['what', 'of', 'largest difference', 'allowed'], rows)}\n\n{' '.join(lines)}"
 
 
 def timings(full):
@@ -91,14 +101,14 @@ def timings(full):
     found = full["timings"]
     speeds, steps = [], []
     for name, each in found["training"].items():
-        done, target = full["trained"].get(name, {}), each["target"]
-        aim = f" ({done['minutes']:g})" if done.get("minutes") else ""
+        whole, target = full["whole"][name], each["target"]
+        aim = f" ({whole['minutes']:g})" if whole["minutes"] else ""
         speeds.append(
             [
                 TITLES[name],
                 f"{each['per_second']:,.0f}",
                 f"{target:,.0f}" if target else "",
-                f"{done['whole'] / each['per_second'] / 60:,.0f}{aim}" if done else "",
+                f"{whole['images'] / each['per_second'] / 60:,.0f}{aim}",
                 percent(each["stimuli"]),
                 percent(each["of_matrix"]),
             ]
@@ -119,7 +129,7 @@ def timings(full):
     tables = (
         table([*head, "of a step for stimuli", "of the matrix rate"], speeds),
         f"The matrix rate measured beside it was {found['matrix'] / 1e9:,.0f} billion operations per second.",
-        table(["", "per second", "target"], drawn),
+        table(["what", "per second", "target"], drawn),
         "What a training step asks of a device, whichever it is:",
         table(
             [
@@ -140,7 +150,7 @@ def trained(full):
     """What became of each schedule."""
     rows = []
     for name, each in full["trained"].items():
-        n = each["tested"]
+        n, whole = each["tested"], full["whole"][name]
         kinds = {
             key: value for key, value in each.items() if key in ("central", "general", "cells") or "saccade" in key
         }
@@ -153,9 +163,9 @@ def trained(full):
             [
                 TITLES[name],
                 each["study"],
-                f"{each['epochs'][0]} of {each['epochs'][1]}",
-                f"{each['images']:,} of {each['whole']:,}",
-                percent(each["images"] / each["whole"]),
+                f"{each['epochs']} of {whole['epochs']}",
+                f"{each['images']:,} of {whole['images']:,}",
+                percent(each["images"] / whole["images"]),
                 f"{each['seconds']:.0f}",
                 f"{each['images'] / each['seconds']:,.0f}",
                 f"{accuracy} ({n:,} digits each)",
@@ -208,7 +218,7 @@ def coverage(full, book):
     A row: chapter, model, optimiser, trial, part, runs (how many), and as pairs, from and to: epochs, fraction (of the
     digits in an epoch), images, share (of the whole schedule of 2021; None where there is none).
     """
-    whole = {each["model"]: each["whole"] for each in full["trained"].values()}
+    whole = {each["model"]: each["images"] for each in full["whole"].values()}
     known, rows = stored(book), {}
     for path in sorted(book.glob("*.ipynb"), key=lambda path: (not path.stem.startswith("week"), path.stem)):
         for name in used(path):
