@@ -340,7 +340,8 @@ class Piece:
             ended = str(paused)
         left = [name for name in self.names if name not in self.record["trained"]]
         seconds = time.monotonic() - self.began
-        self.record["pieces"].append({"ended": ended, "seconds": round(seconds, 1)})
+        if self.worked:
+            self.record["pieces"].append({"ended": ended, "seconds": round(seconds, 1)})
         self._keep(left=left, whole=self._whole())
         if ended == "done":
             self.say(f"All is done: {os.path.relpath(self.path)}")
@@ -436,6 +437,7 @@ class Piece:
         try:
             run = self.store.obtain(training, self.sets, self.device)
         except Paused as paused:
+            self.worked = True
             raise Paused(f"{name}, {paused}") from None
         self.worked |= new
         found = self._evaluate(name, run)
