@@ -51,6 +51,11 @@ def percent(share):
     return f"{shown:.0f} %" if shown >= 9.5 else f"{shown:.2g} %"
 
 
+def short(chapter):
+    """The short name of a chapter: week 2."""
+    return chapter.split("_")[0].replace("week", "week ")
+
+
 def said(full):
     """Where and how long the record was made, in a few sentences."""
     machine, pieces = full["machine"], full["pieces"]
@@ -271,7 +276,7 @@ def covered(full, rows, told):
             share = f"**whole**, {share}"
         lines.append(
             [
-                f"[{row['chapter'].split('_')[0].replace('week', 'week ')}]({row['chapter']}.ipynb)",
+                f"[{short(row['chapter'])}]({row['chapter']}.ipynb)",
                 f"{TITLES[row['model']]}, {TEACHERS[row['optimiser']]}",
                 row["runs"],
                 span(row["epochs"], str),
@@ -291,14 +296,12 @@ def covered(full, rows, told):
     ]
     compared = [row for row in rows if row["share"]]
     whole = [row for row in compared if row["share"][0] >= WHOLE]
-    names = (
-        ", ".join(dict.fromkeys(f"{TITLES[row['model']]} in {row['chapter'].split('_')[0]}" for row in whole)) or "none"
-    )
+    names = ", ".join(dict.fromkeys(f"{TITLES[row['model']]} in {short(row['chapter'])}" for row in whole)) or "none"
     summary = (
         f"Of {len(compared)} rows that can be compared with a schedule of 2021, {len(whole)} are whole ({names}); "
         f"{len(compared) - len(whole)} come from shortened ones, or from another recipe that shows fewer images."
     )
-    said = [f"- {name.split('_')[0].replace('week', 'week ')}: {text(words)}" for name, words in told.items()]
+    said = [f"- {short(name)}: {text(words)}" for name, words in told.items()]
     return f"{summary}\n\n{table(head, lines)}\n\nWhat the chapters themselves say at their top:\n\n" + "\n".join(said)
 
 
