@@ -549,24 +549,27 @@ class Retina:
 
         The Moore-Penrose inverse of the whole map around the grey image, damped by `RIDGE`: what the features do not
         tell stays grey. (2021 inverted the filters, then the pyramid, whose levels are not orthogonal: as good for 768
-        features, worse for the others.) The first call factors an (n, n) matrix: seconds for 2 880.
+        features, worse for the others.) The first call factors an (n, n) matrix: seconds for 2 880. In float64, because
+        the order of float32 sums, which depends on the number of threads, would show in the pixels.
         """
         grey = self(torch.full((1, 1, *[self.settings.field] * 2), GREY, device=self.device))
-        weights = torch.cholesky_solve((features - grey)[:, self.order].T.double(), self._factor).T.float()  # (B, n)
-        image = torch.zeros(len(features), *[self.settings.field] * 2, device=self.device)
+        weights = torch.cholesky_solve((features - grey)[:, self.order].T.double(), self._factor).T  # (B, n)
+        image = torch.zeros(len(features), *[self.settings.field] * 2, device=self.device, dtype=torch.float64)
         for group, part in zip(self.groups, weights.split([len(group.core) for group in self.groups], 1), strict=True):
-            image += group.rows.T @ torch.tensordot(part, group.core, 1) @ group.columns
-        return (image + GREY)[:, None]
+            rows, core, columns = group.rows.double(), group.core.double(), group.columns.double()
+            image += rows.T @ torch.tensordot(part, core, 1) @ columns
+        return (image + GREY).float()[:, None]
 
     @cached_property
     def _factor(self) -> Tensor:
         """Cholesky factor (n, n), float64, of the damped inner products of all kernels, in the groups' order."""
         blocks = []
-        for one in self.groups:
+        groups = [(group.rows.double(), group.core.double(), group.columns.double()) for group in self.groups]
+        for rows, core, columns in groups:
             line = []
-            for other in self.groups:
-                seen = (one.rows @ other.rows.T) @ other.core @ (other.columns @ one.columns.T)  # (n', m, m')
-                line.append(one.core.flatten(1).double() @ seen.flatten(1).T.double())
+            for their_rows, their_core, their_columns in groups:
+                seen = (rows @ their_rows.T) @ their_core @ (their_columns @ columns.T)  # (n', m, m')
+                line.append(core.flatten(1) @ seen.flatten(1).T)
             blocks.append(torch.cat(line, 1))
         gram = torch.cat(blocks)
         vector = torch.ones(self.n, 1, device=self.device, dtype=torch.float64)
