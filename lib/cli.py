@@ -84,21 +84,22 @@ def run(
     `python -m lib run week1 --profile smoke -p optimiser=adam -p stds=0,15`
     """
     pairs = [*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile, seed=seed))]
-    _run(chapter.find(words or ()), pairs, out or chapter.root() / "_build" / "notebooks", publish)
+    paths = chapter.find(words or ())
+    values = [chapter.overrides(path, pairs) for path in paths]
+    _run(paths, values, out or chapter.root() / "_build" / "notebooks", publish)
 
 
 def _given(**options: Any) -> Iterable[tuple[str, Any]]:
     return ((name, value) for name, value in options.items() if value is not None)
 
 
-def _run(paths: list[Path], pairs: list[str], folder: Path, publish: bool = False) -> list[Path]:
-    """Check every chapter, then execute one after the other; return the executed notebooks."""
-    values = [chapter.overrides(path, pairs) for path in paths]
+def _run(paths: list[Path], values: list[dict[str, Any]], folder: Path, publish: bool = False) -> dict[Path, Any]:
+    """Check every chapter, then execute one after the other; return the executed notebooks by their paths."""
     for path, given in zip(paths, values, strict=True):
         chapter.check(path, given)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    executed = []
+    executed = {}
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
         book = bars.add_task("chapters", total=len(paths))
         for path, given in zip(paths, values, strict=True):
@@ -116,7 +117,7 @@ def _run(paths: list[Path], pairs: list[str], folder: Path, publish: bool = Fals
                 colab.give(notebook, colab.repository(chapter.root() / "_config.yml"))
                 chapter.publish(notebook, output := chapter.root() / "book" / path.name)
                 _publish_results(notebook, output.parent)
-            executed.append(output)
+            executed[output] = notebook
             bars.remove_task(cells)
             bars.advance(book)
             console.print(f"{label}: {time.perf_counter() - start:.1f} s, {os.path.relpath(output)}")
@@ -214,7 +215,7 @@ def build(
     than quick. The log of the rendering is _build/book.log.
     """
     made = chapter.root() / "_build"
-    chapters = [] if no_run else _run(chapter.chapters(), [], made / "notebooks")
+    chapters = [] if no_run else _run(every := chapter.chapters(), [{}] * len(every), made / "notebooks")
     try:
         _stage(made / "source", chapters)
         _render(made / "source", made, strict)
@@ -230,7 +231,7 @@ def build(
             raise chapter.Failed(str(error)) from None
 
 
-def _stage(source: Path, chapters: list[Path]) -> None:
+def _stage(source: Path, chapters: Iterable[Path]) -> None:
     """Copy what the book is made of, then lay the executed chapters over it; unchanged files keep their times."""
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
@@ -297,6 +298,50 @@ def full(
         typer.echo(f"Published: {os.path.relpath(schedules.publish(piece, chapter.root() / 'book'))}")
     if not done:
         raise typer.Exit(75)
+
+
+# ---------------------------------------------------------------- drift
+
+
+@app.command("drift")
+def drift_(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="CHAPTER", help="Names or beginnings of names; none means all.")
+    ] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Other than published; may be repeated."),
+    ] = None,
+) -> None:
+    """Execute published chapters again, beside the book, and compare number by number with what is published.
+
+    With the parameters that they were published with, and the profile quick where these leave it open. What is found
+    goes into book/results/drift.json, in place of what it held of the same chapters. `-p runs=retrain` trains anew.
+    Exit code 1: something differs by more than the tolerance.
+    """
+    import torch
+
+    from lib import drift, runs
+
+    os.environ.setdefault("LABBOOK_PROFILE", "quick")
+    book, folder = chapter.root() / "book", chapter.root() / "_build" / "drift"
+    paths = [path for path in chapter.find(words or ()) if words or (book / path.name).exists()]
+    pages = [chapter.read(book / path.name) for path in paths]
+    values = [
+        drift.parameters(page) | chapter.overrides(path, pairs or ()) for path, page in zip(paths, pages, strict=True)
+    ]
+    executed = _run(paths, values, folder)
+    records = []
+    for path, page, given, fresh in zip(paths, pages, values, executed.values(), strict=True):
+        here = chapter.check(path, given)
+        settings = {"profile": here.profile, "runs": here.runs, "on": runs.processor(), "torch": torch.__version__}
+        found = drift.compare(page, fresh)
+        records.append(drift.record(found, book / path.name, settings))
+        typer.echo(f"{path.stem}: {found}")
+    drift.keep(records, book / "results" / "drift.json")
+    drifted = [record["chapter"] for record in records if not record["held"]]
+    if drifted:
+        raise chapter.Failed(f"{len(drifted)} of {len(records)} chapters differ by more: {', '.join(drifted)}.")
 
 
 # ---------------------------------------------------------------- claims, changes, colab, data, bench

@@ -1,10 +1,11 @@
 """Pages written from `book/results/` when the book is rendered: systems, claims, the cost of a sweep, faults
-tried, the changes of results; and on the first page a link to the PDF, if there is one.
+tried, the drift and the changes of results; and on the first page a link to the PDF, if there is one.
 
 Nothing of lib is imported, so the book renders without torch.
 """
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -17,6 +18,7 @@ FAULTS = "% faults tried"
 CHANGES, PDF = "% changes of results", "% the book as one file"
 LONG = 160  # letters of a text that changed
 SYSTEMS = "% systems compared"
+DRIFT = "% drift of the chapters"
 RUNS, WORKERS = 1000, (2, 16, 100)
 VERDICTS = ("confirmed", "refuted", "partly", "open")
 KINDS = {
@@ -273,7 +275,59 @@ def systems(cells, noise=0.75):
     return table(["system", "accuracy", *names, "looks at", "parameters", "training images"], rows)
 
 
+def write_drift(app, docname, source):
+    """Replace the mark on the page of drift by a row per chapter, and by the largest differences."""
+    if DRIFT not in source[0]:
+        return
+    records = json.loads(result(app, "drift.json"))
+    source[0] = source[0].replace(DRIFT, drift(Path(app.srcdir, "book"), records))
+
+
+def drift(book, records):
+    """What was compared, of which execution, and what differs."""
+    rows, differences = [], []
+    for record in records:
+        page = book / f"{record['chapter']}.ipynb"
+        link = f"[{text(record['chapter'])}]({page.name})"
+        late = hashlib.sha256(page.read_bytes()).hexdigest() != record["sha256"]
+        numbers, pictures = record["numbers"], record["pictures"]
+        counts = [[each["equal"], each["within"], each["beyond"]] for each in (numbers, pictures)]
+        words = "the same" if not record["words"] else f"differ in {record['words']} outputs"
+        name = link + (" (published anew since)" if late else "")
+        row = [name, *(f"{each:,}" for each in counts[0]), numbers["times"], " / ".join(map(str, counts[1])), words]
+        rows.append([*row, "yes" if record["same_bytes"] else "no"])
+        for each in record["largest"]:
+            before, after = (text(each[name]) or "nothing" for name in ("published", "fresh"))
+            what = f"`{each['cell']}`: {text(each['what'])}"
+            differences.append([link, what, before, after, size(each["size"])])
+    compared, beyond = (
+        sum(record[kind][name] for record in records for kind in ("numbers", "pictures"))
+        for name in ("compared", "beyond")
+    )
+    executions = sorted(
+        {f"{each['on']}, torch {each['torch']}, profile {each['profile']}, runs={each['runs']}" for each in records}
+    )
+    differ = f"{beyond or 'none'} {'differs' if beyond == 1 else 'differ'} by more than the tolerance."
+    said = (
+        f"Executed again on {'; and on '.join(map(text, executions))}. Of {compared:,} numbers and pictures in "
+        f"{len(records)} chapters, {differ}"
+    )
+    head = ["chapter", "numbers equal", "within", "beyond", "measured times that differ"]
+    head += ["pictures equal / within / beyond", "words", "every byte"]
+    parts = [said, table(head, rows)]
+    if differences:
+        parts += ["The largest differences of each chapter:"]
+        parts += [table(["chapter", "where", "published", "again", "difference"], differences)]
+    return "\n\n".join(parts)
+
+
+def size(value):
+    """A relative difference in words; what only one of the two shows is written as 1e9."""
+    return "only in one" if value >= 1e9 else f"{100 * value:.2g} %"
+
+
 def setup(app):
+    app.connect("source-read", write_drift)
     app.connect("source-read", write_claims)
     app.connect("source-read", write_faults)
     app.connect("source-read", write_sweeps)
