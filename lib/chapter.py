@@ -18,6 +18,7 @@ import re
 import reprlib
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -29,6 +30,7 @@ from lib import files
 from lib.refusal import Refusal, nearest
 
 ERROR_TAG = "papermill-error-cell-tag"
+SEAL, BLANK = "sha256", "0" * 64  # in the metadata of an executed chapter
 FOLDS = {"parameters": "Default parameters", "injected-parameters": "Parameters of this run"}
 
 
@@ -302,14 +304,23 @@ def find(words: Iterable[str]) -> list[Path]:
 
 
 def read(path: Path) -> nbformat.NotebookNode:
-    """Return a notebook.
+    """Return a notebook; of an executed one every byte is checked.
 
     Raises:
-        Refusal: it cannot be read as one.
+        Refusal: it cannot be read as one, or was truncated or altered after its execution.
     """
     try:
-        return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, AttributeError, KeyError) as error:
+        content = path.read_bytes()
+        metadata = json.loads(content)["metadata"]
+        for name, value in metadata.items():
+            if name == SEAL or (isinstance(value, str) and len(value) == len(BLANK)):  # or what was one
+                found = files.digest(content.replace(json.dumps(value).encode(), json.dumps(BLANK).encode()))
+                if name != SEAL or value != found:
+                    raise Refusal(f"{path} was altered after its execution: expected SHA-256 {value!r}, found {found}.")
+        return nbformat.reads(content.decode(), as_version=4)
+    except Refusal:
+        raise
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise Refusal(f"{path} cannot be read as a notebook: {_reason(error)}.") from None
 
 
@@ -462,6 +473,8 @@ def execute(
 ) -> nbformat.NotebookNode:
     """Execute a chapter with papermill into `output`, and return it normalised; `progress(done, total)` counts cells.
 
+    `output` appears at the end; it is never half a notebook.
+
     Raises:
         Failed: a cell failed or the kernel died; `output` then holds the cells up to it.
         Refusal: `output` cannot be written.
@@ -471,6 +484,7 @@ def execute(
     from traitlets.config import Config
 
     output = output.resolve()
+    draft = output.with_name(f".{output.stem}.{os.getpid()}.part.ipynb")
     total = len(read(path).cells) + bool(values)
     at = 0
 
@@ -482,13 +496,15 @@ def execute(
 
     def failed(last_line):
         shown = os.path.relpath(output)
+        with suppress(OSError):
+            os.replace(draft, output)
         return Failed(f"{path.stem} failed in cell {at + 1} of {total}: {last_line}\nThe notebook up to there: {shown}")
 
     sockets = tempfile.TemporaryDirectory(prefix="kernel-", dir="/tmp" if len(tempfile.gettempdir()) > 70 else None)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         notebook = papermill.execute_notebook(
-            *(str(each).replace("{", "{{").replace("}", "}}") for each in (path.resolve(), output)),
+            *(str(each).replace("{", "{{").replace("}", "}}") for each in (path.resolve(), draft)),
             parameters=values,
             kernel_name="python3",
             start_timeout=300,  # seconds; the default of 60 is short where every core has its run
@@ -511,6 +527,8 @@ def execute(
         raise Refusal(f"{output} cannot be written: {_reason(error)}.") from None
     finally:
         sockets.cleanup()
+        with suppress(OSError):
+            draft.unlink()
     _write(output, normalise(notebook))
     if progress:
         progress(total, total)
@@ -574,4 +592,6 @@ def _texts(cell: nbformat.NotebookNode) -> Iterable[str]:
 
 
 def _write(target: Path, notebook: nbformat.NotebookNode) -> None:
-    files.write(target, f"{nbformat.writes(notebook)}\n".encode())
+    """Write a notebook with the SHA-256 of its file, computed with zeros in that place, in its metadata."""
+    content = f"{nbformat.writes(nbformat.from_dict({**notebook, 'metadata': {**notebook.metadata, SEAL: BLANK}}))}\n"
+    files.write(target, content.replace(BLANK, files.digest(content.encode())).encode())
