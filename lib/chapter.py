@@ -320,7 +320,7 @@ def read(path: Path) -> nbformat.NotebookNode:
         return nbformat.reads(content.decode(), as_version=4)
     except Refusal:
         raise
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as error:
         raise Refusal(f"{path} cannot be read as a notebook: {_reason(error)}.") from None
 
 

@@ -12,6 +12,8 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
+from sphinx.util import logging
+
 COUNTS, TABLES = "% count of verdicts", "% claims by week"
 EXAMPLE, COST = "% example of a sweep", "% cost of a sweep"
 FAULTS = "% faults tried"
@@ -326,7 +328,17 @@ def size(value):
     return "only in one" if value >= 1e9 else f"{100 * value:.2g} %"
 
 
+def check_seals(app):
+    """Name every executed chapter that was altered: the checksum in its metadata is of the file with zeros there."""
+    for page in sorted(Path(app.srcdir, "book").glob("*.ipynb")):
+        content = page.read_bytes()
+        seal = json.loads(content)["metadata"].get("sha256")
+        if seal and hashlib.sha256(content.replace(seal.encode(), b"0" * 64)).hexdigest() != seal:
+            logging.getLogger(__name__).warning("book/%s was altered after its execution", page.name)
+
+
 def setup(app):
+    app.connect("builder-inited", check_seals)
     app.connect("source-read", write_drift)
     app.connect("source-read", write_claims)
     app.connect("source-read", write_faults)
