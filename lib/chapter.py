@@ -480,6 +480,7 @@ def execute(
         Refusal: `output` cannot be written.
     """
     import papermill
+    import psutil
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
 
@@ -500,6 +501,7 @@ def execute(
             os.replace(draft, output)
         return Failed(f"{path.stem} failed in cell {at + 1} of {total}: {last_line}\nThe notebook up to there: {shown}")
 
+    others = psutil.Process().children()
     sockets = tempfile.TemporaryDirectory(prefix="kernel-", dir="/tmp" if len(tempfile.gettempdir()) > 70 else None)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -515,8 +517,20 @@ def execute(
             coalesce_streams=True,
             on_cell_start=count,
             extra_arguments=["--log-level=CRITICAL"],  # an interrupted kernel says so once, here
-            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets.name}/s"}}),  # not shared by two runs
+            config=Config(
+                {
+                    "KernelManager": {  # all in one folder, not shared by two runs
+                        "transport": "ipc",
+                        "ip": f"{sockets.name}/s",
+                        "connection_file": f"{sockets.name}/kernel.json",
+                    }
+                }
+            ),
         )
+    except KeyboardInterrupt:  # a kernel that was being started is not known to papermill yet
+        for process in set(psutil.Process().children()) - set(others):
+            process.kill()
+        raise
     except papermill.PapermillExecutionError as error:
         raise failed(f"{error.ename}: {(error.evalue.strip().splitlines() or [''])[-1]}") from None
     except DeadKernelError:
