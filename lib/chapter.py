@@ -15,7 +15,6 @@ import json
 import math
 import os
 import re
-import reprlib
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -27,7 +26,7 @@ from typing import Any, NamedTuple
 import nbformat
 
 from lib import files
-from lib.refusal import Refusal, nearest
+from lib.refusal import Refusal, nearest, shown
 
 ERROR_TAG = "papermill-error-cell-tag"
 SEAL, BLANK = "sha256", "0" * 64  # in the metadata of an executed chapter
@@ -61,7 +60,7 @@ class Rule:
             raise
         except (TypeError, ValueError, OverflowError):
             hint = nearest(value, self.choices)
-            raise Refusal(f"{name}={reprlib.repr(value)} must be {self.allowed}.{hint}") from None
+            raise Refusal(f"{name}={shown(value)} must be {self.allowed}.{hint}") from None
 
 
 def _require(condition: bool) -> None:

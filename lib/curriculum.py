@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .refusal import Refusal, within
+from .refusal import Refusal, shown, within
 from .scenes import ECCENTRICITIES, Scene, Scene28, Scene128
 
 
@@ -27,6 +27,8 @@ class Stage:
     jitter: float = 0.0
 
     def __post_init__(self):
+        if not isinstance(self.scene, Scene):
+            raise Refusal(f"scene={shown(self.scene)} must be a law of stimuli.")
         within("jitter", self.jitter, 0, 64, "pixels")
         within("epochs", self.epochs, 1, 10_000, whole=True)
         within("lr", self.lr, 1e-9, 100)

@@ -16,9 +16,20 @@ class Refusal(ValueError):
         return [f"Refused: {self}"]
 
 
+def shown(value: object) -> str:
+    """Return a value as Python writes it, at most 200 characters of it."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4 300 digits
+        text = f"a {type(value).__name__} too long to be shown"
+    return text if len(text) <= 200 else f"{text[:190]} ... {text[-5:]}"
+
+
 def nearest(word: object, allowed: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the closest allowed name, or an empty string."""
-    match = difflib.get_close_matches(str(word), [str(name) for name in allowed], n=1, cutoff=0.5)
+    match = difflib.get_close_matches(
+        word if isinstance(word, str) else shown(word), [str(name) for name in allowed], n=1, cutoff=0.5
+    )
     return f" Did you mean {match[0]!r}?" if match else ""
 
 
@@ -30,7 +41,7 @@ def choose(name: str, value: object, allowed: Iterable[str]) -> str:
     """
     allowed = list(allowed)
     if value not in allowed:
-        raise Refusal(f"{name}={value!r} is not one of {', '.join(map(str, allowed))}.{nearest(value, allowed)}")
+        raise Refusal(f"{name}={shown(value)} is not one of {', '.join(map(str, allowed))}.{nearest(value, allowed)}")
     return value
 
 
@@ -44,5 +55,5 @@ def within(name: str, value: float, low: float, high: float, unit: str = "", who
     wrong_type = isinstance(value, bool) or not isinstance(value, int if whole else (int, float))
     if wrong_type or not low <= value <= high:
         kind = "whole number" if whole else "number"
-        raise Refusal(f"{name}={value!r} must be a {kind} from {low:g} to {high:g}{unit}.")
+        raise Refusal(f"{name}={shown(value)} must be a {kind} from {low:g} to {high:g}{unit}.")
     return value

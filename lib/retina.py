@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .refusal import Refusal, choose, within
+from .refusal import Refusal, choose, shown, within
 from .scenes import FIELD, MARGIN
 
 GREY = 0.5
@@ -43,8 +43,7 @@ RIDGE = 1e-3  # singular values below this, relative to the largest, are damped 
 
 
 def _whole(name: str, value: int, low: int, high: int) -> None:
-    if not isinstance(within(name, value, low, high), int):
-        raise Refusal(f"{name}={value!r} must be a whole number.")
+    within(name, value, low, high, whole=True)
 
 
 # ---- settings -------------------------------------------------------------------------------------------------------
@@ -218,7 +217,7 @@ class Polo(Settings):
         pyramids = isinstance(parts, tuple) and parts and all(isinstance(part, Pyramid) for part in parts)
         if not pyramids or len({part.field for part in parts}) > 1:
             raise Refusal(
-                f"parts={self.parts!r} must be a tuple of pyramids, at least one, over one and the same field."
+                f"parts={shown(self.parts)} must be a tuple of pyramids, at least one, over one and the same field."
             )
 
     @property

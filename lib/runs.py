@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
@@ -78,7 +79,11 @@ class Run:
         if (found := files.digest(content)) != self.weights_sha256:
             raise Refusal(f"{path} is truncated or altered: expected SHA-256 {self.weights_sha256}, found {found}.")
         model = models.build(self.training["model"], **self.training.get("options", {}))
-        model.load_state_dict(load_tensors(content))
+        try:
+            model.load_state_dict(load_tensors(content))
+        except (SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[0].rstrip(".:")
+            raise Refusal(f"{path} does not hold the weights of {self.training['model']!r}: {reason}.") from None
         return model.to(device).eval()
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from . import chance, clouds
 from .digits import Digits
-from .refusal import Refusal, choose, within
+from .refusal import Refusal, choose, shown, within
 
 EDGE = 28  # of a digit, pixels
 FAR = 28  # an offset from which nothing of a digit remains in a 28x28 frame
@@ -68,7 +68,7 @@ class Scene:
     def __post_init__(self):
         within("std", self.std, 0, 1000, "pixels")
         if not isinstance(self.contrast, tuple) or len(self.contrast) != 2:
-            raise Refusal(f"contrast={self.contrast!r} must be a pair (low, high); equal for a fixed contrast.")
+            raise Refusal(f"contrast={shown(self.contrast)} must be a pair (low, high); equal for a fixed contrast.")
         low, high = self.contrast
         within("contrast", low, 0.01, 1)
         within("contrast", high, 0.01, 1)

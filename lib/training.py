@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from . import chance, evaluation, files, glimpses, models, scenes, searcher
 from .curriculum import Stage
 from .digits import DigitSets
-from .refusal import Refusal, choose, within
+from .refusal import Refusal, choose, shown, within
 from .where import collicular
 
 VERSION = 1  # of what a configuration means; raise it when equal configurations would train differently
@@ -96,9 +96,16 @@ class Training:
         within("glimpses", self.glimpses, 2, 64, whole=True)
         if self.glimpses % 2:
             raise Refusal(f"glimpses={self.glimpses} must be even: they come in pairs.")
-        if not self.stages:
-            raise Refusal("stages=() must hold at least one stage.")
+        if not isinstance(self.stages, tuple) or not self.stages or not all(isinstance(s, Stage) for s in self.stages):
+            raise Refusal(f"stages={shown(self.stages)} must hold at least one stage, in a tuple.")
+        if not isinstance(self.options, Mapping) or not all(isinstance(name, str) for name in self.options):
+            raise Refusal(f"options={shown(self.options)} must be a mapping of names to values.")
+        within("seed", self.seed, -(2**63), 2**63, whole=True)
+        choose("data", self.data, ("mnist", "digits"))
+        choose("renew_optimiser", self.renew_optimiser, (True, False))
         choose("start_with", self.start_with, ("all", "classifier"))
+        if not isinstance(self.start, Training | None):
+            raise Refusal(f"start={shown(self.start)} must be a training or None.")
         if self.start is not None and self.start.model != self.model:
             raise Refusal(f"start: a {self.start.model!r} cannot go on as a {self.model!r}.")
         if any(stage.jitter for stage in self.stages):

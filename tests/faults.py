@@ -22,6 +22,7 @@ from unittest import mock
 
 import nbformat
 import torch
+from filelock import FileLock
 from test_chapter import write_chapter
 from test_training import KILLED as TRAININGS
 from test_training import _to_the_end, one, processes, same, weights
@@ -743,6 +744,7 @@ if __name__ == "__main__":
     for each in campaign(int(sys.argv[1]) if len(sys.argv) > 1 else 50, asked):
         print(f"{each['fault']}: {each['to']}: {each['good']} of {each['tried']} {each['means']}", flush=True)
         found.append(each)
-    held = [each for each in json.loads(path.read_bytes()) if each.get("kind") in KINDS and each["kind"] not in asked]
-    rows = sorted(held + found, key=lambda each: list(KINDS).index(each["kind"]))
-    files.write(path, ("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n").encode())
+    with FileLock(Path(tempfile.gettempdir()) / "labbook-faults.lock"):  # parts of a campaign may run side by side
+        before = [each for each in json.loads(path.read_bytes()) if each.get("kind") in set(KINDS) - set(asked)]
+        rows = sorted(before + found, key=lambda each: list(KINDS).index(each["kind"]))
+        files.write(path, ("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n").encode())
