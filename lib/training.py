@@ -98,8 +98,10 @@ class Training:
             raise Refusal(f"glimpses={self.glimpses} must be even: they come in pairs.")
         if not isinstance(self.stages, tuple) or not self.stages or not all(isinstance(s, Stage) for s in self.stages):
             raise Refusal(f"stages={shown(self.stages)} must hold at least one stage, in a tuple.")
-        if not isinstance(self.options, Mapping) or not all(isinstance(name, str) for name in self.options):
-            raise Refusal(f"options={shown(self.options)} must be a mapping of names to values.")
+        if not isinstance(self.options, Mapping) or not _is_plain(self.options):
+            raise Refusal(
+                f"options={shown(self.options)} must map names to numbers, texts, truth values or tuples of them."
+            )
         within("seed", self.seed, -(2**63), 2**63, whole=True)
         choose("data", self.data, ("mnist", "digits"))
         choose("renew_optimiser", self.renew_optimiser, (True, False))
@@ -136,6 +138,14 @@ class Training:
     def images(self, digits: int) -> int:
         """Return the number of images that the run sees, without those of its `start`."""
         return sum(stage.epochs for stage in self.stages) * self.steps(digits) * self.batch
+
+
+def _is_plain(options: Mapping) -> bool:
+    try:
+        json.dumps(plain(options), allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return all(isinstance(name, str) for name in options)
 
 
 def plain(value: object) -> object:

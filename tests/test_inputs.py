@@ -149,9 +149,10 @@ def test_any_option_of_a_model_is_refused_by_name(model, option, value):
 
 # fmt: off
 WORDS = [
-    "run", "sweep", "drift", "build", "claims", "data", "-p", "--parameter", "--profile", "--seed", "--out", "--publish",
-    "--workers", "--scheduler", "--data", "week1", "week1_a", "week", "seed=1", "seed=0..2", "contrast=2", "=", "--", "-",
-    "profile=smoke", "stds=[0,", "stds=[0,9]", "nothing=1", "--help", "0", "-1", "1e99", "tcp://nowhere", "\0", "é",
+    "run", "sweep", "drift", "build", "claims", "data", "-p", "--parameter", "--profile", "--seed", "--out",
+    "--publish", "--workers", "--scheduler", "--data", "week1", "week1_a", "week", "seed=1", "seed=0..2",
+    "contrast=2", "=", "--", "-", "profile=smoke", "stds=[0,", "stds=[0,9]", "nothing=1", "--help", "0", "-1", "1e99",
+    "tcp://nowhere", "\0", "é",
 ]
 # fmt: on
 
