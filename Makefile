@@ -1,7 +1,7 @@
 # The lab-book. Every command does its own set-up in .venv, once.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book html pdf test clean
+.PHONY: help book html pdf test lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,6 +30,13 @@ test: $(VENV)/.full  ## style, library, notebooks (smoke profile), book without 
 	$(PYTEST)
 	LABBOOK_PROFILE=smoke $(PYTEST) --nbval-lax --nbval-current-env notebooks
 	$(JUPYTER_BOOK) -q -W -n --keep-going --all --path-output _build/test . >/dev/null
+
+lock:  ## resolve the pins into exact versions with hashes, show what changed, test that
+	@$(PYTHON) tests/lock.py
+	@rm -rf _build/lock/venv && $(PYTHON) -m venv _build/lock/venv
+	@install="_build/lock/venv/bin/python -m pip install -qq --require-hashes -r"; \
+	    $$install requirements-cpu.lock 2>/dev/null || $$install requirements-cuda.lock
+	@$(MAKE) test VENV=_build/lock/venv
 
 clean:  ## remove what was built; keeps .venv and the training runs in _build/runs
 	@[ ! -d _build ] || find _build -mindepth 1 -maxdepth 1 ! -name runs -exec rm -rf {} +

@@ -172,8 +172,12 @@ def write_faults(app, docname, source):
     if FAULTS not in source[0]:
         return
     found = json.loads(result(app, "faults.json"))
-    rows = [[row["fault"], row["to"], row["tried"], f"{row['good']} {row['means']}"] for row in found]
-    source[0] = source[0].replace(FAULTS, table(["fault", "what was hit", "tried", "and then"], rows))
+    rows = [[row["fault"], row["to"], row["tried"], row["good"], row["means"]] for row in found]
+    tried, good = (sum(row[name] for row in found) for name in ("tried", "good"))
+    lost = "Nothing was lost and nothing altered was accepted." if tried == good else f"{tried - good} did not."
+    said = f"{tried:,} faults were tried; {good:,} ended as they should. {lost}"
+    shown = table(["fault", "what was hit", "tried", "good", "good means"], rows)
+    source[0] = source[0].replace(FAULTS, f"{said}\n\n{shown}")
 
 
 def write_changes(app, docname, source):
