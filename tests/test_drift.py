@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_chapter import checkout, write_chapter  # noqa: F401  (checkout is a fixture)
+from test_claims import written_pages
 from typer.testing import CliRunner
 
 from lib import cli, drift, files
@@ -136,3 +137,17 @@ def test_a_file_of_records_that_is_none_is_refused(checkout):  # noqa: F811
     path.write_text("{")
     with pytest.raises(Refusal, match="cannot be read as records of drift"):
         drift.keep([], path)
+
+
+def test_the_page_shows_what_was_found_and_what_was_published_since(tmp_path):
+    pages, doctored = written_pages(), page(said={"text/markdown": "C1 refuted"})
+    path = tmp_path / "week1_a.ipynb"
+    path.write_text(nbformat.writes(page()))
+    settings = {"profile": "quick", "runs": "reuse", "on": "a processor", "torch": "2"}
+    record = json.loads(json.dumps(drift.record(drift.compare(page(), doctored), path, settings)))
+    shown = pages.drift(tmp_path, [record])
+    assert "Of 17 numbers and pictures in 1 chapters, 7 differ by more than the tolerance" in shown
+    assert "[week1\\_a](week1_a.ipynb) | 9 | 0 | 7 |" in shown and "differ in 1 outputs | no |" in shown
+    assert shown.count("only in one") == drift.LARGEST and "published anew since" not in shown
+    path.write_text("{}")
+    assert "(published anew since)" in pages.drift(tmp_path, [record])
