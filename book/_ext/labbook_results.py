@@ -172,7 +172,8 @@ def write_faults(app, docname, source):
     if FAULTS not in source[0]:
         return
     found = json.loads(result(app, "faults.json"))
-    rows = [[row["fault"], row["to"], row["tried"], row["good"], row["means"]] for row in found]
+    hit = [f"`{row['to']}`" if row["to"].startswith("python") else row["to"] for row in found]
+    rows = [[row["fault"], to, row["tried"], row["good"], row["means"]] for row, to in zip(found, hit, strict=True)]
     tried, good = (sum(row[name] for row in found) for name in ("tried", "good"))
     lost = "Nothing was lost and nothing altered was accepted." if tried == good else f"{tried - good} did not."
     said = f"{tried:,} faults were tried; {good:,} ended as they should. {lost}"
