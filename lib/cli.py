@@ -1,4 +1,4 @@
-"""The command line: run chapters, sweep over their parameters, build the book, train whole schedules, show the data,
+"""The command line: run chapters, sweep over parameters, find drift, build the book, train whole schedules, show data,
 measure the speed."""
 
 import hashlib

@@ -104,7 +104,8 @@ class Training:
             )
         within("seed", self.seed, -(2**63), 2**63, whole=True)
         choose("data", self.data, ("mnist", "digits"))
-        choose("renew_optimiser", self.renew_optimiser, (True, False))
+        if not isinstance(self.renew_optimiser, bool):
+            raise Refusal(f"renew_optimiser={shown(self.renew_optimiser)} must be True or False.")
         choose("start_with", self.start_with, ("all", "classifier"))
         if not isinstance(self.start, Training | None):
             raise Refusal(f"start={shown(self.start)} must be a training or None.")
