@@ -25,7 +25,7 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def page(name):
-    return nbformat.read(ROOT / "book" / f"{name}.ipynb", 4)
+    return chapter.read(ROOT / "book" / f"{name}.ipynb")  # every byte of it, if it is sealed
 
 
 def test_a_published_chapter_is_the_source_executed(name, page):
