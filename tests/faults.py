@@ -268,14 +268,17 @@ def kill_run(times: int, folder: Path, moments: random.Random, publish: bool) ->
     words = ("run", "week1", *(["--publish"] if publish else []))
     pages = [folder / "book" / "week1_a.ipynb"] if publish else []
     pages.append(folder / "_build" / "notebooks" / "week1_a.ipynb")
+    _started(int).join()  # the server is up
     began = time.monotonic()
     process = _started(_lib, folder, *words, "--seed", "0")
     _await(folder / "begun", process)
     before = time.monotonic() - began
     process.join()
     after = time.monotonic() - began - before
-    whole, survived = [page.read_bytes() for page in pages], 0
-    for seed in range(1, times + 1):
+    whole, tried, survived = [page.read_bytes() for page in pages], 0, 0
+    for seed in range(1, 10 * times):
+        if tried == times:
+            break
         (folder / "begun").unlink()
         process = _started(_lib, folder, *words, "--seed", str(seed))
         if publish:
@@ -286,6 +289,9 @@ def kill_run(times: int, folder: Path, moments: random.Random, publish: bool) ->
         process.kill()
         process.join()
         (folder / "begun").touch()
+        tried += process.exitcode == -signal.SIGKILL  # else it had ended before
+        if process.exitcode != -signal.SIGKILL:
+            continue
         shown = [chapter.read(page) for page in pages]  # the whole one of before, or the whole new one
         survived += all(json.loads(chapter.glued(page, "claims"))[0]["seeds"][0] <= seed for page in shown)
         if publish:
@@ -295,7 +301,12 @@ def kill_run(times: int, folder: Path, moments: random.Random, publish: bool) ->
     process = _started(_lib, folder, *words, "--seed", "0")
     process.join()
     again = process.exitcode == 0 and [page.read_bytes() for page in pages] == whole
-    return survived if again and _ended(folder) else 0
+    ended = _ended(folder)
+    if not (again and ended):
+        print(
+            f"killed run: exit code {process.exitcode}, the same bytes {again}, kernels ended {ended}", file=sys.stderr
+        )
+    return survived if again and ended else 0
 
 
 MEANS = "all whole, no kernel left, the same bytes when run again"
