@@ -542,7 +542,7 @@ def execute(
         sockets.cleanup()
         with suppress(OSError):
             draft.unlink()
-    _write(output, normalise(notebook))
+    write(output, normalise(notebook))
     if progress:
         progress(total, total)
     return notebook
@@ -582,7 +582,7 @@ def publish(notebook: nbformat.NotebookNode, target: Path) -> None:
         for private in {str(root()), str(root().resolve()), os.path.expanduser("~")} - {"/", "~"}:
             if any(re.search(rf"(?<!\w){re.escape(private)}(?!\w)", written) for written in _texts(cell)):
                 raise Refusal(f"{because} the path {private} of this machine.")
-    _write(target, normalise(notebook))
+    write(target, normalise(notebook))
 
 
 def glued(notebook: nbformat.NotebookNode, name: str) -> str | None:
@@ -604,7 +604,11 @@ def _texts(cell: nbformat.NotebookNode) -> Iterable[str]:
                 yield json.dumps(content, ensure_ascii=False)
 
 
-def _write(target: Path, notebook: nbformat.NotebookNode) -> None:
-    """Write a notebook with the SHA-256 of its file, computed with zeros in that place, in its metadata."""
+def write(target: Path, notebook: nbformat.NotebookNode) -> None:
+    """Write a notebook with the SHA-256 of its file, computed with zeros in that place, in its metadata.
+
+    Raises:
+        Refusal: `target` cannot be written.
+    """
     content = f"{nbformat.writes(nbformat.from_dict({**notebook, 'metadata': {**notebook.metadata, SEAL: BLANK}}))}\n"
     files.write(target, content.replace(BLANK, files.digest(content.encode())).encode())

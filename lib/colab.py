@@ -13,7 +13,7 @@ from typing import NamedTuple
 import nbformat
 import yaml
 
-from . import chapter, files
+from . import chapter
 from .refusal import Refusal
 
 CELL = "colab"  # id of the cell
@@ -78,6 +78,6 @@ def write(root: Path) -> int:
         before = [cell.source for cell in notebook.cells]
         give(notebook, where)
         if [cell.source for cell in notebook.cells] != before:
-            files.write(path, f"{nbformat.writes(notebook)}\n".encode())
+            chapter.write(path, notebook)
             changed += 1
     return changed

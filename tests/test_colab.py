@@ -7,7 +7,7 @@ from types import ModuleType
 import nbformat
 import pytest
 
-from lib import colab
+from lib import chapter, colab
 from lib.refusal import Refusal
 
 HERE = colab.Repository("https://github.com/owner/lab-book", "main")
@@ -70,3 +70,11 @@ def test_an_address_that_colab_cannot_open_is_refused(root):
     config.write_text("title: a book\n", "utf-8")
     assert colab.repository(config) is None
     assert colab.repository(root / "nothing.yml") is None
+
+
+def test_a_sealed_chapter_stays_sealed(tmp_path):
+    (tmp_path / "_config.yml").write_text("repository:\n  url: https://github.com/owner/lab-book\n", "utf-8")
+    path = tmp_path / "book" / "week1.ipynb"
+    chapter.publish(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]), path)
+    assert colab.write(tmp_path) == 1
+    assert len(chapter.read(path).cells) == 2 and chapter.SEAL in chapter.read(path).metadata
