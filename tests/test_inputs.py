@@ -51,7 +51,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("good", SETTINGS, ids=lambda each: type(each).__name__)
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_any_value_of_any_field_is_accepted_or_refused_by_name(good, data):
     name = data.draw(st.sampled_from([field.name for field in fields(good)]))
@@ -157,7 +157,7 @@ WORDS = [
 # fmt: on
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(WORDS) | st.text(max_size=6), max_size=6))
 @example(["sweep", "week1", "--scheduler", ""])
 @example(["run", "week1", "-p", "seed=" + "9" * 5000])
