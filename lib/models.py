@@ -49,7 +49,7 @@ def initialise(module: nn.Module, generator: torch.Generator, kaiming: bool = Fa
             variance 2 / fan-in, which keeps the variance through rectifiers (He et al. 2015), and biases 0.
     """
     for layer in module.modules():
-        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+        if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Linear)):
             nn.init.kaiming_uniform_(layer.weight, a=0 if kaiming else math.sqrt(5), generator=generator)
             if layer.bias is not None and kaiming:
                 nn.init.zeros_(layer.bias)

@@ -152,6 +152,18 @@ def test_weights_are_a_function_of_the_seed(name):
     assert not any(torch.equal(one[key], other[key]) for key in one if "localisation.dense2" not in key)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [*((each, {}) for each in models.MODELS), ("searcher", {"periphery": "log-polar"})]
+)
+def test_nothing_but_the_seed_draws_weights(name, options):
+    drawn = []
+    for state in (1, 2):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(state)
+            drawn.append(models.build(name, **options).state_dict())
+    assert all(torch.equal(drawn[0][key], drawn[1][key]) for key in drawn[0])
+
+
 def test_weights_follow_pytorch_s_default_law():
     layer = models.build("lenet").dense1
     bound = 1 / 800**0.5
