@@ -258,6 +258,13 @@ def test_features_are_standardised_by_all_that_was_seen():
     assert torch.equal(standard(seen[:1]), standard(seen)[:1])
 
 
+@pytest.mark.parametrize("periphery", PERIPHERIES)
+def test_nothing_but_the_seed_draws_weights(periphery):
+    with torch.random.fork_rng(devices=[]):
+        one, other = (torch.manual_seed(state) and build(periphery).state_dict() for state in (1, 2))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
 # ---- searching -------------------------------------------------------------------------------------------------------
 
 
