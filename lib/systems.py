@@ -49,6 +49,12 @@ def _polo(model: str, kept: str, row: str | None, plotted: bool = True, **option
 
 SYSTEMS: dict[str, System] = {
     "searcher": System(recipes.searcher(), PIXELS, None, "beyond"),
+    "searcher, log-polar": System(
+        recipes.searcher(**recipes.LOG_POLAR),
+        recipes.LOG_POLAR["saccades"] * (retina.RETINAS["whatwhere"].n + WINDOW),
+        None,
+        "beyond",
+    ),
     "ATN": System(recipes.attention(), PIXELS, "ATN", "week6_attention"),
     "polo 768": _polo("polo", "polo768", "POLO_ATN_95%"),
     "polo 1 280": _polo(
