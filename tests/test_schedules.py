@@ -86,7 +86,7 @@ STEPS = {
     "28x28, fresh, from the bank": Training("stn28", curriculum.week2(texture="bank")),
     "28x28, frozen": schedules.SCHEDULES["stn28"].training,
     "128x128, frozen, log-polar": schedules.SCHEDULES["polo"].training,
-    "128x128, told where": recipes.polo("polo", loss="cross_entropy and position"),
+    "128x128, told where": recipes.polo_by_gradient(loss="cross_entropy and position"),
     "glimpses": replace(recipes.attention(), batch=4),
     "searcher": recipes.searcher(),
     "searcher, log-polar": recipes.searcher(periphery="log-polar", retina="polo768"),
