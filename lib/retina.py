@@ -42,10 +42,6 @@ TOLERANCE = 3e-4
 RIDGE = 1e-3  # singular values below this, relative to the largest, are damped in the inverse
 
 
-def _whole(name: str, value: int, low: int, high: int) -> None:
-    within(name, value, low, high, whole=True)
-
-
 # ---- settings -------------------------------------------------------------------------------------------------------
 
 
@@ -91,11 +87,11 @@ class WhatWhere(Settings):
     field: int = FIELD
 
     def __post_init__(self):
-        _whole("field", self.field, 16, 512)
-        _whole("orientations", self.orientations, 1, 64)
-        _whole("azimuths", self.azimuths, 1, 360)
-        _whole("rings", self.rings, 1, 64)
-        _whole("phases", self.phases, 1, 2)
+        within("field", self.field, 16, 512, whole=True)
+        within("orientations", self.orientations, 1, 64, whole=True)
+        within("azimuths", self.azimuths, 1, 360, whole=True)
+        within("rings", self.rings, 1, 64, whole=True)
+        within("phases", self.phases, 1, 2, whole=True)
         within("rho", self.rho, 1.01, 10)
         within("reach", self.reach, 0.01, 1)
         within("sf_max", self.sf_max, 0.01, 0.5, "cycles per pixel")
@@ -143,15 +139,15 @@ class Pyramid(Settings):
     field: int = FIELD
 
     def __post_init__(self):
-        _whole("field", self.field, 16, 512)
-        _whole("width", self.width, 4, 512)
+        within("field", self.field, 16, 512, whole=True)
+        within("width", self.width, 4, 512, whole=True)
         if self.width > self.field:
             raise Refusal(f"width={self.width} must not exceed the field, {self.field} pixels.")
-        _whole("levels", self.levels, 1 if self.low_pass else 2, 16)
+        within("levels", self.levels, 1 if self.low_pass else 2, 16, whole=True)
         within("base", self.base, 1.05, 8)
-        _whole("rings", self.rings, 1, 64)
-        _whole("azimuths", self.azimuths, 1, 360)
-        _whole("orientations", self.orientations, 1, 64)
+        within("rings", self.rings, 1, 64, whole=True)
+        within("azimuths", self.azimuths, 1, 360, whole=True)
+        within("orientations", self.orientations, 1, 64, whole=True)
         within("r_min", self.r_min, 0, self.width / 2, "pixels of the crop")
         within("r_max", self.r_max, 0, self.width / 2, "pixels of the crop")
         if self.r_min >= self.r_max:
