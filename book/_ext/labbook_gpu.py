@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from labbook_results import result, table, text
+from labbook_results import chapter, record, result, table, text
 
 SAID, CHECKS, TIMINGS = "% what was rehearsed", "% checks of the device", "% timings and targets"
 TRAINED, COVERED = "% schedules trained", "% which results are shortened"
@@ -49,11 +49,6 @@ def percent(share):
     """A share with two significant digits: 100 %, 12 %, 0.80 %."""
     shown = 100 * share
     return f"{shown:.0f} %" if shown >= 9.5 else f"{shown:.2g} %"
-
-
-def short(chapter):
-    """The short name of a chapter: week 2."""
-    return chapter.split("_")[0].replace("week", "week ")
 
 
 def said(full):
@@ -202,8 +197,8 @@ def stored(book):
     """The published runs by id: configuration, and the images of the run and of those that it started from."""
     records = {}
     for path in book.glob("runs/*/run.json"):
-        record = json.loads(path.read_text(encoding="utf-8").partition("\n")[2])  # the first line is a checksum
-        records[path.parent.name] = record["training"], sum(epoch["images"] for epoch in record["history"])
+        run = record(path)
+        records[path.parent.name] = run["training"], sum(epoch["images"] for epoch in run["history"])
 
     def images(name):
         training, own = records[name]
@@ -276,7 +271,7 @@ def covered(full, rows, told):
             share = f"**whole**, {share}"
         lines.append(
             [
-                f"[{short(row['chapter'])}]({row['chapter']}.ipynb)",
+                f"[{chapter(row['chapter'])}]({row['chapter']}.ipynb)",
                 f"{TITLES[row['model']]}, {TEACHERS[row['optimiser']]}",
                 row["runs"],
                 span(row["epochs"], str),
@@ -296,12 +291,12 @@ def covered(full, rows, told):
     ]
     compared = [row for row in rows if row["share"]]
     whole = [row for row in compared if row["share"][0] >= WHOLE]
-    names = ", ".join(dict.fromkeys(f"{TITLES[row['model']]} in {short(row['chapter'])}" for row in whole)) or "none"
+    names = ", ".join(dict.fromkeys(f"{TITLES[row['model']]} in {chapter(row['chapter'])}" for row in whole)) or "none"
     summary = (
         f"Of {len(compared)} rows that can be compared with a schedule of 2021, {len(whole)} are whole ({names}); "
         f"{len(compared) - len(whole)} come from shortened ones, or from another recipe that shows fewer images."
     )
-    said = [f"- {short(name)}: {text(words)}" for name, words in told.items()]
+    said = [f"- {chapter(name)}: {text(words)}" for name, words in told.items()]
     return f"{summary}\n\n{table(head, lines)}\n\nWhat the chapters themselves say at their top:\n\n" + "\n".join(said)
 
 

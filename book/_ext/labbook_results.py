@@ -137,10 +137,14 @@ def write_sweeps(app, docname, source):
     source[0] = source[0].replace(EXAMPLE, example(rows)).replace(COST, cost(rows, trained))
 
 
+def record(path):
+    """A published run, from its `run.json`; the first line is a checksum."""
+    return json.loads(path.read_text(encoding="utf-8").partition("\n")[2])
+
+
 def seconds(path):
-    """The training time of a published run; its first line is a checksum."""
-    record = json.loads(path.read_text(encoding="utf-8").partition("\n")[2])
-    return sum(epoch["seconds"] for epoch in record["history"])
+    """The training time of a published run."""
+    return sum(epoch["seconds"] for epoch in record(path)["history"])
 
 
 def example(rows):
