@@ -13,7 +13,7 @@ from test_chapter import checkout, write_chapter  # noqa: F401  (checkout is a f
 from test_claims import written_pages
 from typer.testing import CliRunner
 
-from lib import cli, drift, files
+from lib import cli, digits, drift, files
 from lib.drift import Count
 from lib.refusal import Refusal
 
@@ -115,10 +115,14 @@ def test_what_only_one_of_the_two_shows_counts_as_beyond():
     assert found.pictures == Count(1) and found.words == 1 and not found.held
 
 
-def test_the_command_compares_with_the_parameters_that_were_published(checkout):  # noqa: F811
+def test_the_command_compares_with_the_parameters_that_were_published(checkout, monkeypatch):  # noqa: F811
     write_chapter(checkout, "week1_a", "print(f'accuracy {contrast:.3f} with {here.profile}')")
     run = lambda *words: CliRunner().invoke(cli.app, words)  # noqa: E731
-    assert run("run", "week1", "--publish", "-p", "contrast=0.6", "--profile", "smoke").exit_code == 0
+    published = ("run", "week1", "--publish", "-p", "contrast=0.6", "--profile", "smoke")
+    assert run(*published).exit_code == 0
+    monkeypatch.setattr(digits, "_mnist_folder", lambda: None)
+    assert "data='mnist' finds no MNIST" in run("drift").stderr
+    assert run(*published, "-p", "data=digits").exit_code == 0
     done = run("drift")
     assert done.exit_code == 0 and "1 numbers compared, 0 within tolerance, 0 beyond" in done.output
     done = run("drift", "week1", "-p", "contrast=0.9")
