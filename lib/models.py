@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -671,6 +671,37 @@ class ConvPoloATN(Window):
     ):
         parametrisation = Attention(scale_start, "fixed")
         super().__init__(parametrisation, LogPolarConv(parametrisation, hidden, standard, wrap), **options)
+
+
+def localisation_for(model: Transformer, other: Transformer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state for the localisation of `model`, with which it predicts the theta that `other` predicts.
+
+    What comes before the last layer is the same in both. The last layer may give an `Affine` window where the other's
+    gives an `Attention`: theta is linear in either's numbers, unless a scale is "positive".
+
+    Args:
+        weights: state of `other`.
+
+    Raises:
+        Refusal: neither is so.
+    """
+    state = {name: value for name, value in weights.items() if name.startswith("localisation.")}
+    theirs = other.parametrisation
+    if vars(model.parametrisation) == vars(theirs):
+        return state
+    if not isinstance(model.parametrisation, Affine) or getattr(theirs, "law", "") == "positive":
+        raise Refusal(
+            "start_with='localisation' takes over a window of the same settings, or one that is linear in affine ones."
+        )
+    n = len(theirs.start)
+    with torch.no_grad():
+        at_zero = theirs.matrix(torch.zeros(1, n)).flatten()  # (6,)
+        per_number = (theirs.matrix(torch.eye(n)).flatten(1) - at_zero).T  # (6, n)
+        last = "localisation.last."
+        return state | {
+            f"{last}weight": per_number @ state[f"{last}weight"].cpu(),
+            f"{last}bias": per_number @ state[f"{last}bias"].cpu() + at_zero,
+        }
 
 
 # ---- by name --------------------------------------------------------------------------------------------------------

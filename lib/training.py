@@ -77,8 +77,8 @@ class Training:
     fraction: float = 1.0  # share of the training digits that an epoch shows, another one each time
     seed: int = 0
     data: str = "mnist"
-    start: Training | None = None  # a run of the same model, whose final weights this one begins with (default: drawn)
-    start_with: str = "all"  # its weights; or "classifier": the localisation network is drawn anew
+    start: Training | None = None  # a run whose final weights this one begins with (default: drawn)
+    start_with: str = "all"  # of its weights; or "classifier" or "localisation", which may be another transformer's
 
     def __post_init__(self):
         choose("model", self.model, models.MODELS)
@@ -106,10 +106,10 @@ class Training:
         choose("data", self.data, ("mnist", "digits"))
         if not isinstance(self.renew_optimiser, bool):
             raise Refusal(f"renew_optimiser={shown(self.renew_optimiser)} must be True or False.")
-        choose("start_with", self.start_with, ("all", "classifier"))
+        choose("start_with", self.start_with, ("all", "classifier", "localisation"))
         if not isinstance(self.start, Training | None):
             raise Refusal(f"start={shown(self.start)} must be a training or None.")
-        if self.start is not None and self.start.model != self.model:
+        if self.start is not None and self.start.model != self.model and self.start_with != "localisation":
             raise Refusal(f"start: a {self.start.model!r} cannot go on as a {self.model!r}.")
         if any(stage.jitter for stage in self.stages):
             self._check_glimpses()
@@ -279,10 +279,12 @@ class _Run:
         Raises:
             Refusal: that run's model has other options, hence other weights.
         """
-        own = self.model.state_dict()
-        if self.training.start_with == "classifier":
-            weights = {name: value for name, value in weights.items() if not name.startswith(LOCALISING)}
-            weights |= {name: value for name, value in own.items() if name.startswith(LOCALISING)}
+        own, start, part = self.model.state_dict(), self.training.start, self.training.start_with
+        if part == "localisation":
+            weights = models.localisation_for(self.model, models.build(start.model, **start.options), weights)
+        if part != "all":
+            taken = {name for name in weights if name.startswith(LOCALISING) == (part == "localisation")}
+            weights = own | {name: weights[name] for name in taken}
         if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:
             raise Refusal(f"start: a {self.training.model!r} with other options has other weights.")
         self.model.load_state_dict(weights)

@@ -16,10 +16,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib import chance, curriculum, digits, files, models, training
+from lib import chance, curriculum, digits, evaluation, files, models, training
 from lib.curriculum import Stage
 from lib.refusal import Refusal
-from lib.scenes import Scene28
+from lib.scenes import Scene28, Scene128
 from lib.training import Diverged, Training, train
 
 CLEAR = Scene28(std=0, contrast=(0.7, 0.7), noise=0.3)
@@ -518,3 +518,20 @@ def test_a_run_may_take_over_the_classifier_alone(few):
     assert not same(begun, {**begun, **{name: drawn[name] for name in drawn if name.startswith("localisation.")}})
     with pytest.raises(Refusal, match="with other options has other weights"):
         train(replace(config, options={}), few, weights=begun)
+
+
+@pytest.mark.parametrize("scale", ["free", "fixed"])
+def test_an_affine_window_takes_over_where_an_attention_transformer_looks(few, scale):
+    small = {"kernels": (4, 4, 4), "hidden": (8,), "zero_start": False}
+    scene = Scene128(std=10)
+    first = one("atn", scene, options={**small, "scale": scale})
+    begun = train(first, few)
+    config = replace(first, model="stn128", start=first, start_with="localisation", localisation_rate=0.0)
+    config = replace(config, options={**small, "classifier_kernels": (2, 2), "classifier_hidden": 8})
+    taken = train(config, few, weights=begun.model.state_dict())
+    images = evaluation.fixed_stimuli(few.test, scene, 5).images
+    assert begun.model(images).theta.std(0)[0, 2] > 1e-4
+    assert torch.allclose(taken.model(images).theta, begun.model(images).theta, atol=1e-6)
+    with pytest.raises(Refusal, match="same settings, or one that is linear"):
+        positive = replace(first, options={**small, "scale": "positive"})
+        train(replace(config, start=positive), few, weights=begun.model.state_dict())
