@@ -101,8 +101,8 @@ class Page:
     # ---- results ----
 
     def _tested(self, n: int) -> int:
-        """Return how many test digits stand for `n`: as many as there are, in smoke 20."""
-        return 20 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+        """Return how many test digits stand for `n`: as many as there are, in smoke 8."""
+        return 8 if self.here.profile == "smoke" else min(n, len(self.sets.test))
 
     def obtain(self, training: Training, seeds: Sequence[int] | None = None, quick: int | None = None) -> list[Run]:
         """Return one run per seed (default: the chapter's), the longest that the profile and the store allow.
@@ -140,7 +140,7 @@ class Page:
         return Proportion(*self.store.evaluate(run, "accuracy", compute, self.here.device, **settings))
 
     def answers(self, run: Run, scene: Scene, n: int = 500, seed: int = 0) -> Answers:
-        """Return a run's answers to fixed stimuli of the first `n` test digits (smoke: of 20); kept, so that they are
+        """Return a run's answers to fixed stimuli of the first `n` test digits (smoke: of 8); kept, so that they are
         had without the weights. Theta is rounded to 5 digits."""
         n = self._tested(n)
 
@@ -175,7 +175,7 @@ class Page:
         self, run: Run, n: int = 2000, view: str = "field", noise: float = 0.75
     ) -> dict[tuple[float, float], Proportion]:
         """Return the accuracy of a run in the 27 cells of the benchmark, (contrast, radius) -> proportion of the first
-        `n` test digits (smoke: of 20).
+        `n` test digits (smoke: of 8).
 
         Args:
             view: "oracle" shows the classifier what a perfect fixation would see: the run's own ceiling.
@@ -234,7 +234,7 @@ class Page:
         return stimuli, *(torch.tensor(each) for each in found)
 
     def searches(self, run: Run, n: int = 1000, saccades: int = 5) -> searcher.Benchmark:
-        """Return how a searcher's run does in the 27 cells, on the first `n` test digits (smoke: 20), with at most
+        """Return how a searcher's run does in the 27 cells, on the first `n` test digits (smoke: 8), with at most
         1, 2, ... saccades and with perfect fixations."""
         n = self._tested(n)
 
