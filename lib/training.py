@@ -171,8 +171,8 @@ def _default(f: Field) -> object:
 
 
 def shortened(training: Training, images: int, digits: int, stages: int | None = None) -> Training:
-    """Return the same run cut to about `images` images: one epoch per stage, evenly, on at most `stages` stages; and so
-    the run that it starts from.
+    """Return the same run cut to about `images` images: one epoch per stage, evenly, on at most `stages` stages, in
+    smaller batches where a stage has less than one; and so the run that it starts from.
 
     Args:
         digits: size of the training set. stages: how many to keep, spread from the first to the last (default all).
@@ -180,9 +180,11 @@ def shortened(training: Training, images: int, digits: int, stages: int | None =
     kept = training.stages
     if stages is not None and len(kept) > stages:
         kept = tuple(kept[round(i * (len(kept) - 1) / max(1, stages - 1))] for i in range(stages))
-    fraction = min(1.0, images / len(kept) / training.drawn_from(digits))
+    each = images / len(kept)
+    fraction, batch = min(1.0, each / training.drawn_from(digits)), min(training.batch, max(2, round(each)))
     start = training.start and shortened(training.start, images, digits, stages)
-    return replace(training, stages=tuple(replace(stage, epochs=1) for stage in kept), fraction=fraction, start=start)
+    kept = tuple(replace(stage, epochs=1) for stage in kept)
+    return replace(training, stages=kept, fraction=fraction, batch=batch, start=start)
 
 
 def seeded(training: Training, seed: int, data: str) -> Training:
