@@ -125,11 +125,13 @@ class Classifier128(nn.Module):
     1.3).
 
     Args:
-        kernels: of each convolution. hidden: units of the first dense layer.
+        kernels: of each convolution. hidden: units of the first dense layer. grey: what is subtracted from the image
+            (2021: 0).
     """
 
-    def __init__(self, kernels: Sequence[int] = (20, 100), hidden: int = 128):
+    def __init__(self, kernels: Sequence[int] = (20, 100), hidden: int = 128, grey: float = 0.0):
         super().__init__()
+        self.grey = within("classifier_grey", grey, 0, 1)
         kernels = _positive("classifier_kernels", kernels)
         (hidden,) = _positive("classifier_hidden", (hidden,))
         self.convs = nn.ModuleList(nn.Conv2d(i, o, 5) for i, o in zip((1, *kernels), kernels, strict=False))
@@ -137,7 +139,7 @@ class Classifier128(nn.Module):
         self.dense2 = nn.Linear(hidden, 10)
 
     def forward(self, image: Tensor) -> Seen:
-        x = image
+        x = image - self.grey if self.grey else image
         for conv in self.convs:
             x = F.relu(F.max_pool2d(conv(x), 2))  # by default (B, 20, 62, 62), (B, 100, 29, 29)
         x = F.relu(self.dense1(x.flatten(1)))  # (B, hidden)
@@ -560,7 +562,7 @@ class STN128(Transformer):
 
     Args:
         kernels, hidden, bias, dropout, first: of `Localisation128`.
-        classifier_kernels, classifier_hidden: of `Classifier128`.
+        classifier_kernels, classifier_hidden, classifier_grey: of `Classifier128`.
         options: of `Transformer`: padding, zero_start, centre, kaiming.
     """
 
@@ -573,10 +575,12 @@ class STN128(Transformer):
         first: str = "pooled",
         classifier_kernels: Sequence[int] = (20, 100),
         classifier_hidden: int = 128,
+        classifier_grey: float = 0.0,
         **options,
     ):
         localisation = Localisation128(Affine(), kernels, hidden, bias, dropout, first)
-        super().__init__(Affine(), localisation, Classifier128(classifier_kernels, classifier_hidden), 128, **options)
+        classifier = Classifier128(classifier_kernels, classifier_hidden, classifier_grey)
+        super().__init__(Affine(), localisation, classifier, 128, **options)
 
 
 class Window(Transformer):
