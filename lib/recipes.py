@@ -96,6 +96,30 @@ def attention(
     )
 
 
+def stn128_led(noisy: int = 14, share: float = 0.03, lr: float = 1e-3) -> Training:
+    """Return the training of STN 128 that takes over the localisation of the attention transformer (week 5).
+
+    Its window looks at the digit from the first step on; the classifier behind it is drawn, and sees grey as 0. Two
+    epochs at each of `NOISES`, contrast 70 %; then all contrasts at full noise, while the learning rate falls to a
+    twentieth.
+
+    Args:
+        noisy: epochs at full noise. share: of the training digits in an epoch. lr: of AdamW.
+    """
+    quiet = (Stage(replace(CLEAR, noise=noise), 2, lr) for noise in NOISES)
+    return Training(
+        "stn128",
+        (*quiet, curriculum.falling(Scene128(), noisy, lr)),
+        {"kaiming": True, "classifier_grey": 0.5, **GREY},
+        localisation_rate=0.03,
+        batch=32,
+        fraction=share,
+        start=attention(),
+        start_with="localisation",
+        **ADAMW,
+    )
+
+
 def polo(
     model: str,
     warm: int = 6,
