@@ -40,7 +40,7 @@ class Aim:
     @property
     def astray(self) -> float:
         """The share of fixations further than `NEAR` from the digit."""
-        return self.counts[0, -1].item() / self.n
+        return self.beyond(NEAR)[0]
 
     @property
     def wrong(self) -> float:
@@ -69,12 +69,17 @@ class Aim:
     @property
     def elsewhere(self) -> float:
         """The part of `missing` that is lost further than `NEAR` from the digit, where little of it is seen."""
-        return self._net(2)[-1].item() / self.n
+        return self.beyond(NEAR)[1]
 
     @property
     def beside(self) -> float:
         """The part of `missing` that is lost no further than `NEAR` from the digit's middle."""
         return self._net(2)[:-1].sum().item() / self.n
+
+    def beyond(self, pixels: int) -> tuple[float, float]:
+        """Return the share of fixations further than so many pixels from the digit, at most `NEAR`, and the part of
+        `missing` that is lost there."""
+        return tuple(row[pixels + 1 :].sum().item() / self.n for row in (self.counts[0], self._net(2)))
 
     @property
     def dealt(self) -> float:

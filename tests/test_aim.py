@@ -61,6 +61,9 @@ def test_what_is_missing_is_elsewhere_or_beside(counts):
     assert counts.missing == pytest.approx(1 / 6) and counts.missing == counts.elsewhere + counts.beside
     assert (counts.elsewhere, counts.beside, counts.dealt) == pytest.approx((1 / 6, 0, 1 / 6))
     assert (counts.astray, counts.wrong) == pytest.approx((1 / 6, 1 / 6))
+    assert [counts.beyond(pixels) for pixels in (0, 3, 4)] == [
+        pytest.approx(pair) for pair in ((5 / 6, 1 / 6), (2 / 6, 2 / 6), (1 / 6, 1 / 6))
+    ]
     assert counts.errors == pytest.approx((6 / 4, 3))  # of four digits that a perfect fixation names, and of one
 
 
