@@ -13,9 +13,11 @@ Convention
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import chi2
 from torch import Tensor
 
 from . import evaluation, scenes
@@ -88,6 +90,15 @@ class Aim:
 
     def _net(self, row: int) -> Tensor:
         return self.counts[row] - self.counts[row + 1]
+
+
+def by_chance(aims: Sequence[Aim]) -> float:
+    """Return the probability, 0 to 1, that what is missing differs as much or more from one of several to the others if
+    it is the same in all (chi squared)."""
+    missing = torch.tensor([each.missing for each in aims], dtype=torch.float64)
+    weight = torch.tensor([1 / max(each.margin / 1.959964, 1 / each.n) ** 2 for each in aims], dtype=torch.float64)
+    mean = (weight * missing).sum() / weight.sum()
+    return float(chi2.sf((weight * (missing - mean) ** 2).sum().item(), len(aims) - 1))
 
 
 @torch.inference_mode()

@@ -74,6 +74,19 @@ def test_counts_add_up_and_the_margin_is_that_of_paired_answers(counts):
     assert both.margin == pytest.approx(1.959964 * pairs.std(correction=0).item() / 12**0.5)
 
 
+def test_chance_tells_cells_apart():
+    """Of 1000 digits 30 or 10 are lost: a difference of 0.020, with a standard error of 0.0062, is 3.2 of them."""
+
+    def lost(k):
+        counts = torch.zeros(6, NEAR + 2, dtype=torch.int64)
+        counts[0, 0], counts[2, 0] = 1000, k
+        return Aim(counts)
+
+    assert aim.by_chance([lost(20)] * 3) == pytest.approx(1)
+    assert aim.by_chance([lost(30), lost(10)]) == pytest.approx(0.00133, rel=0.05)
+    assert aim.by_chance([lost(0), lost(0)]) == pytest.approx(1)  # and no division by 0
+
+
 def test_it_misses_what_the_benchmark_misses(sets):
     """The same stimuli and fixations as those of `searcher.benchmark`."""
     model = models.build("searcher", width=4).eval()
