@@ -107,3 +107,18 @@ def test_the_figure_draws_each_run_and_their_mean(counts):
         mean, *others = axis.lines
         assert mean.get_ydata() == pytest.approx([100 / 6] * 2)
         assert [bound] * 2 in [list(line.get_ydata()) for line in others]
+
+
+def test_ablations_are_drawn_by_their_wrong_answers():
+    """Over all cells, by contrast, and with perfect fixations; also where no answer is wrong."""
+
+    def cells(*right):
+        return {(c, 10.0): evaluation.Proportion(n, 100) for c, n in zip(evaluation.CONTRASTS, right, strict=True)}
+
+    found = {"as it is": cells(98, 96, 88), "changed": cells(50, 40, 30), "perfect": cells(100, 100, 100)}
+    (axis,) = figures.ablations(found, {name: cells(99, 99, 96) for name in found}).axes
+    drawn = [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == "None"]
+    assert drawn[:5] == pytest.approx([2, 6, 2, 4, 12])  # perfect fixations, all cells, contrasts 70, 50 and 30 %
+    assert drawn[5:10] == pytest.approx([2, 60, 50, 60, 70])
+    assert all(x > 0 for x in drawn)
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(found)
