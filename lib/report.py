@@ -18,7 +18,7 @@ from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 from torch import Tensor
 
-from . import digits, evaluation, field, models, rerun, results, scenes, searcher, whatwhere
+from . import aim, digits, evaluation, field, models, rerun, results, scenes, searcher, whatwhere
 from .chapter import Here, root
 from .claims import claims
 from .evaluation import CONTRASTS, Answers, Proportion
@@ -243,6 +243,17 @@ class Page:
 
         counts = self.store.evaluate(run, "searches", compute, self.here.device, n=n, saccades=saccades)
         return searcher.Benchmark.read(counts, n)
+
+    def aims(self, run: Run, n: int = 1000, saccades: int = 1) -> dict[tuple[float, float], aim.Aim]:
+        """Return how exactly a searcher's run looks in the 27 cells, on the stimuli of `searches`, with at most so many
+        saccades, and what that costs."""
+        n = self._tested(n)
+
+        def compute(model):
+            return aim.measure(model, self.sets.test, n, saccades)
+
+        counts = self.store.evaluate(run, "aims", compute, self.here.device, n=n, saccades=saccades)
+        return {cell: aim.Aim(torch.tensor(each)) for cell, each in zip(evaluation.cells(), counts, strict=True)}
 
     def scanpaths(self, run: Run, scene: Scene128, n: int, saccades: int = 5) -> tuple[Stimuli, searcher.Search]:
         """Return fixed stimuli of a scene, and how a searcher's run searched them; see `traces`, which has the same."""

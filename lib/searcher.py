@@ -64,9 +64,19 @@ class Search(NamedTuple):
         return self.worth.where(seen, -1.0).argmax(1)
 
     @property
+    def posterior(self) -> Tensor:
+        """The what network's posterior (B, 10) at the fixation that the answer comes from."""
+        return self.answers[torch.arange(len(self.made), device=self.made.device), self.chosen]
+
+    @property
+    def fixation(self) -> Tensor:
+        """The fixation (B, 2) that the answer comes from."""
+        return self.fixations[torch.arange(len(self.made), device=self.made.device), self.chosen]
+
+    @property
     def answer(self) -> Tensor:
         """The digit named (B,)."""
-        return self.answers[torch.arange(len(self.made), device=self.made.device), self.chosen].argmax(1)
+        return self.posterior.argmax(1)
 
     def cut(self, saccades: int) -> Search:
         """Return the search that would have been allowed fewer saccades: its first `saccades` are the same."""
@@ -281,9 +291,8 @@ class Searcher(nn.Module):
         if self.training:
             return self.practise(image)
         trace = self.search(image)
-        rows = torch.arange(len(image), device=image.device)
-        at = trace.fixations[rows, trace.chosen]
-        return Seen(trace.answers[rows, trace.chosen].log(), scenes.window(at), look(image, at[:, None]))
+        at = trace.fixation
+        return Seen(trace.posterior.log(), scenes.window(at), look(image, at[:, None]))
 
     def begin(self) -> None:
         """Let the where network promise chance, one in ten, everywhere."""
@@ -353,32 +362,32 @@ class Searcher(nn.Module):
         """
         s = self.saccades if saccades is None else within("saccades", saccades, 1, 100, whole=True)
         n = len(image)
-        gazes = torch.zeros(n, 1, 2, dtype=torch.int64, device=image.device)  # (B, glances, 2)
+        gazes = torch.zeros(n, s + 1, 2, dtype=torch.int64, device=image.device)  # the middle, then the fixations
         values, places = self.where(image, gazes[:, 0]).sigmoid(), self.where.places(gazes[:, 0])  # (B, all places)
-        fixations, promised, answers = gazes.new_zeros(n, s, 2), values.new_zeros(n, s), values.new_zeros(n, s, 10)
+        promised, answers = values.new_zeros(n, s), values.new_zeros(n, s, 10)
         worth, made = torch.zeros_like(promised), torch.full((n,), s, device=image.device)
         going = torch.arange(n, device=image.device)  # the searches that have not stopped
         for k in range(s):
             gaze, promise = self._aim(values, places), values.amax(1)
-            fixations[going, k], promised[going, k] = gaze, promise
+            gazes[going, k + 1], promised[going, k] = gaze, promise
             answers[going, k] = self.what(look(image[going], gaze[:, None])).logits.softmax(1)
             if self.where.moves:
                 fresh, around = self.where(image[going], gaze).sigmoid(), self.where.places(gaze)
                 promise = fresh.masked_fill(_apart(around, gaze) > HERE, 0.0).amax(1)
-                gazes = torch.cat((gazes, gaze[:, None]), 1)
-                values, places = torch.cat((values, fresh), 1), torch.cat((places, around), 1)
-                values = values.masked_fill(~_nearest(places, gazes), 0.0)
             worth[going, k] = answers[going, k].amax(1) * promise
             if k == s - 1:
                 break
-            for old in fixations[going, : k + 1].unbind(1):
+            if self.where.moves:
+                values, places = torch.cat((values, fresh), 1), torch.cat((places, around), 1)
+                values = values.masked_fill(~_nearest(places, gazes[going, : k + 2]), 0.0)
+            for old in gazes[going, 1 : k + 2].unbind(1):
                 values = values.masked_fill(_apart(places, old) <= max(self.inhibition, self.where.reach), 0.0)
             stays = worth[going, : k + 1].amax(1) >= values.amax(1)
             made[going[stays]] = k + 1
-            going, gazes, values, places = (each[~stays] for each in (going, gazes, values, places))
+            going, values, places = (each[~stays] for each in (going, values, places))
             if not len(going):
                 break
-        return Search(fixations, promised, answers, worth, made)
+        return Search(gazes[:, 1:], promised, answers, worth, made)
 
 
 def _apart(places: Tensor, gaze: Tensor) -> Tensor:

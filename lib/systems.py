@@ -27,6 +27,7 @@ class System:
     row: str | None = None  # its name in `study.benchmark`, if 2021 measured it
     chapter: str = ""  # that tells of it
     plotted: bool = True  # in the figure of the benchmark; the tables have all
+    n_seeds: int = 1  # that the benchmark takes, no more than the chapter trains
 
     @property
     def told(self) -> bool:
@@ -48,7 +49,7 @@ def _polo(model: str, kept: str, row: str | None, plotted: bool = True, **option
 
 
 SYSTEMS: dict[str, System] = {
-    "searcher": System(recipes.searcher(), PIXELS, None, "beyond"),
+    "searcher": System(recipes.searcher(), PIXELS, None, "beyond", n_seeds=3),
     "searcher, log-polar": System(
         recipes.searcher(**recipes.LOG_POLAR),
         recipes.LOG_POLAR["saccades"] * (retina.RETINAS["whatwhere"].n + WINDOW),

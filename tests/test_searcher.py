@@ -345,6 +345,16 @@ def test_a_promise_made_from_afar_holds_until_the_place_is_seen_from_nearer():
     assert trace.worth[0].tolist() == pytest.approx([0.2 * 0.1, 0.2 * 0.3])  # promised when the eye is there
 
 
+def test_nothing_is_remembered_after_the_last_saccade(monkeypatch):
+    """The memory is sorted by gazes between saccades alone: the middle and the fixations made."""
+    known, nearest = [], searcher._nearest
+    monkeypatch.setattr(searcher, "_nearest", lambda places, gazes: known.append(gazes) or nearest(places, gazes))
+    model = build("full", inhibition=1.0)
+    model.what, model.where = Bright(), Forgetful((0.9, 0.8), (0.1, 0.3))
+    model.search(torch.full((1, 1, 128, 128), 0.2), 2)
+    assert [gazes.tolist() for gazes in known] == [[[[0, 0], [0, 40]]]]
+
+
 def test_the_nearest_gaze_is_believed():
     gazes = torch.tensor([[[0, 0], [0, 40]]])
     places = torch.tensor([[[0, 10], [0, 30], [0, 10], [0, 30]]])  # two seen from each

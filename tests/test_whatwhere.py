@@ -7,7 +7,20 @@ import pytest
 import torch
 from torch import nn
 
-from lib import chance, curriculum, evaluation, models, retina, runs, study, systems, training, whatwhere, where
+from lib import (
+    chance,
+    chapter,
+    curriculum,
+    evaluation,
+    models,
+    retina,
+    runs,
+    study,
+    systems,
+    training,
+    whatwhere,
+    where,
+)
 from lib.models import Seen
 from lib.refusal import Refusal
 from lib.scenes import Scene128
@@ -221,6 +234,13 @@ def test_the_systems_are_the_runs_that_the_chapters_published():
     for name, system in systems.SYSTEMS.items():
         assert store.find(system.training), name
         assert system.row is None or len(study.benchmark(system.row)) == 27
+
+
+def test_the_benchmark_takes_no_more_seeds_than_the_chapters_train():
+    for name, system in systems.SYSTEMS.items():
+        declared = chapter.declared(chapter.root() / "notebooks" / f"{system.chapter}.ipynb")
+        seeds = "n_seeds_polar" if name == "searcher, log-polar" else "n_seeds"
+        assert 1 <= system.n_seeds <= declared[seeds].default, name
 
 
 def test_what_the_model_looks_at_grows_with_its_saccades():
