@@ -28,6 +28,7 @@ class System:
     chapter: str = ""  # that tells of it
     plotted: bool = True  # in the figure of the benchmark; the tables have all
     n_seeds: int = 1  # that the benchmark takes, no more than the chapter trains
+    tested: int = 10_000  # test digits in each cell at most: fewer where a look takes long
 
     @property
     def told(self) -> bool:
@@ -56,6 +57,7 @@ SYSTEMS: dict[str, System] = {
         None,
         "beyond",
     ),
+    "STN 128": System(recipes.stn128_led(), PIXELS, "STN_128x128", "week5_contrast", tested=300),
     "ATN": System(recipes.attention(), PIXELS, "ATN", "week6_attention"),
     "polo 768": _polo("polo", "polo768", "POLO_ATN_95%"),
     "polo 1 280": _polo(
