@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.optimize import brentq, minimize
@@ -158,10 +159,12 @@ class _Model:
         gradient[-1] = -by_p @ (1 - decay) + by_u @ power * reach / top / (1 - reach)
         return value, gradient
 
-    def fit(self, start: np.ndarray | None = None, pinned: tuple[int, float] | None = None) -> tuple[np.ndarray, float]:
+    def fit(
+        self, starts: Sequence[np.ndarray] = (), pinned: tuple[int, float] | None = None
+    ) -> tuple[np.ndarray, float]:
         """Return the best parameters and minus the logarithm of their likelihood; `pinned`: one held, its value."""
         bounds = list(self.bounds)
-        starts = [start] if start is not None else [self._start(slope) for slope in (1.5, 4.0)]
+        starts = starts or [self._start(slope) for slope in (1.5, 4.0)]
         if pinned:
             bounds[pinned[0]] = (pinned[1],) * 2
         best = None
@@ -194,9 +197,10 @@ class _Model:
 
         nearby = best  # the search goes on from its last point
 
+        @cache  # one answer per place, wherever the search comes from: the root stays bracketed
         def above(at: float) -> float:
             nonlocal nearby
-            nearby, minus = self.fit(nearby, (place, at))
+            nearby, minus = self.fit((nearby, best), (place, at))
             return minus - cut
 
         def end(limit: float, beyond: float) -> float:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
 
 from lib import figures, psychometrics
-from lib.evaluation import Proportion
+from lib.evaluation import CONTRASTS, Proportion
 from lib.psychometrics import curve, fit, pooled
 from lib.refusal import Refusal
+from lib.scenes import ECCENTRICITIES
 
 TRUE = {4.4: 0.25, 22.2: 0.4, 40.0: 0.55}
 
@@ -79,6 +80,18 @@ def test_a_model_that_does_not_fit_has_wider_intervals():
     assert good.dispersion < 2 < bad.dispersion
     width = [math.log(each.thresholds[4.4].high / each.thresholds[4.4].low) for each in (good, bad)]
     assert width[1] > 2 * width[0]
+
+
+def test_an_interval_is_found_where_the_likelihood_has_two_hills():
+    right = (284, 288, 277, 270, 275, 271, 262, 270, 256), (273, 282, 265, 270, 274, 267, 265, 267, 261)
+    right += ((226, 216, 218, 196, 189, 190, 161, 131, 78),)  # STN 128 of week 5; 40 px fall at 30 % alone
+    cells = {
+        (contrast, radius): Proportion(each, 300)
+        for contrast, row in zip(CONTRASTS, right, strict=True)
+        for radius, each in zip(ECCENTRICITIES, row, strict=True)
+    }
+    for threshold in fit(cells).thresholds.values():
+        assert 0.2 < threshold.low < threshold.value < threshold.high < 0.5
 
 
 def test_levels_are_ordered_and_seeds_pooled():
