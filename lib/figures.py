@@ -594,7 +594,7 @@ def ablations(
     axis.set_ylim(len(found) - 0.5, -0.5)
     axis.set_xscale("log")
     low, high = axis.get_xlim()
-    ticks = [tick for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 90) if low <= tick <= high]
+    ticks = [tick for tick in (0.2, 0.5, 1, 2, 3, 5, 10, 20, 30, 50, 90) if low <= tick <= high]
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
     axis.set_xlabel("wrong answers (%), logarithmic")
