@@ -329,7 +329,7 @@ def benchmark(
         axis.set_xlabel("distance (pixels)")
         _percent(axis)
     axes[0, 0].set_ylabel("accuracy (%)")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    _legend(figure)
     return figure
 
 
