@@ -21,7 +21,9 @@ def test_a_readout_of_more_features_than_samples_is_the_same_as_by_the_normal_eq
     std, mean = torch.std_mean(features[:30], 0)
     x, middle = (features - mean) / std, targets[:30].mean(0)
     weights = torch.linalg.solve(x[:30].T @ x[:30] + 15 * torch.eye(60), x[:30].T @ (targets[:30] - middle))
-    left = (targets[30:] - middle - x[30:] @ weights).square().sum() / (targets[30:] - targets[30:].mean()).square().sum()
+    left = (targets[30:] - middle - x[30:] @ weights).square().sum() / (
+        targets[30:] - targets[30:].mean()
+    ).square().sum()
     assert readout.explained(features, targets, 30, 0.5) == pytest.approx(1 - left.item(), abs=1e-9)
 
 
