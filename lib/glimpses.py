@@ -75,7 +75,7 @@ def loss(
     Args:
         glimpses: K, even. jitter: standard deviation of the displacements along each axis, pixels, above 0.
     """
-    image, labels = stimuli.images, stimuli.labels
+    image, labels = model.shown(stimuli.images), stimuli.labels
     edge = image.shape[-1]
     theta = model.attend(image)  # (B, 2, 3)
     aside = displacements(len(image), glimpses, jitter, edge, generator)  # (B, K, 2)
@@ -95,7 +95,7 @@ def pointing(model: Window, stimuli: Stimuli, glimpses: int, jitter: float, gene
     First the gradient of the cross-entropy through the sampler, then `slope`; 1 is towards the digit, and what points
     anywhere has a positive cosine half of the time.
     """
-    image, labels = stimuli.images, stimuli.labels
+    image, labels = model.shown(stimuli.images), stimuli.labels
     edge = image.shape[-1]
     middle = torch.zeros(len(image), 2, device=image.device, requires_grad=True)
     scale = getattr(model.parametrisation, "scale", EDGE / edge)

@@ -372,11 +372,21 @@ class LogPolar(Localisation):
         standard: whether each feature is standardised over the batch while training, and with the running mean and
             variance afterwards (batch normalisation without gain or bias). 2021: raw features, of which the low-pass
             level is by far the largest.
+        magnitudes: whether features lose their signs first. The sign of a band-pass feature tells where a stroke lies
+            under its filter, its magnitude that there is one.
     """
 
-    def __init__(self, parametrisation: Parametrisation, retina: str, hidden: int = 32, standard: bool = False):
+    def __init__(
+        self,
+        parametrisation: Parametrisation,
+        retina: str,
+        hidden: int = 32,
+        standard: bool = False,
+        magnitudes: bool = False,
+    ):
         super().__init__(parametrisation)
         (hidden,) = _positive("hidden", (hidden,))
+        self.magnitudes = magnitudes
         self.settings = retinas.RETINAS[choose("retina", retina, retinas.RETINAS)]
         n = self.settings.n
         self.standard = nn.BatchNorm1d(n, affine=False, momentum=0.01) if standard else nn.Identity()
@@ -384,7 +394,8 @@ class LogPolar(Localisation):
 
     def features(self, image: Tensor) -> Tensor:
         """Return the features (B, n) of images (B, 1, 128, 128)."""
-        return self.standard(retinas.build(self.settings, image.device)(image))
+        features = retinas.build(self.settings, image.device)(image)
+        return self.standard(features.abs() if self.magnitudes else features)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.last(F.relu(self.dense1(self.features(image))))  # (B, 2)
@@ -400,8 +411,15 @@ class LogPolarConv(LogPolar):
         wrap: whether the azimuth is padded with itself, as on a circle (2021: with zeros).
     """
 
-    def __init__(self, parametrisation: Parametrisation, hidden: int = 200, standard: bool = False, wrap: bool = False):
-        super().__init__(parametrisation, "polo2560band", hidden, standard)
+    def __init__(
+        self,
+        parametrisation: Parametrisation,
+        hidden: int = 200,
+        standard: bool = False,
+        wrap: bool = False,
+        magnitudes: bool = False,
+    ):
+        super().__init__(parametrisation, "polo2560band", hidden, standard, magnitudes)
         self.wrap = wrap
         rows_only = (1, 0) if wrap else 1
         self.outer1, self.outer2 = nn.Conv2d(8, 20, 3, padding=rows_only), nn.Conv2d(20, 50, 3, padding=rows_only)
@@ -594,7 +612,11 @@ class Window(Transformer):
         super().__init__(parametrisation, localisation, LeNet(), 28, **options)
 
     def forward(self, image: Tensor) -> Seen:
-        return self.classifier(image) if image.shape[-1] == 28 else super().forward(image)
+        return self.classifier(image) if image.shape[-1] == 28 else super().forward(self.shown(image))
+
+    def shown(self, image: Tensor) -> Tensor:
+        """Return what is shown to the network, localisation and window, of fields (B, 1, 128, 128): all of them."""
+        return image
 
 
 class ATN(Window):
@@ -646,7 +668,9 @@ class PoloATN(Window):
 
     Args:
         retina: a name in `retina.RETINAS`. scale_start: width of the window, in widths of the image.
-        hidden, standard: of `LogPolar`.
+        hidden, standard, magnitudes: of `LogPolar`.
+        reconstruction: whether the retina stands before the whole network, as before an ordinary transformer: the
+            window, too, sees no more of the field than the image that has the same features (claim C79).
         options: of `Transformer`: padding, zero_start, centre, kaiming, sampler.
     """
 
@@ -656,25 +680,44 @@ class PoloATN(Window):
         scale_start: float = 0.2,
         hidden: int = 32,
         standard: bool = False,
+        magnitudes: bool = False,
+        reconstruction: bool = False,
         **options,
     ):
         parametrisation = Attention(scale_start, "fixed")
-        super().__init__(parametrisation, LogPolar(parametrisation, retina, hidden, standard), **options)
+        super().__init__(parametrisation, LogPolar(parametrisation, retina, hidden, standard, magnitudes), **options)
+        self.reconstruction = reconstruction
+
+    def shown(self, image: Tensor) -> Tensor:
+        """Return what is shown to the network of fields (B, 1, 128, 128): all, or their reconstruction."""
+        if not self.reconstruction:
+            return image
+        retina = retinas.build(self.localisation.settings, image.device)
+        with torch.no_grad():
+            return retina.invert(retina(image))
 
 
 class ConvPoloATN(Window):
     """Polo-STN whose localisation convolves over rings and azimuths; 667 652 parameters (study 1.5).
 
     Args:
-        scale_start: width of the window, in widths of the image. hidden, standard, wrap: of `LogPolarConv`.
+        scale_start: width of the window, in widths of the image.
+        hidden, standard, wrap, magnitudes: of `LogPolarConv`.
         options: of `Transformer`: padding, zero_start, centre, kaiming, sampler.
     """
 
     def __init__(
-        self, scale_start: float = 0.2, hidden: int = 200, standard: bool = False, wrap: bool = False, **options
+        self,
+        scale_start: float = 0.2,
+        hidden: int = 200,
+        standard: bool = False,
+        wrap: bool = False,
+        magnitudes: bool = False,
+        **options,
     ):
         parametrisation = Attention(scale_start, "fixed")
-        super().__init__(parametrisation, LogPolarConv(parametrisation, hidden, standard, wrap), **options)
+        localisation = LogPolarConv(parametrisation, hidden, standard, wrap, magnitudes)
+        super().__init__(parametrisation, localisation, **options)
 
 
 def localisation_for(model: Transformer, other: Transformer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

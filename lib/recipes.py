@@ -129,7 +129,7 @@ def polo(
     share: float = 0.1,
     **options,
 ) -> Training:
-    """Return the training of a transformer behind a log-polar retina, taught by glimpses (week 7).
+    """Return the training of a transformer behind a log-polar retina: that of `attention`, in larger batches (week 7).
 
     Its features are standardised, and its window has a sample per pixel.
 
@@ -137,15 +137,8 @@ def polo(
         model: "polo" or "conv_polo". warm, stay, lr: see `curriculum.searching`. rate, share: as of `attention`.
         options: of the model.
     """
-    return Training(
-        model,
-        curriculum.searching(warm, 1, stay, lr),
-        {**options, **POLAR},
-        localisation_rate=rate,
-        fraction=share,
-        batch=50,
-        **ADAMW,
-    )
+    ours = attention(warm, stay, lr, rate, share)
+    return replace(ours, model=model, options={**options, **POLAR}, batch=50)
 
 
 def polo_by_gradient(

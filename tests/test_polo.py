@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lib import chance, curriculum, evaluation, models, retina, study
+from lib import chance, curriculum, evaluation, glimpses, models, retina, study
 from lib.refusal import Refusal
 from lib.scenes import ECCENTRICITIES, Scene128, Stimuli
 from lib.training import LOSSES, Training
@@ -62,6 +62,33 @@ def test_standardised_features_have_mean_0_and_variance_1_over_a_batch():
         features = localisation.features(fields(50))
     assert features.mean(0).abs().max() < 1e-3
     assert features.var(0, unbiased=False).median().item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["polo", "conv_polo"])
+def test_magnitudes_do_not_tell_a_field_from_its_negative(name):
+    grey, options = fields(1) - 0.5, {"retina": "polo2560band"} if name == "polo" else {}
+    for magnitudes in (True, False):
+        localisation = models.build(name, magnitudes=magnitudes, **options).eval().localisation
+        with torch.no_grad():
+            same = torch.allclose(localisation.features(grey), localisation.features(-grey), atol=1e-4)
+        assert same is magnitudes
+
+
+def test_before_a_reconstruction_the_window_sees_what_the_retina_keeps():
+    image, eye = fields(2), retina.build("polo768")
+    again = eye.invert(eye(image))
+    behind, free = (models.build("polo", reconstruction=each).eval() for each in (True, False))
+    with torch.no_grad():
+        seen, expected = behind(image), free(again)
+        assert torch.allclose(seen.crop, expected.crop, atol=1e-5) and not torch.allclose(seen.crop, free(image).crop)
+        assert torch.allclose(seen.logits, expected.logits, atol=1e-4)
+    labels, generator = torch.tensor([3, 7]), [chance.generator("glimpses", k) for k in (0, 0)]
+    offsets = torch.zeros(2, 2, dtype=torch.int64)
+    losses = [
+        glimpses.loss(model, Stimuli(shown, labels, offsets, torch.ones(2)), 4, 6.0, each)[0].item()
+        for model, shown, each in zip((behind, free), (image, again), generator, strict=True)
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
 
 def test_impossible_options_are_refused():

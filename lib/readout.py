@@ -1,0 +1,37 @@
+"""Linear readouts: how much of a quantity do features tell without a network?
+
+What a linear readout finds is what the first dense layer of a localisation network can begin with; what it does not
+find has to be made by the layers behind the first rectifier.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .refusal import Refusal, within
+
+
+def explained(features: Tensor, targets: Tensor, fitted: int, ridge: float = 1.0) -> float:
+    """Return the share of the targets' variance that a ridge regression on standardised features explains, on samples
+    that it was not fitted to: 1 is all, and 0 or less nothing.
+
+    Args:
+        features: (N, n). targets: (N, m). fitted: how many of the samples, the first, are fitted; the others test.
+        ridge: penalty in units of a feature's variance, above 0.
+
+    Raises:
+        Refusal: fewer than two samples to fit or to test; a ridge out of bounds.
+    """
+    within("ridge", ridge, 1e-6, 1e6)
+    if not 2 <= fitted <= len(features) - 2:
+        raise Refusal(f"fitted={fitted} of {len(features)} samples must leave two at least on either side.")
+    x, y = features.double(), targets.double()
+    std, mean = torch.std_mean(x[:fitted], 0)
+    x, middle = (x - mean) / std.clamp_min(1e-9), y[:fitted].mean(0)
+    known, asked = x[:fitted], x[fitted:]
+    inner = known @ known.T  # (fitted, fitted): the dual form, since features may outnumber samples
+    inner.diagonal().add_(ridge * fitted)
+    guess = asked @ (known.T @ torch.linalg.solve(inner, y[:fitted] - middle)) + middle
+    left, all_ = (y[fitted:] - guess).square().sum(), (y[fitted:] - y[fitted:].mean(0)).square().sum()
+    return 1 - (left / all_).item()
