@@ -39,15 +39,28 @@ def make(source: Path, made: Path) -> Path:
     page = page.replace(pages / "book.html")  # its styles are where they would be if it lay here
     target = made / "html" / NAME
     target.parent.mkdir(parents=True, exist_ok=True)
+    to_pdf(browser, page, target)
+    _run(build, "rendered")  # the first page now links to it
+    return target
+
+
+def to_pdf(browser: str, page: Path, target: Path) -> None:
+    """Print an HTML page to a PDF that is tagged, for readers who listen, and has the headings as its outline.
+
+    Raises:
+        RuntimeError: the page cannot be printed.
+    """
     with tempfile.TemporaryDirectory() as profile:
-        options = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
-        command = [browser, *options.split(), f"--user-data-dir={profile}", "--virtual-time-budget=20000"]
+        options = (
+            "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+            "--virtual-time-budget=20000 --no-pdf-header-footer --generate-pdf-document-outline"
+        )
         draft = Path(profile, NAME)
         _run(
             [
-                *command,
-                "--no-pdf-header-footer",
-                "--disable-pdf-tagging",
+                browser,
+                *options.split(),
+                f"--user-data-dir={profile}",
                 f"--print-to-pdf={draft}",
                 page.resolve().as_uri(),
             ],
@@ -56,8 +69,6 @@ def make(source: Path, made: Path) -> Path:
         if not draft.exists() or not draft.read_bytes().startswith(b"%PDF"):
             raise RuntimeError("The book cannot be printed: Chromium made no PDF.")
         shutil.copyfile(draft, target)
-    _run(build, "rendered")  # the first page now links to it
-    return target
 
 
 def _run(command: list[str], what: str) -> None:
