@@ -41,6 +41,8 @@ SKY, AMBER = "#56B4E9", "#E69F00"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER)
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), "-", (0, (5, 2)))
 
+COLUMN = 5.6  # inches: width of a figure whose letters can still be read when a phone shrinks it to its screen
+
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * EDGE  # outline of a digit's frame, closed, pixels
 
 # Figures go to the page through `show` alone.
@@ -60,15 +62,21 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 @styled
 def picture(figure: Figure, alt: str, classes: str = "dark-light", dpi: float | None = None) -> str:
-    """Return a figure as an `<img>`, with its description for readers who cannot see it; close it."""
+    """Return a figure as an `<img>`, with its description for readers who cannot see it; close it.
+
+    The picture is a WebP without loss, which has 4 bytes where a PNG has 7. One that is no wider than `COLUMN` is of
+    class "narrow": on a phone it shrinks to the screen.
+    """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None}, dpi=dpi or plt.rcParams["savefig.dpi"])
+    lossless = {"lossless": True, "quality": 50}  # quality: of the search for the smallest file, 0 to 100
+    figure.savefig(buffer, format="webp", pil_kwargs=lossless, dpi=dpi or plt.rcParams["savefig.dpi"])
     plt.close(figure)
     source = base64.b64encode(buffer.getvalue()).decode()
     width = round(figure.get_figwidth() * 96)
+    narrow = " narrow" if figure.get_figwidth() <= COLUMN else ""
     return (
-        f'<img class="{classes}" width="{width}" alt="{html.escape(alt, quote=True)}" '
-        f'src="data:image/png;base64,{source}">'
+        f'<img class="{classes}{narrow}" width="{width}" alt="{html.escape(alt, quote=True)}" '
+        f'src="data:image/webp;base64,{source}">'
     )
 
 
@@ -81,6 +89,16 @@ def framed(figure: Figure, alt: str, caption: str = "") -> HTML:
 def show(figure: Figure, alt: str, caption: str = "") -> None:
     """Display a figure, see `framed`."""
     display(framed(figure, alt, caption))
+
+
+def _legend(figure: Figure, handles: Sequence | None = None, labels: Sequence[str] | None = None, **options) -> None:
+    """Put the legend below the axes, in as many columns as there is room for."""
+    if labels is None:
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+    columns = int(figure.get_figwidth() / (0.075 * max(map(len, labels)) + 0.65))  # inches of an entry
+    columns = max(1, min(columns, len(labels)))
+    rows = -(-len(labels) // columns)
+    figure.legend(handles, labels, loc="outside lower center", ncols=-(-len(labels) // rows), **options)
 
 
 def _axes(rows: int, columns: int, width: float, height: float, **options):
@@ -146,7 +164,7 @@ def learning_curves(
 ) -> Figure:
     """Draw an accuracy against training images, one thin line per run, one colour per group; `stated`: 2021's values
     by group, one per epoch of 60 000 images, dotted."""
-    figure, axis = _axes(1, 1, 7.2, 3.6)
+    figure, axis = _axes(1, 1, COLUMN, 3.6)
     stated = stated or {}
     for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
         for k, run in enumerate(runs):
@@ -168,7 +186,7 @@ def learning_curves(
     _percent(axis)
     axis.set_xlabel("training images (thousands)")
     axis.set_ylabel("accuracy (%)")
-    figure.legend(loc="outside right upper")
+    _legend(figure)
     return figure
 
 
@@ -185,7 +203,7 @@ def per_stage(
         "follow" (correlation).
         stated: group -> {std: accuracy of 2021}, drawn as dots on "accuracy".
     """
-    figure, axes = _axes(len(quantities), 1, 7.2, 0.5 + 2.3 * len(quantities), sharex=True, squeeze=False)
+    figure, axes = _axes(len(quantities), 1, COLUMN, 0.9 + 1.8 * len(quantities), sharex=True, squeeze=False)
     for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
         for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
             runs = [run for run in runs if run.history[0]["theta"] or quantity.endswith("accuracy")]
@@ -207,7 +225,7 @@ def per_stage(
         _quantity(axis, label, quantity)
     axes[-1, 0].set_xlabel("standard deviation of the shift at that stage (pixels)")
     by_label = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1], strict=True))  # one entry for all seeds
-    figure.legend(by_label.values(), by_label.keys(), loc="outside right upper")
+    _legend(figure, list(by_label.values()), list(by_label))
     return figure
 
 
@@ -234,7 +252,7 @@ def course(groups: Mapping[str, Sequence[Run]], quantities: Mapping[str, str], e
     Args:
         groups: name -> its runs in order. quantities: label of a panel -> quantity, see `measure`. edge: of the images.
     """
-    figure, axes = _axes(len(quantities), 1, 7.2, 0.5 + 2.2 * len(quantities), sharex=True, squeeze=False)
+    figure, axes = _axes(len(quantities), 1, COLUMN, 0.9 + 1.8 * len(quantities), sharex=True, squeeze=False)
     for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
         for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
             records = [(k, record) for k, run in enumerate(runs) for record in run.history]
@@ -245,7 +263,7 @@ def course(groups: Mapping[str, Sequence[Run]], quantities: Mapping[str, str], e
             axis.plot(images, values, color=colour, ls=dash, lw=1.6, marker="o", ms=3.5, markevery=last, label=name)
         _quantity(axis, label, quantity)
     axes[-1, 0].set_xlabel("training images (thousands)")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
+    _legend(figure)
     return figure
 
 
@@ -261,7 +279,7 @@ def _quantity(axis, label: str, quantity: str) -> None:
 def _percent(axis) -> None:
     axis.set_ylim(0, 100)
     axis.axhline(CHANCE, color=INK, lw=1, ls=(0, (2, 3)))
-    axis.text(1, CHANCE, "chance ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
+    axis.text(1, CHANCE - 1, "chance ", transform=axis.get_yaxis_transform(), ha="right", va="top", fontsize=8)
 
 
 # ---- the visual field -----------------------------------------------------------------------------------------------
@@ -323,12 +341,12 @@ def distances(groups: Mapping[str, Sequence[Mapping[float, Proportion]]]) -> Fig
         groups: distance (pixels) -> proportion of each run, by name; one line per group, the mean of its runs, in a
             band from the lowest to the highest bound of their 95 % intervals.
     """
-    figure, axis = _axes(1, 1, 7.2, 3.6)
+    figure, axis = _axes(1, 1, COLUMN, 3.6)
     for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
         _band(axis, runs, name, colour, dash)
     _percent(axis)
     axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="accuracy (%)")
-    figure.legend(loc="outside right upper")
+    _legend(figure)
     return figure
 
 
@@ -353,7 +371,7 @@ def psychometric(
     """
     known = list(fitted.thresholds)
     eccentricities = eccentricities or [known[0], known[len(known) // 2], known[-1]]
-    figure, axis = _axes(1, 1, 7.2, 3.6)
+    figure, axis = _axes(1, 1, COLUMN, 3.6)
     contrasts = np.linspace(0.05, 1, 200)
     for radius, colour, dash in zip(eccentricities, COLOURS, DASHES, strict=False):
         label = f"{radius:.1f} px"
@@ -366,7 +384,7 @@ def psychometric(
     axis.axhline(level := 100 * fitted.level, color=INK, lw=1, ls=(0, (2, 3)))
     axis.text(0, level, f" {level:.0f} %", transform=axis.get_yaxis_transform(), va="bottom", fontsize=8)
     axis.set(xlabel="contrast (%)", ylabel="accuracy (%)", xlim=(0, 100))
-    figure.legend(loc="outside right upper", title="distance")
+    _legend(figure, title="distance")
     return figure
 
 
@@ -378,7 +396,7 @@ def thresholds(fits: Mapping[str, Fit], contrasts: Sequence[float] = CONTRASTS) 
     Args:
         contrasts: that were measured; a threshold outside of their range is extrapolated and drawn hollow.
     """
-    figure, axis = _axes(1, 1, 7.2, 3.9)
+    figure, axis = _axes(1, 1, COLUMN, 3.9)
     level = next(iter(fits.values())).level
     for k, ((name, each), colour) in enumerate(zip(fits.items(), COLOURS, strict=False)):
         marker = "osD^vP"[k]
@@ -398,7 +416,7 @@ def thresholds(fits: Mapping[str, Fit], contrasts: Sequence[float] = CONTRASTS) 
     axis.text(0, top, " contrasts measured", transform=axis.get_yaxis_transform(), va="top", fontsize=8)
     axis.set(xlabel="distance of the digit from the centre (pixels)", ylim=(0, 100))
     axis.set_ylabel(f"contrast for {100 * level:.0f} % accuracy (%)")
-    figure.legend(loc="outside right upper")
+    _legend(figure)
     return figure
 
 
@@ -450,7 +468,7 @@ def fixations(errors: Mapping[str, Mapping[float, Tensor]], lost: float = EDGE /
         errors: by name, distance of the digit -> errors (N,), pixels; median, and the middle half as a band.
         lost: error from which the window misses half of the digit, drawn as a line.
     """
-    figure, axis = _axes(1, 1, 7.2, 3.6)
+    figure, axis = _axes(1, 1, COLUMN, 3.6)
     for (name, by_radius), colour, dash in zip(errors.items(), COLOURS, DASHES, strict=False):
         quartiles = np.array([np.quantile(each.numpy(), (0.25, 0.5, 0.75)) for each in by_radius.values()])
         axis.fill_between(list(by_radius), quartiles[:, 0], quartiles[:, 2], color=colour, alpha=0.18, lw=0)
@@ -461,21 +479,21 @@ def fixations(errors: Mapping[str, Mapping[float, Tensor]], lost: float = EDGE /
     )
     axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="error of the fixation (pixels)")
     axis.set_ylim(bottom=0)
-    figure.legend(loc="outside right upper")
+    _legend(figure)
     return figure
 
 
 @styled
 def pointing(shares: Mapping[str, Mapping[float, float]]) -> Figure:
     """Draw the share of images (0 to 1) in which a step leads towards the digit, by name, against its distance."""
-    figure, axis = _axes(1, 1, 7.2, 3.6)
+    figure, axis = _axes(1, 1, COLUMN, 3.6)
     for (name, by_distance), colour, dash in zip(shares.items(), COLOURS, DASHES, strict=False):
         axis.plot(list(by_distance), [100 * share for share in by_distance.values()], color=colour, ls=dash, label=name)
     axis.axhline(50, color=INK, lw=1, ls=(0, (2, 3)))
     axis.text(0, 50, " anywhere", transform=axis.get_yaxis_transform(), ha="left", va="top", fontsize=8)
     axis.set(xlabel="distance of the digit from the window's centre (pixels)", ylabel="towards the digit (%)")
     axis.set_ylim(0, 100)
-    figure.legend(loc="outside lower center", ncols=2)
+    _legend(figure)
     return figure
 
 
@@ -487,7 +505,7 @@ def alignments(pulls: Mapping[float, Pull], misses: Sequence[float] = (EDGE,)) -
         pulls: distance in pixels -> gradients; drawn is their drift to the digit with its 95 % interval.
         misses: distances marked by a line: from there on the window holds no ink of the digit.
     """
-    figure, axis = _axes(1, 1, 7.2, 3.4)
+    figure, axis = _axes(1, 1, COLUMN, 3.4)
     distances = list(pulls)
     drifts = 100 * np.array([each.drift for each in pulls.values()])
     mean, half = drifts[:, 0], 1.96 * drifts[:, 1]
@@ -511,14 +529,14 @@ def alignments(pulls: Mapping[float, Pull], misses: Sequence[float] = (EDGE,)) -
 @styled
 def scales(groups: Mapping[str, Sequence[float]]) -> Figure:
     """Draw the scales that windows ended with, a row of points per group; left of zero they are upside down."""
-    figure, axis = _axes(1, 1, 7.2, 0.9 + 0.42 * len(groups))
+    figure, axis = _axes(1, 1, COLUMN, 0.9 + 0.42 * len(groups))
     for row, values in enumerate(groups.values()):
         colours = [ORANGE if value < 0 else BLUE for value in values]
         axis.scatter(values, [row] * len(values), color=colours, s=28, alpha=0.8, lw=0)
     axis.axvline(0, color=INK, lw=1, ls=(0, (2, 3)))
     axis.set_yticks(range(len(groups)), groups)
     axis.set_ylim(len(groups) - 0.5, -0.5)
-    axis.set_xlabel("scale s of the window at the end (below 0: upside down)")
+    axis.set_xlabel("scale s at the end (below 0: upside down)")
     return figure
 
 
@@ -599,7 +617,7 @@ def ablations(
     axis.minorticks_off()
     axis.set_xlabel("wrong answers (%), logarithmic")
     by_label = dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))  # one entry for all rows
-    figure.legend(by_label.values(), by_label.keys(), loc="outside lower center", ncols=3)
+    _legend(figure, list(by_label.values()), list(by_label))
     return figure
 
 
@@ -641,7 +659,7 @@ def against(
     Args:
         points: name -> x, and y of each run. stated: name -> x, y. labels: of the axes; y is in percent.
     """
-    figure, axis = _axes(1, 1, 7.2, 4.0)
+    figure, axis = _axes(1, 1, COLUMN, 4.0)
     for k, (name, (x, ys)) in enumerate(points.items()):
         axis.plot([x] * len(ys), ys, "o", color=BLUE, ms=6, label=None if k else "here")
         below = -9 * (k % 2)  # neighbours at one x do not write over each other
@@ -655,7 +673,7 @@ def against(
     axis.minorticks_off()
     axis.margins(x=0.2, y=0.2)
     axis.set(xlabel=labels[0], ylabel=labels[1])
-    figure.legend(loc="outside right upper")
+    _legend(figure)
     return figure
 
 
@@ -666,7 +684,7 @@ def costs(points: Mapping[str, tuple[float, Sequence[Proportion]]], labels: tupl
     Args:
         points: name -> cost, and the proportion of each run. labels: of the axes.
     """
-    figure, axis = _axes(1, 1, 7.2, 3.7)
+    figure, axis = _axes(1, 1, COLUMN, 3.1 + 0.1 * len(points))
     for k, (name, (x, runs)) in enumerate(points.items()):
         colour, marker = COLOURS[k % len(COLOURS)], "osD^vPX<>*"[k % 10]
         for each in runs:
@@ -681,7 +699,7 @@ def costs(points: Mapping[str, tuple[float, Sequence[Proportion]]], labels: tupl
     axis.minorticks_off()
     _percent(axis)
     axis.set(xlabel=labels[0], ylabel=labels[1])
-    figure.legend(loc="outside right upper")
+    _legend(figure)
     return figure
 
 
@@ -850,7 +868,7 @@ def surfaces(by_name: Mapping[str, Tensor]) -> Figure:
 def profiles(by_name: Mapping[str, Tensor], stated: Mapping[str, Tensor] | None = None) -> Figure:
     """Draw the mean accuracy of maps against the distance of the digit from the centre, in rings of one pixel; 2021's
     dotted."""
-    figure, axis = _axes(1, 1, 7.2, 3.4)
+    figure, axis = _axes(1, 1, COLUMN, 3.4)
     for (name, accuracy), colour, dash in zip(by_name.items(), COLOURS, DASHES, strict=False):
         axis.plot(*_radial(accuracy), color=colour, ls=dash, label=name)
         if stated and name in stated:
@@ -858,7 +876,7 @@ def profiles(by_name: Mapping[str, Tensor], stated: Mapping[str, Tensor] | None 
             axis.plot(radius[::2], values[::2], "o", ms=3.5, color=colour, alpha=0.7, label=f"{name}, 2021")
     _percent(axis)
     axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="accuracy (%)")
-    figure.legend(loc="outside right upper")
+    _legend(figure)
     return figure
 
 
