@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import importlib.metadata
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +31,7 @@ from .training import Training, plain, seeded, shortened
 QUICK_IMAGES, SMOKE_IMAGES = 40_000, 400  # training images of a shortened run
 # Cost of an image, in images of 28x28: shortened runs are shorter by this factor.
 HEAVY = {"stn128": 50, "atn": 20, "searcher": 8}
+NUMBER = re.compile(r"[-+]?\d[\d,.]*( %| px)?|")  # what may stand in a column of numbers
 PACKAGES = ("torch", "numpy", "MotionClouds", "matplotlib")
 
 
@@ -62,17 +64,31 @@ def proportion(accuracy: Proportion) -> str:
     return f"{percent(accuracy.value)} ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> None:
-    """Display a table; cells are text, or ready HTML if they start with `<`."""
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", once: str = "") -> None:
+    """Display a table; cells are text, or ready HTML if they start with `<`. Columns of numbers align at the right.
+
+    Args:
+        once: a column that the caption tells instead if all its cells are the same.
+    """
+    header, rows = list(header), [list(row) for row in rows]
+    if once in header and len({str(row[header.index(once)]) for row in rows}) == 1:
+        k = header.index(once)
+        [same] = {str(row.pop(k)) for row in rows}
+        caption = f"{caption} All {header.pop(k)} {same}.".strip()
+    numbers = [all(NUMBER.fullmatch(str(each)) for each in column) for column in zip(*rows, strict=True)]
+    kinds = [' class="number"' * each for each in numbers] or [""] * len(header)
 
     def cell(value: object) -> str:
         text = str(value)
         return text if text.startswith("<") else html.escape(text).replace(" %", "&nbsp;%")
 
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>" for row in rows)
+    def line(tag: str, values: Sequence[object]) -> str:
+        cells = (f"<{tag}{kind}>{cell(value)}</{tag}>" for kind, value in zip(kinds, values, strict=True))
+        return f"<tr>{''.join(cells)}</tr>"
+
+    body = "".join(line("td", row) for row in rows)
     caption = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    display(HTML(f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"))
+    display(HTML(f"<table>{caption}<thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"))
 
 
 def say(text: str) -> None:
@@ -327,7 +343,9 @@ class Page:
         if text := digits.banner(self.sets):
             display(HTML(f'<div class="banner banner-data"><p>{text}</p></div>'))
         cut = [
-            f"{name} {run.images / whole:.1%}" for name, (run, whole) in schedules.items() if run.images < 0.85 * whole
+            f"{name} {percent(run.images / whole)}"
+            for name, (run, whole) in schedules.items()
+            if run.images < 0.85 * whole
         ]
         if self.here.profile == "smoke":
             text = "This page is a smoke test: a few steps of training, numbers without meaning."
@@ -416,7 +434,8 @@ class Page:
                     run.machine["device"],
                 )
             )
-        table(("experiment", "parameters", "runs", "training images per run", "minutes per run", "trained on"), rows)
+        header = ("experiment", "parameters", "runs", "training images per run", "minutes per run", "trained on")
+        table(header, rows, once="trained on")
 
     def provenance(self) -> None:
         """Display how to run the page again, and where it is from; glue the runs that it used as `runs` (JSON)."""
