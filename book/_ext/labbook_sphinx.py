@@ -15,6 +15,8 @@ import textwrap
 from importlib.metadata import files
 from pathlib import Path
 
+from docutils import nodes
+
 MARK = "% library reference"
 
 
@@ -148,8 +150,31 @@ def escape(text):
 def configure(app, config):
     """Take MathJax from the book itself; a button for Colab, if `_config.yml` says where the repository is."""
     config.mathjax_path = "mathjax/tex-chtml.js"
+    config.html_context["default_mode"] = "auto"  # light or dark as the reader's system is
     if config.html_theme_options.get("repository_url"):
         config.html_theme_options["launch_buttons"] = {"colab_url": "https://colab.research.google.com"}
+
+
+UNIT = re.compile(r"(?<![\w.])(\d[\d.,]*) ?%(?!\w)|(?<=\d) (?=px\b|\d{3}\b)")
+
+
+def units(app, doctree, docname):
+    """Keep numbers whole: a space that does not break before `%` and `px`, and between thousands; in words and in the
+    tables and captions of outputs, not in code, nor in outputs with a script."""
+
+    def whole(text):
+        return UNIT.sub(lambda found: f"{found[1]}\u00a0%" if found[1] else "\u00a0", text)
+
+    for node in list(doctree.findall(nodes.Text)):
+        kept = node.parent
+        while kept is not None and not isinstance(kept, nodes.literal | nodes.FixedTextElement | nodes.math):
+            kept = kept.parent
+        if kept is None and (text := whole(node)) != node:
+            node.parent.replace(node, nodes.Text(text))
+    for node in list(doctree.findall(nodes.raw)):
+        text = node.astext()
+        if not re.search("<(script|style|pre|code)", text):
+            node.children = [nodes.Text(re.sub(r">[^<>]+<", lambda words: whole(words[0]), text))]
 
 
 def once(app, pagename, templatename, context, doctree):
@@ -184,6 +209,7 @@ def lighten(app, exception):
 
 def setup(app):
     app.connect("config-inited", configure)
+    app.connect("doctree-resolved", units)
     app.connect("html-page-context", once, priority=900)  # after the theme's
     app.connect("build-finished", lighten)
     app.connect("builder-inited", copy_mathjax)
