@@ -1,9 +1,13 @@
 """What a page says of itself: verdicts follow from judgements, and shortened evidence decides nothing."""
 
+import base64
+import io
 import json
+import re
 
 import matplotlib.pyplot as plt
 import pytest
+from PIL import Image
 
 from lib import figures, report
 from lib.chapter import COMMON, Here
@@ -77,6 +81,19 @@ def test_a_claim_is_judged_once_and_must_exist(page):
         page.judge("C99", [True], "")
 
 
+def test_a_table_aligns_numbers_and_tells_once_what_is_the_same(shown):
+    rows = [["a", "1,234", "5.0 %", "CPU"], ["b 2", "7", "", "CPU"]]
+    report.table(("name", "images", "accuracy", "trained on"), rows, "Two.", once="trained on")
+    assert "<caption>Two. All trained on CPU.</caption>" in shown[0]
+    assert '<th>name</th><th class="number">images</th><th class="number">accuracy</th></tr>' in shown[0]
+    assert '<td>a</td><td class="number">1,234</td><td class="number">5.0&nbsp;%</td></tr>' in shown[0]
+    rows[1][-1] = "GPU"
+    report.table(("name", "images", "accuracy", "trained on"), rows, once="trained on")
+    assert "<td>CPU</td>" in shown[1] and "<td>GPU</td>" in shown[1]
+    report.table(("name", "images"), [], once="trained on")
+    assert "<th>images</th>" in shown[2]
+
+
 def test_a_figure_carries_its_description(monkeypatch):
     outputs = []
     monkeypatch.setattr(figures, "display", lambda output: outputs.append(output.data))
@@ -87,4 +104,12 @@ def test_a_figure_carries_its_description(monkeypatch):
     assert 'alt="a &quot;line&quot; that rises"' in outputs[0]
     assert "<figcaption>A line.</figcaption>" in outputs[0]
     assert outputs[0] == outputs[1]  # equal figures are equal bytes
+    assert 'class="dark-light narrow"' in outputs[0]
+    figure, axis = plt.subplots(figsize=(7, 1))
+    axis.plot([0, 1])
+    png = io.BytesIO()
+    figure.savefig(png, dpi=96, facecolor="none")
+    shown = re.search(r'<img class="dark-light" width="672".*base64,([^"]*)', figures.picture(figure, "a line", dpi=96))
+    kept = [Image.open(each).convert("RGBa") for each in (png, io.BytesIO(base64.b64decode(shown[1])))]
+    assert kept[0].tobytes() == kept[1].tobytes()  # what is seen, to the last bit
     assert not plt.get_fignums()
