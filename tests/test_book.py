@@ -139,6 +139,13 @@ def test_the_book_is_light(html):
         assert not any(cell.get("outputs") for cell in nbformat.read(path, 4).cells)
 
 
+def test_numbers_stay_with_their_units(html):
+    page = (html / "book" / "week7_polo.html").read_text("utf-8")
+    words = re.sub(r"<(script|style|pre|code)\b.*?</\1>|<[^>]*>", " ", page[page.index("<article") :], flags=re.S)
+    assert re.search(r"\d\u00a0%", words) and re.search(r"\d\u00a0px", words) and "2\u00a0560" in words
+    assert not re.search(r"\b\d[\d.]* ?%|\d px\b", words)
+
+
 SEEN = """new Promise((done, fail) => {
     setTimeout(() => fail(new Error("no picture was painted")), 10000);
     new PerformanceObserver(seen => {
