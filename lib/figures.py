@@ -303,7 +303,8 @@ def benchmark(
         beside: cells of other systems by name, grey marks.
     """
     contrasts = sorted({contrast for contrast, _ in next(iter(groups.values()))[0]}, reverse=True)
-    figure, axes = _axes(1, len(contrasts), 9.6, 3.7, sharex=True, sharey=True, squeeze=False)
+    height = 3.5 + 0.07 * (len(groups) + len(stated or {}) * (not faint))  # the legend grows with them
+    figure, axes = _axes(1, len(contrasts), 9.6, height, sharex=True, sharey=True, squeeze=False)
     for axis, contrast in zip(axes[0], contrasts, strict=True):
         if ceiling:
             row = [(radius, each) for (c, radius), each in ceiling.items() if c == contrast]
