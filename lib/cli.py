@@ -334,8 +334,8 @@ def drift_(
         digits.load("mnist")  # refuses where there is none: other digits would be compared with the published ones
     executed = _run(paths, values, folder)
     records = []
-    for path, page, given, made in zip(paths, pages, values, executed, strict=True):
-        here, fresh = chapter.check(path, given), chapter.read(made)  # as written, like the page
+    for path, page, given, fresh in zip(paths, pages, values, executed.values(), strict=True):
+        here = chapter.check(path, given)
         settings = {"profile": here.profile, "runs": here.runs, "on": runs.processor(), "torch": torch.__version__}
         found = drift.compare(page, fresh)
         records.append(drift.record(found, book / path.name, settings))

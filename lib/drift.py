@@ -33,6 +33,7 @@ RELATIVE = 1e-3  # of the larger of two numbers
 LEVELS = 4  # of 255
 LARGEST = 5  # differences told per chapter
 
+GLUED = "application/papermill.record/"  # before the forms of an output that is kept under a name
 VOLATILE = re.compile(
     r'<div class="rerun">.*?</details></div>|\*Provenance\. .*?Code: [^*]*\*|\bcommit [0-9a-f]{7,40}( with changes)?',
     re.S,
@@ -133,9 +134,8 @@ def _texts(cell: nbformat.NotebookNode) -> list[str]:
     """Return the richest form of each output, without what is left out."""
     texts = []
     for output in cell.get("outputs", []):
-        data = output.get("data", {})
-        glued = [kind for kind in data if kind.startswith("application/papermill.record/")]
-        forms = ["text/html", "image/svg+xml", "text/markdown", "text/latex", *glued, "text/plain"]
+        data = {kind.removeprefix(GLUED): content for kind, content in output.get("data", {}).items()}
+        forms = ["text/html", "image/svg+xml", "text/markdown", "text/latex", "text/plain"]
         pictures = [f"data:{kind};base64,{data[kind]}" for kind in data if kind in ("image/png", "image/jpeg")]
         content = [data[kind] for kind in forms if kind in data][:1]
         content = pictures or content or [output.get("text", "".join(output.get("traceback", [])))]

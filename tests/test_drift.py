@@ -94,6 +94,16 @@ def test_a_verdict_that_turns_is_a_change_of_words():
     assert found.words == 1 and not found.held
 
 
+def test_the_richest_form_is_compared_in_whatever_order_they_are_kept():
+    """The forms of an output stand in another order in memory than on disk; so do those that are kept under a name."""
+    for prefix in ("", "application/papermill.record/"):
+        plain, rich = {f"{prefix}text/plain": "<HTML object>"}, {f"{prefix}text/html": "<b>12</b>"}
+        found = drift.compare(page(said=plain | rich), page(said=rich | plain))
+        assert found.held and found.same_bytes
+        other = page(said=plain | {f"{prefix}text/html": "<b>13</b>"})
+        assert drift.compare(page(said=plain | rich), other).numbers.beyond == 1
+
+
 @pytest.mark.parametrize(("levels", "word"), [(drift.LEVELS, "within"), (drift.LEVELS + 1, "beyond")])
 def test_pictures_are_compared_by_their_pixels(levels, word):
     pixels = PIXELS.copy()
