@@ -91,14 +91,15 @@ def show(figure: Figure, alt: str, caption: str = "") -> None:
     display(framed(figure, alt, caption))
 
 
-def _legend(figure: Figure, handles: Sequence | None = None, labels: Sequence[str] | None = None, **options) -> None:
-    """Put the legend below the axes, in as many columns as there is room for."""
-    if labels is None:
-        handles, labels = figure.axes[0].get_legend_handles_labels()
-    columns = int(figure.get_figwidth() / (0.075 * max(map(len, labels)) + 0.65))  # inches of an entry
-    columns = max(1, min(columns, len(labels)))
-    rows = -(-len(labels) // columns)
-    figure.legend(handles, labels, loc="outside lower center", ncols=-(-len(labels) // rows), **options)
+def _legend(figure: Figure, **options) -> None:
+    """Put the legend of the first axes below all, one entry per label, in as many columns as there is room for."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    entries = dict(zip(labels, handles, strict=True))
+    columns = int(figure.get_figwidth() / (0.075 * max(map(len, entries)) + 0.65))  # inches of an entry
+    columns = max(1, min(columns, len(entries)))
+    rows = -(-len(entries) // columns)
+    ncols = -(-len(entries) // rows)
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=ncols, **options)
 
 
 def _axes(rows: int, columns: int, width: float, height: float, **options):
@@ -224,8 +225,7 @@ def per_stage(
                 )
         _quantity(axis, label, quantity)
     axes[-1, 0].set_xlabel("standard deviation of the shift at that stage (pixels)")
-    by_label = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1], strict=True))  # one entry for all seeds
-    _legend(figure, list(by_label.values()), list(by_label))
+    _legend(figure)
     return figure
 
 
@@ -617,8 +617,7 @@ def ablations(
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
     axis.set_xlabel("wrong answers (%), logarithmic")
-    by_label = dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))  # one entry for all rows
-    _legend(figure, list(by_label.values()), list(by_label))
+    _legend(figure)
     return figure
 
 
