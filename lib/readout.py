@@ -7,6 +7,8 @@ find has to be made by the layers behind the first rectifier.
 from __future__ import annotations
 
 import torch
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
 from torch import Tensor
 
 from .refusal import Refusal, within
@@ -26,12 +28,8 @@ def explained(features: Tensor, targets: Tensor, fitted: int, ridge: float = 1.0
     within("ridge", ridge, 1e-6, 1e6)
     if not 2 <= fitted <= len(features) - 2:
         raise Refusal(f"fitted={fitted} of {len(features)} samples must leave two at least on either side.")
-    x, y = features.double(), targets.double()
+    x, y = features.double().cpu(), targets.double().cpu().numpy()
     std, mean = torch.std_mean(x[:fitted], 0)
-    x, middle = (x - mean) / std.clamp_min(1e-9), y[:fitted].mean(0)
-    known, asked = x[:fitted], x[fitted:]
-    inner = known @ known.T  # (fitted, fitted): the dual form, since features may outnumber samples
-    inner.diagonal().add_(ridge * fitted)
-    guess = asked @ (known.T @ torch.linalg.solve(inner, y[:fitted] - middle)) + middle
-    left, all_ = (y[fitted:] - guess).square().sum(), (y[fitted:] - y[fitted:].mean(0)).square().sum()
-    return 1 - (left / all_).item()
+    x = ((x - mean) / std.clamp_min(1e-9)).numpy()
+    model = Ridge(alpha=ridge * fitted).fit(x[:fitted], y[:fitted])
+    return float(r2_score(y[fitted:], model.predict(x[fitted:]), multioutput="variance_weighted"))
