@@ -109,10 +109,15 @@ class Training:
         choose("start_with", self.start_with, ("all", "classifier", "localisation"))
         if not isinstance(self.start, Training | None):
             raise Refusal(f"start={shown(self.start)} must be a training or None.")
-        if self.start is not None and self.start.model != self.model and self.start_with != "localisation":
+        if self.start is not None and not self._can_go_on():
             raise Refusal(f"start: a {self.start.model!r} cannot go on as a {self.model!r}.")
         if any(stage.jitter for stage in self.stages):
             self._check_glimpses()
+
+    def _can_go_on(self) -> bool:
+        if self.start_with != "localisation":
+            return self.start.model == self.model
+        return all(issubclass(models.MODELS[each.model], models.Transformer) for each in (self, self.start))
 
     def _check_glimpses(self) -> None:
         if not issubclass(models.MODELS[self.model], models.Window) or self.loss != "cross_entropy":

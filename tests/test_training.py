@@ -503,6 +503,9 @@ def test_what_a_run_starts_from_is_part_of_its_content():
     assert training.shortened(replace(fine, start=one("tutorial", epochs=9)), 20, 400).start.stages[0].epochs == 1
     with pytest.raises(Refusal, match="a 'lenet' cannot go on as a 'tutorial'"):
         replace(one("tutorial"), start=one("lenet"))
+    for model, other in (("lenet", "atn"), ("atn", "lenet"), ("lenet", "lenet")):
+        with pytest.raises(Refusal, match=f"a '{other}' cannot go on as a '{model}'"):
+            replace(one(model), start=one(other), start_with="localisation")
     with pytest.raises(Refusal, match="start_with='some'"):
         replace(fine, start_with="some")
 
