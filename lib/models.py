@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -749,6 +749,37 @@ def localisation_for(model: Transformer, other: Transformer, weights: Mapping[st
             f"{last}weight": per_number @ state[f"{last}weight"].cpu(),
             f"{last}bias": per_number @ state[f"{last}bias"].cpu() + at_zero,
         }
+
+
+# ---- arithmetic -----------------------------------------------------------------------------------------------------
+
+
+def in_bfloat16(model: nn.Module) -> None:
+    """Let the networks of a model compute in bfloat16, from now on: of a transformer or searcher what looks and what
+    names, else the whole.
+
+    Weights stay float32, and so do images, windows, the sampler, and what the networks return: a place needs more than
+    the 8 bits of a bfloat16. What it is worth depends on the device: see `fast_in_bfloat16`.
+    """
+    networks = [
+        part for name, part in model.named_children() if name in ("localisation", "classifier", "where", "what")
+    ]
+    for network in networks or [model]:
+        network.forward = partial(_in_bfloat16, network.forward)
+
+
+def fast_in_bfloat16(device: torch.device | str) -> bool:
+    """Return whether a device multiplies faster in bfloat16 than in float32."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return kind == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
+
+
+def _in_bfloat16(forward: Callable[..., Tensor | Seen], image: Tensor, *given: Tensor) -> Tensor | Seen:
+    with torch.autocast(image.device.type, torch.bfloat16):
+        found = forward(image, *given)
+    return found.float() if isinstance(found, Tensor) else found._replace(logits=found.logits.float())
 
 
 # ---- by name --------------------------------------------------------------------------------------------------------

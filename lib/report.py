@@ -139,7 +139,7 @@ class Page:
                 "smoke": [shortened(whole, SMOKE_IMAGES // cost, n, stages=2)],
             }[self.here.profile]
             run = self.store.obtain(candidates, self.sets, self.here.device)
-            if run.training != whole.describe():
+            if run.images < whole.images(n):
                 self.shortened.add(run.id)
             obtained.append(run)
         return obtained

@@ -13,7 +13,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -129,13 +129,23 @@ class Store:
         """Return a run of the first candidate that is stored, else train the last one.
 
         Args:
-            candidates: one configuration, or several from the longest schedule to the one worth training now.
+            candidates: one configuration, or several from the longest schedule to the one worth training now. Where
+                bfloat16 would be slow, that one is trained in float32.
         """
         candidates = [candidates] if isinstance(candidates, Training) else list(candidates)
+        candidates.append(self._suited(candidates[-1], device))
         run = next(filter(None, map(self.find, candidates)), None) if self.reuse else None
         run = run or self.used.get(identity(candidates[-1].describe())) or self._train(candidates[-1], sets, device)
         self.used[run.id] = run
         return run
+
+    def _suited(self, training: Training, device: str) -> Training:
+        """Return a training in an arithmetic that is fast on a device, and likewise a start that is not stored."""
+        start = training.start
+        if start is not None and not (self.reuse and self.find(start)):
+            start = self._suited(start, device)
+        slow = training.arithmetic == "bfloat16" and not models.fast_in_bfloat16(device)
+        return replace(training, start=start, arithmetic="float32" if slow else training.arithmetic)
 
     def _train(self, training: Training, sets: DigitSets, device: str) -> Run:
         name = identity(training.describe())

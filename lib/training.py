@@ -68,13 +68,14 @@ class Training:
     optimiser: str = "sgd"  # "adam" or "adamw"; PyTorch's defaults but for the fields below
     momentum: float = 0.0  # sgd only
     weight_decay: float = 0.0
-    localisation_rate: float = 1.0  # learning rate of the localisation network relative to the classifier's
+    localisation_rate: float = 1.0  # learning rate of the localisation relative to the classifier's; 0 saves its part
     renew_optimiser: bool = True  # forget the optimiser's state at the start of each stage, like 2021
     loss: str = "cross_entropy"  # or another name in LOSSES
     glimpses: int = 8  # per image, in stages with a jitter
     batch: int = 100
     digits: int | None = None  # the first so many training digits alone; None: all
     fraction: float = 1.0  # share of the training digits that an epoch shows, another one each time
+    arithmetic: str = "float32"  # or "bfloat16", of the networks: see `models.in_bfloat16`
     seed: int = 0
     data: str = "mnist"
     start: Training | None = None  # a run whose final weights this one begins with (default: drawn)
@@ -84,6 +85,8 @@ class Training:
         choose("model", self.model, models.MODELS)
         choose("optimiser", self.optimiser, OPTIMISERS)
         choose("loss", self.loss, LOSSES)
+        if self.model == "where" and self.localisation_rate == 0:
+            raise Refusal("localisation_rate=0 leaves a 'where' network nothing to learn.")
         if (self.model == "where") != (self.loss == "collicular"):
             raise Refusal(f"loss={self.loss!r} does not fit model={self.model!r}: 'collicular' teaches 'where' alone.")
         within("momentum", self.momentum, 0, 0.9999)
@@ -102,6 +105,7 @@ class Training:
             raise Refusal(
                 f"options={shown(self.options)} must map names to numbers, texts, truth values or tuples of them."
             )
+        choose("arithmetic", self.arithmetic, ("float32", "bfloat16"))
         within("seed", self.seed, -(2**63), 2**63, whole=True)
         choose("data", self.data, ("mnist", "digits"))
         if not isinstance(self.renew_optimiser, bool):
@@ -270,6 +274,8 @@ class _Run:
         self.training, self.sets, self.device, self.checkpoint = training, sets, device, checkpoint
         weights = chance.generator("weights", training.seed)
         self.model = models.build(training.model, weights, **training.options).to(device).train()
+        if training.arithmetic == "bfloat16":
+            models.in_bfloat16(self.model)
         self.optimiser = self._optimiser()
         self.stage = self.epoch = self.step = 0
         self.loss = torch.zeros((), dtype=torch.float64, device=device)  # sum over the epoch's steps so far
@@ -299,6 +305,8 @@ class _Run:
     def _optimiser(self) -> torch.optim.Optimizer:
         training = self.training
         where = [p for name, p in self.model.named_parameters() if name.startswith(LOCALISING)]
+        for parameter in where:
+            parameter.requires_grad_(training.localisation_rate > 0)
         what = [p for name, p in self.model.named_parameters() if not name.startswith(LOCALISING)]
         groups = [{"params": what, "rate": 1.0}, {"params": where, "rate": training.localisation_rate}]
         extra = {"momentum": training.momentum} if training.optimiser == "sgd" else {}

@@ -57,6 +57,22 @@ def test_a_run_is_trained_once_and_found_again(store, few, trained):
     assert sorted(os.listdir(first.folder)) == ["run.json", "weights.safetensors"]
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_bfloat16_is_found_anywhere_and_trained_where_it_is_fast(store, few, trained, monkeypatch, fast):
+    monkeypatch.setattr(runs.models, "fast_in_bfloat16", lambda device: fast)
+    rough, suited = replace(SMALL, arithmetic="bfloat16"), replace(SMALL, arithmetic="bfloat16" if fast else "float32")
+    onwards = replace(rough, start=rough)
+    run = store.obtain(onwards, few)
+    assert trained == [suited, replace(suited, start=suited)] and run.training == trained[-1].describe()
+    assert Store(store.published, store.local).obtain(onwards, few) == run and len(trained) == 2
+    monkeypatch.setattr(runs.models, "fast_in_bfloat16", lambda device: True)
+    found = store.obtain(rough, few)  # elsewhere
+    monkeypatch.setattr(runs.models, "fast_in_bfloat16", lambda device: fast)
+    assert store.obtain(rough, few) == found
+    store.obtain(replace(onwards, seed=1), few)  # goes on from what is stored, whatever its arithmetic
+    assert trained[-1] == replace(suited, start=rough, seed=1)
+
+
 def test_a_run_that_goes_on_trains_its_start_first_and_once(store, few, trained):
     onwards = replace(one("tutorial", lr=1e-9), start=SMALL)
     run = store.obtain(onwards, few)

@@ -110,6 +110,33 @@ def test_the_localisation_has_its_own_rate(few):
     assert moved["localisation.dense2.bias"] == pytest.approx(10 * tenth, rel=0.01)  # one step of SGD
 
 
+def test_a_localisation_at_rate_0_costs_nothing(few):
+    run = training._Run(one("stn28", localisation_rate=0.0), few, "cpu", None)
+    assert [p.requires_grad for p in run.model.localisation.parameters()] == [False] * 8
+    with pytest.raises(Refusal, match="localisation_rate=0 leaves a 'where' network nothing to learn"):
+        one("where", Scene128(), localisation_rate=0.0, loss="collicular")
+
+
+@pytest.mark.parametrize("model", ["lenet", "stn28", "atn", "searcher"])
+def test_networks_in_bfloat16_take_nearly_the_same_step(few, model):
+    """Only the networks do: what they pass on, their weights and their images are float32, and the step is the same to
+    a fifth, mostly to a tenth."""
+    scene = CLEAR if model in ("lenet", "stn28") else Scene128(std=4)
+    loss = {"loss": "value of fixations"} if model == "searcher" else {}
+    exact = one(model, scene, lr=0.1, batch=10, **loss)
+    start = models.build(model, chance.generator("weights", 0)).state_dict()
+    end, rough = (train(replace(exact, arithmetic=each), few).model for each in ("float32", "bfloat16"))
+    assert {value.dtype for value in rough.state_dict().values()} <= {torch.float32, torch.int64}
+    step, difference = (
+        sum((a[name] - b[name]).square().sum() for name in start if a[name].is_floating_point()).sqrt().item()
+        for a, b in ((end.state_dict(), start), (rough.state_dict(), end.state_dict()))
+    )
+    assert 0 < difference < step / 5
+    seen = rough(torch.rand(2, 1, scene.edge, scene.edge, generator=chance.generator("a test")))
+    assert seen.logits.dtype == seen.crop.dtype == torch.float32
+    assert seen.theta is None or seen.theta.dtype == torch.float32
+
+
 def test_the_optimiser_s_state_is_renewed_with_each_stage(few):
     """The first step of a new Adam moves each weight by the learning rate, whatever came before."""
     stage = Stage(CLEAR, 5, 0.001)
@@ -126,9 +153,10 @@ def test_the_optimiser_s_state_is_renewed_with_each_stage(few):
 # ---- determinism -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("draws", ["fresh", "frozen"])
-def test_equal_seeds_give_equal_bits(few, draws):
-    config = one("stn28", replace(CLEAR, std=3, draws=draws), options={"classifier": "tutorial"}, fraction=0.2)
+@pytest.mark.parametrize("draws, arithmetic", [("fresh", "float32"), ("frozen", "float32"), ("fresh", "bfloat16")])
+def test_equal_seeds_give_equal_bits(few, draws, arithmetic):
+    scene, options = replace(CLEAR, std=3, draws=draws), {"classifier": "tutorial"}
+    config = one("stn28", scene, options=options, fraction=0.2, arithmetic=arithmetic)
     before = torch.get_rng_state()
     first, second = (train(config, few) for _ in range(2))
     assert torch.equal(before, torch.get_rng_state())  # the global state is left alone
