@@ -85,17 +85,23 @@ def _convolved(edge: int, layers: Sequence[nn.Conv2d]) -> int:
 
 class LeNet(nn.Module):
     """The generic What pathway: two convolutions and two dense layers on 28x28 pixels, 431 080 parameters (study
-    1.1)."""
+    1.1).
 
-    def __init__(self):
+    Args:
+        grey: what is subtracted from the image (2021: 0).
+    """
+
+    def __init__(self, grey: float = 0.0):
         super().__init__()
+        self.grey = within("grey", grey, 0, 1)
         self.conv1 = nn.Conv2d(1, 20, 5)
         self.conv2 = nn.Conv2d(20, 50, 5)
         self.dense1 = nn.Linear(50 * 4 * 4, 500)
         self.dense2 = nn.Linear(500, 10)
 
     def forward(self, image: Tensor) -> Seen:
-        x = F.relu(F.max_pool2d(self.conv1(image), 2))  # (B, 20, 12, 12)
+        x = image - self.grey if self.grey else image
+        x = F.relu(F.max_pool2d(self.conv1(x), 2))  # (B, 20, 12, 12)
         x = F.relu(F.max_pool2d(self.conv2(x), 2))  # (B, 50, 4, 4)
         x = F.relu(self.dense1(x.flatten(1)))  # (B, 500)
         return Seen(self.dense2(x), None, image)

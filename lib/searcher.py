@@ -225,13 +225,6 @@ class LogPolar(nn.Module):
 PERIPHERIES = {"full": FullResolution, "log-polar": LogPolar}
 
 
-class What(LeNet):
-    """The what network: the LeNet of week 1 on the fovea minus grey, a mean near 0; 431 080 parameters."""
-
-    def forward(self, image: Tensor) -> Seen:
-        return super().forward(image - GREY)
-
-
 # ---- the searcher ---------------------------------------------------------------------------------------------------
 
 
@@ -281,7 +274,7 @@ class Searcher(nn.Module):
         options = {"width": width} if width else {}
         first = {"stride": stride} if periphery == "full" else {"retina": retina}
         self.where = PERIPHERIES[periphery](**first, **options)
-        self.what = What()
+        self.what = LeNet(GREY)  # sees a mean near 0
 
     def forward(self, image: Tensor) -> Seen | Tries:
         if image.shape[-1] == EDGE:

@@ -133,6 +133,12 @@ def test_the_gradient_reaches_the_localisation(options):
         assert reached == ({"dense2"} if zero_start else {"conv1", "conv2", "dense1", "dense2"})
 
 
+def test_the_what_pathway_can_see_grey_as_0():
+    model, aside = models.build("lenet"), models.build("lenet", grey=0.5)
+    seen, moved = model(images() - 0.5), aside(images())
+    assert torch.equal(seen.logits, moved.logits) and torch.equal(moved.crop, images())
+
+
 def test_dropout_is_for_training_only():
     model = models.build("tutorial")
     with torch.random.fork_rng():
