@@ -5,14 +5,15 @@ image to array, stimulus, and the tensor again.
 
 The floor is the time that the indispensable operations of one stimulus would take at rates measured in the same run:
 its bytes at the speed of a copy in cache, its random numbers, its share of a Fourier transform. For a training step it
-is the multiplications of forward and backward pass at the speed of a large matrix product.
+is the multiplications of forward and backward pass at the speed of a large matrix product. Where the processor is fast
+at it, the networks of the 128x128 field are measured in bfloat16 too.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,8 +84,14 @@ def _rows(size: Size, rounds: int) -> list[dict]:
         "fresh, a texture per image": (lambda: _draw(train, scene), BATCH),
         "fresh, from the bank": (lambda: _draw(train, replace(scene, texture="bank")), BATCH),
     }
-    steps = {f"training {name}": (_training(name, train, scene, batch), batch) for name, batch in size.trained.items()}
-    seconds = interleaved({**stimuli, **steps, **_primitives(scene.edge)}, rounds)
+    arithmetics = ("float32", "bfloat16") if models.fast_in_bfloat16("cpu") else ("float32",)
+    steps = {  # name -> model, arithmetic, images per step
+        f"training {model}{'' if each == 'float32' else f', {each}'}": (model, each, batch)
+        for model, batch in size.trained.items()
+        for each in (arithmetics if scene.edge == scenes.FIELD else arithmetics[:1])
+    }
+    work = {name: (_training(model, each, train, scene, batch), batch) for name, (model, each, batch) in steps.items()}
+    seconds = interleaved({**stimuli, **work, **_primitives(scene.edge, arithmetics)}, rounds)
     pixels = scene.edge**2
     moved = (scenes.EDGE**2 + (4 + 4) * pixels) * seconds["byte"]  # digit and texture read, image written
     noise = pixels * seconds["normal"]
@@ -99,10 +106,10 @@ def _rows(size: Size, rounds: int) -> list[dict]:
         {"name": name, "ratio": slow / seconds[name], "per_second": 1 / seconds[name], "floor": 1 / floors[name]}
         for name in stimuli
     ]
-    for name in steps:
-        flops = operations(models.build(name.split()[-1]), scene.edge)
+    for name, (model, each, _) in steps.items():
+        flops = operations(models.build(model), scene.edge)
         shares = {"stimuli": seconds["fresh, a texture per image"] / seconds[name]}
-        floor = 1 / (flops * seconds["operation"])
+        floor = 1 / (flops * seconds[each])
         rows.append({"name": name, "ratio": None, "per_second": 1 / seconds[name], "floor": floor, **shares})
     return [{"edge": scene.edge, **row} for row in rows]
 
@@ -126,20 +133,20 @@ def interleaved(work: dict[str, tuple[Callable[[], object], float]], rounds: int
     return {name: statistics.median(each) for name, each in seconds.items()}
 
 
-def _primitives(edge: int) -> dict[str, tuple[Callable[[], object], float]]:
-    """Return what the floors are made of: one byte copied, one normal number, one transform of edge x edge, one
-    operation of a matrix product."""
+def _primitives(edge: int, arithmetics: Sequence[str]) -> dict[str, tuple[Callable[[], object], float]]:
+    """Return what the floors are made of: one byte copied, one normal number, one transform of edge x edge, and by
+    arithmetic one operation of a matrix product."""
     source = torch.zeros(78_400)
     target = torch.empty_like(source)
     spectrum = torch.zeros(BATCH * scenes.EDGE // edge, edge, edge, dtype=torch.complex64)
     generator = chance.generator("bench")
     square = torch.rand(1024, 1024, generator=generator)
-    product = torch.empty_like(square)
+    squares = {each: square.to(getattr(torch, each)) for each in arithmetics}
     return {
         "byte": (lambda: target.copy_(source), 2 * 4 * source.numel()),  # read and written
         "normal": (lambda: target.normal_(generator=generator), target.numel()),
         "transform": (lambda: torch.fft.ifft2(spectrum), len(spectrum)),
-        "operation": (lambda: torch.mm(square, square, out=product), 2 * 1024**3),
+        **{each: (lambda factor=factor: factor @ factor, 2 * 1024**3) for each, factor in squares.items()},
     }
 
 
@@ -156,9 +163,13 @@ def _draw(train: digits.Digits, scene: scenes.Scene) -> Tensor:
     return scenes.draw(train, torch.arange(BATCH), scene, chance.generator("bench")).images
 
 
-def _training(name: str, train: digits.Digits, scene: scenes.Scene, batch: int) -> Callable[[], object]:
+def _training(
+    name: str, arithmetic: str, train: digits.Digits, scene: scenes.Scene, batch: int
+) -> Callable[[], object]:
     """Return a function that does one training step: fresh stimuli, forward, backward, SGD."""
     model = models.build(name)
+    if arithmetic == "bfloat16":
+        models.in_bfloat16(model)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01)
     rows, generator = torch.arange(batch), chance.generator("bench")
 
