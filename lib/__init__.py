@@ -2,9 +2,11 @@
 
 Data flows one way, and so do the imports:
 
-    chance -> digits, clouds -> scenes -> retina -> where, models, curriculum -> evaluation -> glimpses, searcher, field
-    -> training, psychometrics, readout, aim -> runs, whatwhere, recipes, systems, schedules -> results, figures, rerun
-    -> explorers, report
+    chance -> digits, clouds -> scenes -> retina -> where, models, curriculum
+    -> evaluation -> glimpses, searcher, field
+    -> training, psychometrics, readout, aim
+    -> runs, whatwhere, recipes, systems, schedules
+    -> results, figures, rerun -> explorers, report
 
 Beside them, `study` and `claims` hold what is known of 2021 and what became of it, `reenacted` its stimuli; `chapter`,
 `sweep`, `drift` and `cli` run the notebooks; `changes`, `colab` and `pdf` serve the book; `bench` and `sampling`

@@ -25,7 +25,7 @@ def _read(name: str) -> dict:
 
 
 def series(run: str) -> list[dict]:
-    """Return the stages of a run: std (pixels), optimiser, lr, accuracy (test, one per epoch, 0 to 1).
+    """Return the stages of a run: std (pixels), optimiser, lr (None: not logged), accuracy (test, per epoch, 0 to 1).
 
     Raises:
         Refusal: an unknown run.
