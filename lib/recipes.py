@@ -77,7 +77,7 @@ def slowly(start: Training, stages: Sequence[Stage]) -> Training:
 
 
 def attention(
-    warm: int = 6, stay: int = 3, lr: float = 0.001, rate: float = 0.3, share: float = 0.1, scale_start: float = 0.2
+    warm: int = 20, stay: int = 8, lr: float = 0.001, rate: float = 0.3, share: float = 0.1, scale_start: float = 0.2
 ) -> Training:
     """Return the training of the attention transformer, taught by glimpses (week 6).
 
@@ -92,30 +92,47 @@ def attention(
         localisation_rate=rate,
         fraction=share,
         batch=20,
+        arithmetic="bfloat16",
         **ADAMW,
     )
 
 
-def stn128_led(noisy: int = 14, share: float = 0.03, lr: float = 1e-3) -> Training:
+def stn128_still(noisy: int = 6, share: float = 0.1, lr: float = 1e-3) -> Training:
+    """Return the training of STN 128 on digits at the centre, whose classifier sees grey as 0 (week 3).
+
+    Args:
+        noisy, share, lr: of `_seeing_grey`.
+    """
+    return _seeing_grey(replace(CLEAR, std=0.0), noisy, share, lr)
+
+
+def stn128_led(noisy: int = 24, share: float = 0.1, lr: float = 1e-3) -> Training:
     """Return the training of STN 128 that takes over the localisation of the attention transformer (week 5).
 
-    Its window looks at the digit from the first step on; the classifier behind it is drawn, and sees grey as 0. Two
-    epochs at each of `NOISES`, contrast 70 %; then all contrasts at full noise, while the learning rate falls to a
-    twentieth.
+    Its window looks at the digit from the first step on; the classifier behind it is drawn, and sees grey as 0.
+
+    Args:
+        noisy, share, lr: of `_seeing_grey`.
+    """
+    return replace(_seeing_grey(Scene128(), noisy, share, lr), start=attention(), start_with="localisation")
+
+
+def _seeing_grey(scene: Scene128, noisy: int, share: float, lr: float) -> Training:
+    """Return a training of STN 128: two epochs at each of `NOISES`, contrast 70 %; then the scene as it is, while the
+    learning rate falls to a twentieth.
 
     Args:
         noisy: epochs at full noise. share: of the training digits in an epoch. lr: of AdamW.
     """
-    quiet = (Stage(replace(CLEAR, noise=noise), 2, lr) for noise in NOISES)
+    quiet = (Stage(replace(scene, contrast=CLEAR.contrast, noise=noise), 2, lr) for noise in NOISES)
     return Training(
         "stn128",
-        (*quiet, curriculum.falling(Scene128(), noisy, lr)),
+        (*quiet, curriculum.falling(scene, noisy, lr)),
         {"kaiming": True, "classifier_grey": 0.5, **GREY},
         localisation_rate=0.03,
         batch=32,
         fraction=share,
-        start=attention(),
-        start_with="localisation",
+        arithmetic="bfloat16",
         **ADAMW,
     )
 
@@ -138,7 +155,7 @@ def polo(
         options: of the model.
     """
     ours = attention(warm, stay, lr, rate, share)
-    return replace(ours, model=model, options={**options, **POLAR}, batch=50)
+    return replace(ours, model=model, options={**options, **POLAR}, batch=50, arithmetic="float32")
 
 
 def polo_by_gradient(
