@@ -86,6 +86,13 @@ def run(
     pairs = [*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile, seed=seed))]
     paths = chapter.find(words or ())
     values = [chapter.overrides(path, pairs) for path in paths]
+    pages = [
+        chapter.root() / "book" / path.name for path, given in zip(paths, values, strict=True) if "data" not in given
+    ]
+    if publish and any(page.exists() and "Data: MNIST" in page.read_text("utf-8") for page in pages):
+        from lib import digits
+
+        digits.load("mnist")  # refuses where there is none: a page of MNIST is not replaced by one of other digits
     _run(paths, values, out or chapter.root() / "_build" / "notebooks", publish)
 
 

@@ -14,6 +14,7 @@ from test_chapter import PARAMETERS, checkout, write_chapter  # noqa: F401  (che
 from typer.testing import CliRunner
 
 from lib import chapter, cli
+from lib.refusal import Refusal
 
 
 def lib(*arguments):
@@ -72,6 +73,23 @@ def test_run_writes_beside_the_book_unless_told_to_publish(checkout):  # noqa: F
     done = lib("claims")
     assert done.stdout == "book/results/claims.json: confirmed 0, refuted 0, partly 0, open 94\n"
     assert (checkout / "made" / "week1_a.ipynb").read_bytes() == (checkout / "book" / "week1_a.ipynb").read_bytes()
+
+
+def test_a_page_of_mnist_is_not_replaced_by_one_of_other_digits(checkout, monkeypatch):  # noqa: F811
+    write_chapter(checkout, "week1_a", "here.data")
+    page = checkout / "book" / "week1_a.ipynb"
+    page.parent.mkdir()
+    page.write_text("Provenance. Data: MNIST, 60,000 + 10,000 digits.")
+
+    def none_here(data):
+        raise Refusal(f"data={data!r} finds no MNIST")
+
+    monkeypatch.setattr("lib.digits.load", none_here)
+    done = lib("run", "--publish")
+    assert done.exit_code == 2 and done.stderr == "Refused: data='mnist' finds no MNIST\n"
+    assert page.read_text().startswith("Provenance")
+    assert lib("run", "--publish", "-p", "data=digits").exit_code == 0  # unless that is what was asked for
+    assert "digits" in page.read_text()
 
 
 def test_a_failing_chapter_and_a_full_disk(checkout, monkeypatch):  # noqa: F811
