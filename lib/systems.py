@@ -27,7 +27,7 @@ class System:
     row: str | None = None  # its name in `study.benchmark`, if 2021 measured it
     chapter: str = ""  # that tells of it
     plotted: bool = True  # in the figure of the benchmark; the tables have all
-    n_seeds: int = 1  # that the benchmark takes, no more than the chapter trains
+    n_seeds: int = 3  # that the benchmark takes, no more than the chapter trains
     tested: int = 10_000  # test digits in each cell at most: fewer where a look takes long
 
     @property
@@ -46,19 +46,21 @@ class System:
 
 def _polo(model: str, kept: str, row: str | None, plotted: bool = True, **options) -> System:
     """Return a transformer of week 7, by the recipe that all of them share there."""
-    return System(recipes.polo(model, **options), retina.RETINAS[kept].n + WINDOW, row, "week7_polo", plotted)
+    coefficients = retina.RETINAS[kept].n + WINDOW
+    return System(recipes.polo(model, **options), coefficients, row, "week7_polo", plotted, 2 if plotted else 1)
 
 
 SYSTEMS: dict[str, System] = {
-    "searcher": System(recipes.searcher(), PIXELS, None, "beyond", n_seeds=3),
+    "searcher": System(recipes.searcher(), PIXELS, None, "beyond"),
     "searcher, log-polar": System(
         recipes.searcher(**recipes.LOG_POLAR),
         recipes.LOG_POLAR["saccades"] * (retina.RETINAS["whatwhere"].n + WINDOW),
         None,
         "beyond",
+        n_seeds=1,
     ),
-    "STN 128": System(recipes.stn128_led(), PIXELS, "STN_128x128", "week5_contrast", tested=300),
-    "ATN": System(recipes.attention(), PIXELS, "ATN", "week6_attention"),
+    "STN 128": System(recipes.stn128_led(), PIXELS, "STN_128x128", "week5_contrast", n_seeds=1, tested=300),
+    "ATN": System(recipes.attention(), PIXELS, "ATN", "week6_attention", tested=1000),
     "polo 768": _polo("polo", "polo768", "POLO_ATN_95%"),
     "polo 1 280": _polo(
         "polo", "polo1280", "POLO_ATN 1280 features (LOW-COMPRESSION notebook)", plotted=False, retina="polo1280"
@@ -71,6 +73,7 @@ SYSTEMS: dict[str, System] = {
         retina.RETINAS["polo768"].n + WINDOW,
         None,
         "week7_polo",
+        n_seeds=1,
     ),
 }
 
