@@ -276,6 +276,8 @@ class _Run:
         self.model = models.build(training.model, weights, **training.options).to(device).train()
         if training.arithmetic == "bfloat16":
             models.in_bfloat16(self.model)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(not name.startswith(LOCALISING) or training.localisation_rate > 0)
         self.optimiser = self._optimiser()
         self.stage = self.epoch = self.step = 0
         self.loss = torch.zeros((), dtype=torch.float64, device=device)  # sum over the epoch's steps so far
@@ -305,8 +307,6 @@ class _Run:
     def _optimiser(self) -> torch.optim.Optimizer:
         training = self.training
         where = [p for name, p in self.model.named_parameters() if name.startswith(LOCALISING)]
-        for parameter in where:
-            parameter.requires_grad_(training.localisation_rate > 0)
         what = [p for name, p in self.model.named_parameters() if not name.startswith(LOCALISING)]
         groups = [{"params": what, "rate": 1.0}, {"params": where, "rate": training.localisation_rate}]
         extra = {"momentum": training.momentum} if training.optimiser == "sgd" else {}
