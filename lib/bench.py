@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from . import chance, digits, models, reenacted, runs, scenes
+from .training import keep_memory
 
 BATCH = 100  # images per draw, that of training
 
@@ -66,6 +67,7 @@ def main(rounds: int = 9) -> list[dict]:
     """
     threads, state = torch.get_num_threads(), np.random.get_state()  # noqa: NPY002
     torch.set_num_threads(1)
+    keep_memory()
     try:
         rows = [row for size in SIZES for row in _rows(size, rounds)]
     finally:

@@ -779,7 +779,8 @@ def fast_in_bfloat16(device: torch.device | str) -> bool:
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return kind == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
+    able = torch.cpu.get_capabilities() if kind == "cpu" else {}
+    return able.get("amx_bf16", False) or able.get("avx512_bf16", False)
 
 
 def _in_bfloat16(forward: Callable[..., Tensor | Seen], image: Tensor, *given: Tensor) -> Tensor | Seen:

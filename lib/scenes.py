@@ -215,6 +215,28 @@ def draw(
     return Stimuli(images, digits.labels[rows], offsets, contrast)
 
 
+class Album:
+    """All stimuli of a frozen scene, painted once: `album(rows)` is `draw(digits, rows, scene)`, a look-up.
+
+    Args:
+        digits: the digits; an image of each is kept on their device, 4 bytes a pixel.
+    """
+
+    def __init__(self, digits: Digits, scene: Scene):
+        self.scene, images, columns = scene, None, []
+        for rows in torch.arange(len(digits), device=digits.labels.device).split(10 * BLOCK):
+            part = draw(digits, rows, scene)
+            if images is None:
+                images = part.images.new_empty((len(digits), *part.images.shape[1:]))
+            start = sum(len(labels) for labels, *_ in columns)
+            images[start : start + len(rows)] = part.images
+            columns.append(part[1:])
+        self.stimuli = Stimuli(images, *map(torch.cat, zip(*columns, strict=True)))
+
+    def __call__(self, rows: Tensor) -> Stimuli:
+        return Stimuli(*(column[rows] for column in self.stimuli))
+
+
 def _frames(
     ink: Tensor, offsets: Tensor, contrast: Tensor, scene: Scene28, key: Tensor | None, generator: torch.Generator
 ) -> Tensor:

@@ -6,14 +6,17 @@ and position has to survive.
 
 from __future__ import annotations
 
+import ctypes
 import io
 import json
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 
+import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -240,6 +243,7 @@ def train(
         Refusal: a checkpoint that is foreign, broken or of another format; a disk that is full.
         Diverged: NaN or infinity in loss, theta or weights.
     """
+    keep_memory()
     if (training.start is None) != (weights is None):
         raise Refusal("weights must be given if and only if the training has a start.")
     run = _Run(training, sets.to(device), device, checkpoint)
@@ -254,6 +258,7 @@ def train(
 
 def stepper(training: Training, sets: DigitSets, device: torch.device | str = "cpu") -> Callable[[], object]:
     """Return a function that does one step of the training's last stage at each call, for ever: for measurements."""
+    keep_memory()
     run, stage = _Run(training, sets.to(device), device, None), training.stages[-1]
     run.set_rate(stage)
     order = run._order()
@@ -263,6 +268,25 @@ def stepper(training: Training, sets: DigitSets, device: torch.device | str = "c
         return run._step(stage, order)
 
     return step
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that it frees, if its C library is glibc: a CPU trains up to 1.5 times as fast.
+
+    Otherwise every large tensor is handed back to the system and asked for again, page by page, at every step.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: nothing is mapped on its own
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: as much as may stay free
+
+
+def free_memory(device: torch.device | str) -> int:
+    """Return the bytes that are free on a device; 0 where it does not tell."""
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return psutil.virtual_memory().available
+    return torch.cuda.mem_get_info(device)[0] if kind == "cuda" else 0
 
 
 class _Run:
@@ -287,6 +311,7 @@ class _Run:
         self.guard_every = GUARD_EVERY if torch.device(device).type == "cpu" else self.steps
         self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
         self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
+        self.album: scenes.Album | None = None
 
     def begin(self, weights: Mapping[str, Tensor]) -> None:
         """Take over the weights of the run that this one starts from.
@@ -327,6 +352,9 @@ class _Run:
             if self.epoch == self.step == 0 and self.training.renew_optimiser:
                 self.optimiser = self._optimiser()
             self.set_rate(stage)
+            if self.album is None or self.album.scene != stage.scene:
+                self.album = None  # its memory is free before another is asked for
+                self.album = self._album(stage)
             order = self._order()
             began = time.monotonic()
             while self.step < self.steps:
@@ -352,12 +380,24 @@ class _Run:
         order = torch.randperm(n, generator=generator)
         return order.repeat(math.ceil(needed / n))[:needed].to(self.device)
 
+    def _album(self, stage: Stage) -> scenes.Album | None:
+        """Return the stimuli of a stage, painted once, if each is seen twice or more and memory is plentiful."""
+        n = self.training.drawn_from(len(self.sets.train))
+        again = stage.epochs * self.steps * self.training.batch >= 2 * n
+        if stage.scene.draws != "frozen" or not again or 4 * n * stage.scene.edge**2 > free_memory(self.device) / 3:
+            return None
+        return scenes.Album(self.sets.train[:n], stage.scene)
+
     def _step(self, stage: Stage, order: Tensor) -> Tensor | None:
         training = self.training
         key = (training.seed, self.stage, self.epoch, self.step)
         torch.manual_seed(chance.seed_of("dropout", *key))
         rows = order[self.step * training.batch : (self.step + 1) * training.batch]
-        stimuli = scenes.draw(self.sets.train, rows, stage.scene, chance.generator("stimuli", *key, device=self.device))
+        if self.album:
+            stimuli = self.album(rows)
+        else:
+            generator = chance.generator("stimuli", *key, device=self.device)
+            stimuli = scenes.draw(self.sets.train, rows, stage.scene, generator)
         if stage.jitter:
             generator = chance.generator("glimpses", *key, device=self.device)
             loss, theta = glimpses.loss(self.model, stimuli, training.glimpses, stage.jitter, generator)

@@ -169,17 +169,36 @@ def test_equal_seeds_give_equal_bits(few, draws, arithmetic):
 
 
 def test_fresh_stimuli_change_from_epoch_to_epoch_and_frozen_ones_do_not(few, monkeypatch):
-    shown = []
-    monkeypatch.setattr(
-        training.scenes, "draw", lambda *given, draw=training.scenes.draw: shown.append(draw(*given)) or shown[-1]
+    shown, loss = [], training.LOSSES["cross_entropy"]
+    monkeypatch.setitem(
+        training.LOSSES, "cross_entropy", lambda seen, stimuli: shown.append(stimuli) or loss(seen, stimuli)
     )
     tiny = digits.DigitSets(few.train[:20], few.validation, few.test, few.name, few.origin)
     for draws in ("fresh", "frozen"):
         shown.clear()
         train(one(scene=replace(CLEAR, draws=draws), epochs=2, fraction=1), tiny)
-        batches = [stimuli for stimuli in shown if len(stimuli.labels) == 20]
-        one_epoch, next_epoch = (batch.images[batch.images.flatten(1).sum(1).argsort()] for batch in batches[:2])
+        one_epoch, next_epoch = (stimuli.images[stimuli.images.flatten(1).sum(1).argsort()] for stimuli in shown)
         assert torch.allclose(one_epoch, next_epoch) == (draws == "frozen")
+
+
+def test_frozen_stimuli_that_come_again_are_painted_once_where_there_is_room(few, monkeypatch):
+    painted, draw = [], training.scenes.draw
+    monkeypatch.setattr(training.scenes, "draw", lambda *given: painted.append(len(given[1])) or draw(*given))
+    stages = curriculum.growing([0, 4], 3, 0.01, Scene28(draws="frozen"))
+    again = Training("lenet", stages, data="digits", batch=20, fraction=1, digits=100)
+    outcomes = {}
+    for room in (10**9, 10**5):
+        monkeypatch.setattr(training, "free_memory", lambda device, room=room: room)
+        painted.clear()
+        outcomes[room] = train(again, few)
+        assert sum(n for n in painted if n in (20, 100)) == (200 if room == 10**9 else 600)
+    with_room, without = outcomes.values()
+    assert same(weights(with_room), weights(without))
+    assert timeless(with_room.history) == timeless(without.history)
+    painted.clear()
+    monkeypatch.setattr(training, "free_memory", lambda device: 10**9)
+    train(replace(again, fraction=0.6, stages=stages[:1]), few)  # each digit 1.8 times
+    assert painted.count(20) == 9 and 100 not in painted
 
 
 def test_the_test_digits_are_not_touched(few):
