@@ -92,9 +92,11 @@ def show(figure: Figure, alt: str, caption: str = "") -> None:
 
 
 def _legend(figure: Figure, **options) -> None:
-    """Put the legend of the first axes below all, one entry per label, in as many columns as there is room for."""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    entries = dict(zip(labels, handles, strict=True))
+    """Put the legend of all axes below them, one entry per label, in as many columns as there is room for."""
+    entries = {}
+    for axis in figure.axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
     columns = int(figure.get_figwidth() / (0.075 * max(map(len, entries)) + 0.65))  # inches of an entry
     columns = max(1, min(columns, len(entries)))
     rows = -(-len(entries) // columns)
@@ -538,6 +540,31 @@ def scales(groups: Mapping[str, Sequence[float]]) -> Figure:
     axis.set_yticks(range(len(groups)), groups)
     axis.set_ylim(len(groups) - 0.5, -0.5)
     axis.set_xlabel("scale s at the end (below 0: upside down)")
+    return figure
+
+
+@styled
+def outcomes(groups: Mapping[str, Mapping[str, Sequence[Run]]]) -> Figure:
+    """Draw what trainings of windows came to, a panel per group and a row per way of training: the accuracy of the last
+    epoch, a point per run, joined to its best epoch; orange where the window is upside down at the end."""
+    rows = list(dict.fromkeys(name for ways in groups.values() for name in ways))
+    figure, axes = _axes(1, len(groups), COLUMN, 1.3 + 0.3 * len(rows), sharex=True, sharey=True, squeeze=False)
+    for axis, (title, ways) in zip(axes[0], groups.items(), strict=True):
+        for name, runs in ways.items():
+            for k, run in enumerate(runs):
+                row, last = rows.index(name) + 0.22 * (k - (len(runs) - 1) / 2), run.history[-1]
+                down = last["theta"]["mean"][0] < 0
+                colour, marker, label = (ORANGE, "v", "upside down") if down else (BLUE, "o", "upright")
+                axis.plot([100 * last["accuracy"], 100 * run.best], [row, row], color=colour, lw=1)
+                axis.plot(100 * run.best, row, "|", color=colour, ms=6, label="best epoch", ls="none")
+                axis.plot(100 * last["accuracy"], row, marker, color=colour, ms=5, label=label, ls="none")
+        axis.axvline(CHANCE, color=INK, lw=1, ls=(0, (2, 3)), zorder=0)
+        axis.set_title(title)
+        axis.set_xlabel("accuracy (%)")
+        axis.set_xlim(0, 100)
+    axes[0, 0].set_yticks(range(len(rows)), rows)
+    axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
+    _legend(figure)
     return figure
 
 

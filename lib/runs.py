@@ -14,6 +14,7 @@ import platform
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -55,6 +56,18 @@ class Run:
     def seconds(self) -> float:
         """Training time, evaluations excluded."""
         return sum(record["seconds"] for record in self.history)
+
+    @property
+    def best(self) -> float:
+        """The highest accuracy of an epoch, on its own stage's stimuli."""
+        return max(record["accuracy"] for record in self.history)
+
+    @property
+    def fall(self) -> float:
+        """The largest fall of the accuracy from one epoch to the next of a stage; 0 if there is none."""
+        return max(
+            (a["accuracy"] - b["accuracy"] for a, b in pairwise(self.history) if a["stage"] == b["stage"]), default=0.0
+        )
 
     def last_of_stages(self) -> list[dict]:
         """Return the last epoch's record of each stage."""
