@@ -156,6 +156,13 @@ def mean_accuracy(
     return sum(values) / len(values)
 
 
+def average(
+    runs: Sequence[Mapping[tuple[float, float], Proportion]],
+) -> dict[tuple[float, float], float]:
+    """Return the mean over runs of each cell (contrast, radius)."""
+    return {cell: sum(cells[cell].value for cells in runs) / len(runs) for cell in runs[0]}
+
+
 def oracle_crops(stimuli: Stimuli) -> Stimuli:
     """Return the 28x28 pixels around each digit of 128x128 stimuli, as after a perfect fixation: the ceiling.
 

@@ -209,3 +209,9 @@ def test_dead_hidden_units_are_counted():
     with torch.no_grad():
         model.localisation.dense1.bias[3] = 1e3
     assert evaluation.alive(model, images) == 1 / 32
+
+
+def test_the_average_of_runs_is_that_of_each_cell():
+    runs = [{(0.7, 4.0): evaluation.Proportion(k, 10), (0.3, 4.0): evaluation.Proportion(2 * k, 10)} for k in (2, 4)]
+    assert evaluation.average(runs) == pytest.approx({(0.7, 4.0): 0.3, (0.3, 4.0): 0.6})
+    assert evaluation.mean_accuracy(evaluation.average(runs)) == pytest.approx(0.45)
