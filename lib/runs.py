@@ -65,9 +65,8 @@ class Run:
     @property
     def fall(self) -> float:
         """The largest fall of the accuracy from one epoch to the next of a stage; 0 if there is none."""
-        return max(
-            (a["accuracy"] - b["accuracy"] for a, b in pairwise(self.history) if a["stage"] == b["stage"]), default=0.0
-        )
+        same = ((a, b) for a, b in pairwise(self.history) if a["stage"] == b["stage"])
+        return max([0.0, *(a["accuracy"] - b["accuracy"] for a, b in same)])
 
     def last_of_stages(self) -> list[dict]:
         """Return the last epoch's record of each stage."""

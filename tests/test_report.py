@@ -14,6 +14,7 @@ from lib.chapter import COMMON, Here
 from lib.curriculum import growing
 from lib.evaluation import Proportion
 from lib.refusal import Refusal
+from lib.runs import Run
 from lib.scenes import Scene28
 from lib.training import Training
 
@@ -113,3 +114,16 @@ def test_a_figure_carries_its_description(monkeypatch):
     kept = [Image.open(each).convert("RGBa") for each in (png, io.BytesIO(base64.b64decode(shown[1])))]
     assert kept[0].tobytes() == kept[1].tobytes()  # what is seen, to the last bit
     assert not plt.get_fignums()
+
+
+def test_outcomes_show_every_run_its_best_epoch_and_which_way_up_it_is(tmp_path):
+    def run(scale, *accuracies):
+        history = [{"stage": 0, "accuracy": each, "theta": {"mean": [scale]}} for each in accuracies]
+        return Run(tmp_path, {}, history, {}, "")
+
+    ways = {"SGD": [run(0.2, 0.7, 0.6), run(-0.1, 0.3)], "Adam": [run(0.1, 0.1)]}
+    left, right = figures.outcomes({"from 0": ways, "from 1": {"Adam": [run(0.1, 0.9)]}}).axes
+    ends = {line.get_xdata()[0]: line.get_color() for line in left.lines if line.get_marker() in ("o", "v")}
+    assert {round(x): colour for x, colour in ends.items()} == {60: figures.BLUE, 30: figures.ORANGE, 10: figures.BLUE}
+    assert 70 in [line.get_xdata()[0] for line in left.lines if line.get_marker() == "|"]
+    assert [line.get_ydata()[0] for line in right.lines if line.get_marker() == "o"] == [1]  # Adam's row in both

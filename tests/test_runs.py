@@ -314,3 +314,12 @@ def test_a_killed_writer_leaves_no_run(few, tmp_path):
     assert store.find(SMALL) is None
     run = store.obtain(SMALL, few)
     assert store.model(run) is not None
+
+
+def test_a_run_tells_its_best_epoch_and_its_largest_fall(tmp_path):
+    ends = [(0, 0.2), (0, 0.6), (0, 0.5), (1, 0.1), (1, 0.3)]
+    history = [{"stage": stage, "accuracy": accuracy} for stage, accuracy in ends]
+    run = runs.Run(tmp_path, {}, history, {}, "")
+    assert run.best == 0.6
+    assert run.fall == pytest.approx(0.1)  # not the 0.4 from one stage to the next, which is another task
+    assert replace(run, history=history[:2]).fall == 0
