@@ -156,9 +156,7 @@ def mean_accuracy(
     return sum(values) / len(values)
 
 
-def average(
-    runs: Sequence[Mapping[tuple[float, float], Proportion]],
-) -> dict[tuple[float, float], float]:
+def average(runs: Sequence[Mapping[tuple[float, float], Proportion]]) -> dict[tuple[float, float], float]:
     """Return the mean over runs of each cell (contrast, radius)."""
     return {cell: sum(cells[cell].value for cells in runs) / len(runs) for cell in runs[0]}
 

@@ -228,8 +228,7 @@ class Album:
             part = draw(digits, rows, scene)
             if images is None:
                 images = part.images.new_empty((len(digits), *part.images.shape[1:]))
-            start = sum(len(labels) for labels, *_ in columns)
-            images[start : start + len(rows)] = part.images
+            images[rows] = part.images
             columns.append(part[1:])
         self.stimuli = Stimuli(images, *map(torch.cat, zip(*columns, strict=True)))
 

@@ -243,7 +243,6 @@ def train(
         Refusal: a checkpoint that is foreign, broken or of another format; a disk that is full.
         Diverged: NaN or infinity in loss, theta or weights.
     """
-    keep_memory()
     if (training.start is None) != (weights is None):
         raise Refusal("weights must be given if and only if the training has a start.")
     run = _Run(training, sets.to(device), device, checkpoint)
@@ -258,7 +257,6 @@ def train(
 
 def stepper(training: Training, sets: DigitSets, device: torch.device | str = "cpu") -> Callable[[], object]:
     """Return a function that does one step of the training's last stage at each call, for ever: for measurements."""
-    keep_memory()
     run, stage = _Run(training, sets.to(device), device, None), training.stages[-1]
     run.set_rate(stage)
     order = run._order()
@@ -295,6 +293,7 @@ class _Run:
     def __init__(self, training: Training, sets: DigitSets, device: torch.device | str, checkpoint: Path | None):
         if training.data != sets.name:
             raise Refusal(f"data={training.data!r} is what this training asks for, but it was given {sets.name!r}.")
+        keep_memory()
         self.training, self.sets, self.device, self.checkpoint = training, sets, device, checkpoint
         weights = chance.generator("weights", training.seed)
         self.model = models.build(training.model, weights, **training.options).to(device).train()
