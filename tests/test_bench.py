@@ -14,7 +14,8 @@ def test_the_tables_are_printed_and_returned(capsys):
     if models.fast_in_bfloat16("cpu"):
         trained[128] = [name + rough for name in trained[128] for rough in ("", ", bfloat16")]
     assert list(rows) == [(edge, name) for edge in trained for name in ways + trained[edge]]
-    assert all(row["floor"] > row["per_second"] > 0 for row in rows.values())
+    # in one round on a busy machine the rates behind a floor may come out lower than the step that it bounds
+    assert all(1.5 * row["floor"] > row["per_second"] > 0 for row in rows.values())
     assert rows[28, ways[0]]["ratio"] == rows[128, ways[0]]["ratio"] == 1
     assert rows[28, ways[2]]["ratio"] > 8 and rows[28, ways[1]]["ratio"] > 4  # 20 and more undisturbed
     assert rows[128, ways[2]]["ratio"] > 5 and rows[128, ways[3]]["ratio"] > rows[128, ways[2]]["ratio"]
