@@ -97,13 +97,13 @@ def attention(
     )
 
 
-def stn128_still(noisy: int = 6, share: float = 0.1, lr: float = 1e-3) -> Training:
+def stn128_still(noisy: int = 50, share: float = 0.1, lr: float = 1e-3, average: float = 0.995) -> Training:
     """Return the training of STN 128 on digits at the centre, whose classifier sees grey as 0 (week 3).
 
     Args:
-        noisy, share, lr: of `_seeing_grey`.
+        noisy, share, lr: of `_seeing_grey`. average: of the weights, see `Training`.
     """
-    return _seeing_grey(replace(CLEAR, std=0.0), noisy, share, lr)
+    return replace(_seeing_grey(replace(CLEAR, std=0.0), noisy, share, lr), average=average)
 
 
 def stn128_led(noisy: int = 24, share: float = 0.1, lr: float = 1e-3) -> Training:

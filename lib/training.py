@@ -20,6 +20,7 @@ import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from . import chance, evaluation, files, glimpses, models, scenes, searcher
 from .curriculum import Stage
@@ -72,6 +73,7 @@ class Training:
     momentum: float = 0.0  # sgd only
     weight_decay: float = 0.0
     localisation_rate: float = 1.0  # learning rate of the localisation relative to the classifier's; 0 saves its part
+    average: float = 0.0  # decay per step of a running average of the weights, which then counts; 0: the last weights
     renew_optimiser: bool = True  # forget the optimiser's state at the start of each stage, like 2021
     loss: str = "cross_entropy"  # or another name in LOSSES
     glimpses: int = 8  # per image, in stages with a jitter
@@ -95,6 +97,7 @@ class Training:
         within("momentum", self.momentum, 0, 0.9999)
         within("weight_decay", self.weight_decay, 0, 10)
         within("localisation_rate", self.localisation_rate, 0, 1000)
+        within("average", self.average, 0, 0.999999)
         within("batch", self.batch, 1, 100_000, whole=True)
         if self.digits is not None:
             within("digits", self.digits, 1, 1_000_000, whole=True)
@@ -252,7 +255,7 @@ def train(
         run.load()
     with torch.random.fork_rng(devices=[]):
         run.finish(every, say, until)
-    return Outcome(run.model.eval(), run.history)
+    return Outcome(run.kept.eval(), run.history)
 
 
 def stepper(training: Training, sets: DigitSets, device: torch.device | str = "cpu") -> Callable[[], object]:
@@ -301,6 +304,8 @@ class _Run:
             models.in_bfloat16(self.model)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(LOCALISING) or training.localisation_rate > 0)
+        average = get_ema_multi_avg_fn(training.average)
+        self.averaged = AveragedModel(self.model, multi_avg_fn=average) if training.average else None
         self.optimiser = self._optimiser()
         self.stage = self.epoch = self.step = 0
         self.loss = torch.zeros((), dtype=torch.float64, device=device)  # sum over the epoch's steps so far
@@ -311,6 +316,11 @@ class _Run:
         self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
         self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
         self.album: scenes.Album | None = None
+
+    @property
+    def kept(self) -> nn.Module:
+        """The model that is evaluated and handed out: the average where there is one."""
+        return self.averaged.module if self.averaged else self.model
 
     def begin(self, weights: Mapping[str, Tensor]) -> None:
         """Take over the weights of the run that this one starts from.
@@ -406,6 +416,8 @@ class _Run:
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
+        if self.averaged:
+            self.averaged.update_parameters(self.model)
         self.loss += loss.detach()
         self.step += 1
         return theta
@@ -428,11 +440,13 @@ class _Run:
 
         A record: stage, epoch, lr, images (seen in this epoch), loss (mean), accuracy (on the stage's law),
         fixed_accuracy (on the last stage's law, the same stimuli for ever), theta (mean, spread, follow; None without
-        a transformer), seconds. Accuracies are of held-out training digits, 0 to 1.
+        a transformer), seconds; where weights are averaged, last_weights (fixed_accuracy of those that are not).
+        Accuracies are of held-out training digits, 0 to 1.
         """
         validation, n = self.sets.validation, self.n_validation
-        here = evaluation.answers(self.model, validation, stage.scene, n, seed=self.stage)
+        here = evaluation.answers(self.kept, validation, stage.scene, n, seed=self.stage)
         health = None if here.theta is None else asdict(evaluation.theta_health(here.theta, here.offsets))
+        fixed = {"fixed_accuracy": self.kept} | ({"last_weights": self.model} if self.averaged else {})
         self.history.append(
             {
                 "stage": self.stage,
@@ -441,7 +455,7 @@ class _Run:
                 "images": self.steps * self.training.batch,
                 "loss": self.loss.item() / self.steps,
                 "accuracy": here.accuracy.value,
-                "fixed_accuracy": evaluation.accuracy(self.model, validation, self.widest, n).value,
+                **{key: evaluation.accuracy(each, validation, self.widest, n).value for key, each in fixed.items()},
                 "theta": health,
                 "seconds": round(self.seconds, 2),
             }
@@ -476,6 +490,7 @@ class _Run:
             "training": json.dumps(self.training.describe(), sort_keys=True),
             "position": [self.stage, self.epoch, self.step],
             "model": self.model.state_dict(),
+            "averaged": self.averaged and self.averaged.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "loss": self.loss,
             "seconds": self.seconds,
@@ -503,6 +518,8 @@ class _Run:
             raise Refusal(f"{path} belongs to another configuration; delete it or name another file.")
         self.stage, self.epoch, self.step = state["position"]
         self.model.load_state_dict(state["model"])
+        if self.averaged:
+            self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.loss, self.seconds = state["loss"], state["seconds"]
         self.history = json.loads(state["history"])

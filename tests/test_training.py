@@ -96,6 +96,34 @@ def test_the_learning_rate_decays_between_epochs(few):
     assert max((first[name] - undecayed[name]).abs().max() for name in first) > 1e-4
 
 
+@pytest.mark.parametrize("arithmetic", ["float32", "bfloat16"])
+def test_averaged_weights_are_those_of_the_formula_and_are_kept(few, arithmetic):
+    """Three steps: the average begins with the first step's weights; the weights that are trained are as without it."""
+    config = one("stn28", options={"zero_start": False}, fraction=0.25, arithmetic=arithmetic)
+    steps, plain = [], training._Run(config, few, "cpu", None)
+    plain.set_rate(config.stages[0])
+    order = plain._order()
+    while plain.step < 3:
+        plain._step(config.stages[0], order)
+        steps.append({name: value.clone() for name, value in plain.model.state_dict().items()})
+    outcome = train(replace(config, average=0.75, fraction=0.15), few)
+    for name, value in outcome.model.state_dict().items():
+        expected = 0.75 * (0.75 * steps[0][name] + 0.25 * steps[1][name]) + 0.25 * steps[2][name]
+        assert torch.allclose(value, expected, atol=1e-6) and not torch.equal(value, steps[2][name]), name
+    (record,) = outcome.history
+    accuracy = evaluation.accuracy(outcome.model, few.validation, CLEAR, 25).value
+    assert record["fixed_accuracy"] == accuracy and 0 <= record["last_weights"] <= 1
+
+
+def test_an_average_that_forgets_at_once_is_the_last_weights(few):
+    config = one("lenet", fraction=0.25)
+    plain, averaged = (train(replace(config, average=average), few) for average in (0.0, 1e-9))
+    assert all(torch.allclose(weights(plain)[name], value, atol=1e-6) for name, value in weights(averaged).items())
+    (record,) = averaged.history
+    assert record["last_weights"] == record["fixed_accuracy"] == plain.history[0]["fixed_accuracy"]
+    assert "last_weights" not in plain.history[0]
+
+
 def test_the_localisation_has_its_own_rate(few):
     start = models.build("stn28", chance.generator("weights", 0), zero_start=False).state_dict()
     options = {"options": {"zero_start": False}}
@@ -219,10 +247,11 @@ KILLED = {
         fraction=0.5,
         data="digits",
     ),
-    "momentum kept over stages, decay, frozen": Training(
+    "momentum kept over stages, decay, frozen, averaged": Training(
         "tutorial",
         curriculum.growing([0, 4, 8], 2, 0.01, Scene28(draws="frozen"), decay=0.5),
         momentum=0.9,
+        average=0.9,
         renew_optimiser=False,
         batch=5,
         fraction=0.5,
@@ -461,6 +490,7 @@ def test_a_description_survives_json(std, draws, epochs, lr, seed):
         {"optimiser": "adam"},
         {"momentum": 0.9},
         {"weight_decay": 0.1},
+        {"average": 0.9},
         {"localisation_rate": 0.1},
         {"renew_optimiser": False},
         {"loss": "mean_squared"},
@@ -494,6 +524,7 @@ def test_every_setting_is_part_of_the_description(change):
         ({"loss": "nll"}, "loss='nll'"),
         ({"momentum": 1}, "momentum=1 must"),
         ({"weight_decay": -1}, "weight_decay=-1 must"),
+        ({"average": 1}, "average=1 must"),
         ({"localisation_rate": -1}, "localisation_rate=-1 must"),
         ({"batch": 0}, "batch=0 must"),
         ({"fraction": 0}, "fraction=0 must"),
