@@ -97,7 +97,7 @@ def attention(
     )
 
 
-def stn128_still(noisy: int = 50, share: float = 0.1, lr: float = 1e-3, average: float = 0.995) -> Training:
+def stn128_still(noisy: int = 16, share: float = 0.1, lr: float = 1e-3, average: float = 0.995) -> Training:
     """Return the training of STN 128 on digits at the centre, whose classifier sees grey as 0 (week 3).
 
     Args:
