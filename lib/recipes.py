@@ -35,18 +35,15 @@ def growing_noise(scene: Scene128, epochs: int, lr: float) -> tuple[Stage, ...]:
     return (*quiet, Stage(replace(scene, std=0.0), max(1, epochs - len(quiet)), lr))
 
 
-def stn128(epochs: int = 8, share: float = 0.04, lr: float = 3e-4, **options) -> dict[str, Training]:
-    """Return the parts of the training of STN 128, by name, in order (weeks 3 to 5).
-
-    Stds are those of 2021 (study 3.6): 0, for one epoch at each of `NOISES` and the others at full noise; then 40 k / 9
-    pixels, a quarter of `epochs` for each of the first three, an eighth for each of the others; then contrasts
-    U(0.3, 0.7) at 40 pixels, for a quarter of `epochs`, while the learning rate falls to a twentieth.
+def stn128_centred(epochs: int = 8, share: float = 0.04, lr: float = 3e-4, **options) -> Training:
+    """Return a short training of STN 128 on digits at the centre: what networks (week 3) and contrasts (week 5) are
+    compared by.
 
     Args:
-        epochs: of the first part. share: of the training digits in an epoch. lr: of AdamW.
-        options: of the model; ours are `GREY`.
+        epochs: one at each of `NOISES`, the others at full noise. share: of the training digits in an epoch. lr: of
+            AdamW. options: of the model, beside `GREY`.
     """
-    still = Training(
+    return Training(
         "stn128",
         growing_noise(CLEAR, epochs, lr),
         {**GREY, **options},
@@ -55,25 +52,50 @@ def stn128(epochs: int = 8, share: float = 0.04, lr: float = 3e-4, **options) ->
         fraction=share,
         **ADAMW,
     )
-    near = replace(
-        still,
-        stages=growing(ECCENTRICITIES[:3], max(1, epochs // 4), lr, CLEAR),
-        options={**still.options, "kaiming": True},
-        localisation_rate=1.0,
-        start=still,
-        start_with="classifier",
-    )
-    far = replace(
-        near, stages=growing(ECCENTRICITIES[3:], max(1, epochs // 8), lr, CLEAR), start=near, start_with="all"
-    )
-    faint = replace(far, stages=(curriculum.falling(Scene128(), max(1, epochs // 4), lr),), start=far)
+
+
+def near_centre(start: Training, lr: float, **settings) -> Training:
+    """Return the training that goes on with the classifier of another one and a new localisation, on digits near the
+    centre: the first three stds of 2021, an epoch each (week 4).
+
+    Args:
+        settings: of the training; options are added to those of the start.
+    """
+    options = {**start.options, "kaiming": True, **settings.pop("options", {})}
+    stages = growing(ECCENTRICITIES[:3], 1, lr, CLEAR)
+    taken = {"start": start, "start_with": "classifier", "localisation_rate": 1.0, "average": 0.0}
+    return replace(start, stages=stages, options=options, **(taken | settings))
+
+
+def going_on(start: Training, stages: Sequence[Stage], **settings) -> Training:
+    """Return the training that goes on from the end of another one, with other stages and settings."""
+    return replace(start, stages=tuple(stages), start=start, start_with="all", **settings)
+
+
+def stn128(
+    noisy: int = 16, share: float = 0.1, lr: float = 1e-3, lr_moving: float = 3e-4, average: float = 0.995
+) -> dict[str, Training]:
+    """Return the parts of the training of STN 128, by name, in order (weeks 3 to 5).
+
+    Stds are those of 2021 (study 3.6): 0, while the learning rate falls; then 40 k / 9 pixels, an epoch each; then
+    contrasts U(0.3, 0.7) at 40 pixels, while the learning rate falls again.
+
+    Args:
+        noisy: epochs at full noise of the first part, and of the last. share: of the training digits in an epoch. lr:
+            of AdamW, in the first part. lr_moving: in the others. average: of the weights in the first part and in the
+            last, see `Training`.
+    """
+    still = replace(_seeing_grey(replace(CLEAR, std=0.0), noisy, share, lr), average=average)
+    near = near_centre(still, lr_moving)
+    far = going_on(near, growing(ECCENTRICITIES[3:], 1, lr_moving, CLEAR))
+    faint = going_on(far, [curriculum.falling(Scene128(), noisy, lr_moving)], average=average)
     return dict(zip(PARTS, (still, near, far, faint), strict=True))
 
 
 def slowly(start: Training, stages: Sequence[Stage]) -> Training:
     """Return the training that goes on from another one by plain SGD, as 2021 did at the end of weeks 4 and 5."""
-    plain = {"optimiser": "sgd", "weight_decay": 0.0, "localisation_rate": 1.0, "batch": 100, "renew_optimiser": True}
-    return replace(start, stages=tuple(stages), start=start, start_with="all", **plain)
+    plain = {"optimiser": "sgd", "weight_decay": 0.0, "renew_optimiser": True, "average": 0.0}
+    return going_on(start, stages, localisation_rate=1.0, batch=100, **plain)
 
 
 def attention(
@@ -95,15 +117,6 @@ def attention(
         arithmetic="bfloat16",
         **ADAMW,
     )
-
-
-def stn128_still(noisy: int = 16, share: float = 0.1, lr: float = 1e-3, average: float = 0.995) -> Training:
-    """Return the training of STN 128 on digits at the centre, whose classifier sees grey as 0 (week 3).
-
-    Args:
-        noisy, share, lr: of `_seeing_grey`. average: of the weights, see `Training`.
-    """
-    return replace(_seeing_grey(replace(CLEAR, std=0.0), noisy, share, lr), average=average)
 
 
 def stn128_led(noisy: int = 24, share: float = 0.1, lr: float = 1e-3) -> Training:
