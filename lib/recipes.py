@@ -6,7 +6,7 @@ The transformer on the whole 128x128 field is trained in four parts, each of whi
 experiments can branch off between them: digits at the centre while the noise grows (`still`), near it (`near`), as far
 out as in 2021 (`far`), and at lower contrasts (`faint`).
 
-Digits at the centre leave the localisation network nothing to learn but noise, and under AdamW its hidden units die of
+Digits at the centre leave the localisation network nothing to learn but noise, and under AdamW its hidden units may die of
 it (week 4 measures it). The second part therefore takes over the classifier alone, and draws the localisation anew.
 """
 
