@@ -6,8 +6,8 @@ The transformer on the whole 128x128 field is trained in four parts, each of whi
 experiments can branch off between them: digits at the centre while the noise grows (`still`), near it (`near`), as far
 out as in 2021 (`far`), and at lower contrasts (`faint`).
 
-Digits at the centre leave the localisation network nothing to learn but noise, and under AdamW its hidden units may die of
-it (week 4 measures it). The second part therefore takes over the classifier alone, and draws the localisation anew.
+Digits at the centre leave the localisation network nothing to learn but noise, of which hidden units may die under
+AdamW (week 4 counts them). The second part therefore takes over the classifier alone, and draws the localisation anew.
 """
 
 from __future__ import annotations
