@@ -467,6 +467,11 @@ def checker(path: Path) -> Callable[[dict[str, Any]], Here]:
 # ---------------------------------------------------------------- the work
 
 
+def sockets() -> tempfile.TemporaryDirectory:
+    """Return a new folder for the sockets of one kernel, whose paths may have 107 characters."""
+    return tempfile.TemporaryDirectory(prefix="kernel-", dir="/tmp" if len(tempfile.gettempdir()) > 70 else None)
+
+
 def execute(
     path: Path, values: dict[str, Any], output: Path, progress: Callable[[int, int], None] | None = None
 ) -> nbformat.NotebookNode:
@@ -501,7 +506,7 @@ def execute(
         return Failed(f"{path.stem} failed in cell {at + 1} of {total}: {last_line}\nThe notebook up to there: {shown}")
 
     others = psutil.Process().children()
-    sockets = tempfile.TemporaryDirectory(prefix="kernel-", dir="/tmp" if len(tempfile.gettempdir()) > 70 else None)
+    folder = sockets()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         notebook = papermill.execute_notebook(
@@ -520,8 +525,8 @@ def execute(
                 {
                     "KernelManager": {  # all in one folder, not shared by two runs
                         "transport": "ipc",
-                        "ip": f"{sockets.name}/s",
-                        "connection_file": f"{sockets.name}/kernel.json",
+                        "ip": f"{folder.name}/s",
+                        "connection_file": f"{folder.name}/kernel.json",
                     }
                 }
             ),
@@ -539,7 +544,7 @@ def execute(
     except OSError as error:
         raise Refusal(f"{output} cannot be written: {_reason(error)}.") from None
     finally:
-        sockets.cleanup()
+        folder.cleanup()
         with suppress(OSError):
             draft.unlink()
     write(output, normalise(notebook))

@@ -12,7 +12,7 @@ AdamW (week 4 counts them). The second part therefore takes over the classifier 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from . import curriculum
@@ -54,17 +54,23 @@ def stn128_centred(epochs: int = 8, share: float = 0.04, lr: float = 3e-4, **opt
     )
 
 
-def near_centre(start: Training, lr: float, **settings) -> Training:
+def near_centre(start: Training, lr: float, options: Mapping[str, object] | None = None, **settings) -> Training:
     """Return the training that goes on with the classifier of another one and a new localisation, on digits near the
     centre: the first three stds of 2021, an epoch each (week 4).
 
     Args:
-        settings: of the training; options are added to those of the start.
+        options: of the model, beside those of the start. settings: of the training.
     """
-    options = {**start.options, "kaiming": True, **settings.pop("options", {})}
-    stages = growing(ECCENTRICITIES[:3], 1, lr, CLEAR)
-    taken = {"start": start, "start_with": "classifier", "localisation_rate": 1.0, "average": 0.0}
-    return replace(start, stages=stages, options=options, **(taken | settings))
+    return replace(
+        start,
+        stages=growing(ECCENTRICITIES[:3], 1, lr, CLEAR),
+        options={**start.options, "kaiming": True, **(options or {})},
+        localisation_rate=1.0,
+        average=0.0,
+        start=start,
+        start_with="classifier",
+        **settings,
+    )
 
 
 def going_on(start: Training, stages: Sequence[Stage], **settings) -> Training:

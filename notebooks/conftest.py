@@ -3,18 +3,17 @@ TCP port, and then one of them dies."""
 
 from __future__ import annotations
 
-import tempfile
-
 import nbval.kernel
 from jupyter_client.manager import KernelManager
+
+from lib import chapter
 
 
 class LocalKernelManager(KernelManager):
     """A kernel manager whose sockets are files, in a folder that is removed with the kernel."""
 
     def __init__(self, **settings):
-        short = "/tmp" if len(tempfile.gettempdir()) > 70 else None  # a socket's path may have 107 characters
-        self._sockets = tempfile.TemporaryDirectory(prefix="kernel-", dir=short)
+        self._sockets = chapter.sockets()
         super().__init__(transport="ipc", ip=f"{self._sockets.name}/s", **settings)
 
     def cleanup_resources(self, restart: bool = False) -> None:
