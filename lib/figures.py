@@ -139,16 +139,19 @@ def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
     figure, axes = _axes(2, n, 1.3 * n, 3.2, squeeze=False)
     edge = batch.images.shape[-1]
     corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1]])  # (5, 3): x, y, 1
+    outlines = seen.theta[:n] @ corners.T  # (n, 2, 5), in half edges
+    frames = (2 * batch.offsets[:n].abs().max().item() + EDGE) / edge  # likewise
+    reach = (
+        max(1.04, min(1.4, frames), min(2.0, 1.1 * outlines.abs().max().item())) * edge / 2
+    )  # beyond it they are cut
     for k in range(n):
         above, below = axes[:, k]
         above.imshow(batch.images[k, 0], vmin=0, vmax=1)
-        x, y = ((seen.theta[k] @ corners.T + 1) * edge / 2 - 0.5).numpy()
-        above.plot(x, y, color=ORANGE, lw=2, label="window")
+        above.plot(*((outlines[k] + 1) * edge / 2 - 0.5).numpy(), color=ORANGE, lw=2, label="window")
         top, left = (batch.offsets[k] + (edge - EDGE) // 2).tolist()
         square = SQUARE - 0.5
         above.plot(square[:, 0] + left, square[:, 1] + top, color=SKY, lw=1.5, ls=(0, (3, 2)), label="digit's frame")
-        above.set_xlim(-edge * 0.2, edge * 1.2)
-        above.set_ylim(edge * 1.2, -edge * 0.2)
+        above.set(xlim=(edge / 2 - reach, edge / 2 + reach), ylim=(edge / 2 + reach, edge / 2 - reach))
         below.imshow(seen.crop[k, 0], vmin=0, vmax=1)
         answer, label = seen.logits[k].argmax().item(), batch.labels[k].item()
         below.set_title(_marked(answer, label), fontsize=10, loc="center")
