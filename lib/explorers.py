@@ -175,12 +175,12 @@ def _log_polar(images: Tensor) -> Tensor:
 # ---- the curriculum -------------------------------------------------------------------------------------------------
 
 
-def curriculum(groups: Mapping[str, Sequence[Run]], caption: str = "", edge: int = EDGE) -> None:
+def curriculum(groups: Mapping[str, Sequence[Run]], caption: str = "") -> None:
     """Display an explorer of training: a slider moves through the stages, and the windows, their spread, their
     correlation with the digit and the accuracy follow, a colour per group.
 
     Args:
-        groups: runs with a theta by name, one per seed, all on stages with the same stds. edge: of the images, pixels.
+        groups: runs with a theta by name, one per seed, all on stages with the same stds.
 
     Raises:
         Refusal: runs without theta, or on different stages.
@@ -201,32 +201,28 @@ def curriculum(groups: Mapping[str, Sequence[Run]], caption: str = "", edge: int
             "at": _rounded(
                 [each["stage"] + (each["epoch"] + 1) / n for each, n in zip(run.history, epochs, strict=True)], 4
             ),
-            **{
-                key: _rounded([figures.measure(each, key, edge) for each in run.history], 3)
-                for key in ("spread", "follow")
-            },
+            **{key: _rounded([run.measure(key, each) for each in run.history], 3) for key in ("spread", "follow")},
             "accuracy": _rounded([record["accuracy"] for record in run.history], 4),
             "mean": [_rounded(each["mean"], 3) for each in theta],
-            "sigma": [_rounded((each["spread"][2] * edge / 2, each["spread"][5] * edge / 2), 2) for each in theta],
+            "sigma": [_rounded((each["spread"][k] * run.edge / 2 for k in (2, 5)), 2) for each in theta],
         }
 
     data = {
         "stds": stds,
         "steps": max(stage["epochs"] for run in everyone for stage in run.training["stages"]),
-        "edge": edge,
+        "edge": everyone[0].edge,
         "groups": [
             {"name": name, "colour": COLOURS[k], "dash": DASHES[k % 3], "runs": [course(run) for run in runs]}
             for k, (name, runs) in enumerate(groups.items())
         ],
     }
     panels = {"window's spread (px)": "spread", "window against digit (r)": "follow", "accuracy (%)": "accuracy"}
-    ends = {name: [run.history[-1] for run in runs] for name, runs in groups.items()}
     alt = "The spread of the window, its correlation with the digit, and the accuracy through training. At the end: "
     alt += "; ".join(
-        f"{name} {_span([figures.measure(each, 'spread', edge) for each in last])} px, correlation "
-        f"{_span([figures.measure(each, 'follow', edge) for each in last])}, accuracy "
-        f"{_span([100 * each['accuracy'] for each in last], 1)} %"
-        for name, last in ends.items()
+        f"{name} {_span([run.measure('spread') for run in runs])} px, correlation "
+        f"{_span([run.measure('follow') for run in runs])}, accuracy "
+        f"{_span([100 * run.measure('accuracy') for run in runs], 1)} %"
+        for name, runs in groups.items()
     )
     _show("curriculum", data, figures.per_stage(groups, panels), f"{alt}.", caption)
 

@@ -205,8 +205,7 @@ def per_stage(
     """Draw quantities at the end of each stage against the stage's shift std, one line per seed.
 
     Args:
-        groups: runs by name. quantities: label -> "accuracy", "fixed_accuracy", "spread" (of tx, ty, pixels) or
-        "follow" (correlation).
+        groups: runs by name. quantities: label of a panel -> quantity, see `Run.measure`.
         stated: group -> {std: accuracy of 2021}, drawn as dots on "accuracy".
     """
     figure, axes = _axes(len(quantities), 1, COLUMN, 0.9 + 1.8 * len(quantities), sharex=True, squeeze=False)
@@ -216,7 +215,7 @@ def per_stage(
             if not runs:
                 continue
             stds = [stage["scene"].get("std", 15) for stage in runs[0].training["stages"]]
-            values = np.array([[measure(record, quantity) for record in run.last_of_stages()] for run in runs])
+            values = np.array([[_plotted(run, quantity, record) for record in run.last_of_stages()] for run in runs])
             axis.plot(stds, values.T, color=colour, ls=dash, lw=1.8 if len(runs) == 1 else 1.3, label=name)
             if quantity == "accuracy" and stated and name in stated:
                 points = sorted(stated[name].items())
@@ -234,36 +233,27 @@ def per_stage(
     return figure
 
 
-def measure(record: dict, quantity: str, edge: int = EDGE) -> float:
-    """Return a quantity of an epoch's record: an accuracy in percent, the "spread" of the window's position over
-    inputs in pixels (root mean square of tx and ty), or how its position "follow"s the digit (mean correlation).
-
-    Args:
-        edge: of the images, pixels.
-    """
-    if quantity.endswith("accuracy"):
-        return 100 * record[quantity]
-    theta = record["theta"]
-    if quantity == "spread":
-        return float(np.sqrt((theta["spread"][2] ** 2 + theta["spread"][5] ** 2) / 2)) * edge / 2
-    return float(np.mean(theta["follow"]))
+def _plotted(run: Run, quantity: str, record: dict) -> float:
+    """Return a quantity of an epoch, see `Run.measure`, accuracies in percent."""
+    value = run.measure(quantity, record)
+    return 100 * value if quantity.endswith("accuracy") else value
 
 
 @styled
-def course(groups: Mapping[str, Sequence[Run]], quantities: Mapping[str, str], edge: int = EDGE) -> Figure:
+def course(groups: Mapping[str, Sequence[Run]], quantities: Mapping[str, str]) -> Figure:
     """Draw trainings that consist of several runs, one after the other, against all images seen so far; a mark where
     the stage changes.
 
     Args:
-        groups: name -> its runs in order. quantities: label of a panel -> quantity, see `measure`. edge: of the images.
+        groups: name -> its runs in order. quantities: label of a panel -> quantity, see `Run.measure`.
     """
     figure, axes = _axes(len(quantities), 1, COLUMN, 0.9 + 1.8 * len(quantities), sharex=True, squeeze=False)
     for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
         for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
-            records = [(k, record) for k, run in enumerate(runs) for record in run.history]
+            records = [(run, record) for run in runs for record in run.history]
             images = np.cumsum([record["images"] for _, record in records]) / 1000
-            values = np.array([measure(record, quantity, edge) for _, record in records])
-            ends = [a[0] != b[0] or a[1]["stage"] != b[1]["stage"] for a, b in pairwise(records)]
+            values = [_plotted(run, quantity, record) for run, record in records]
+            ends = [a[0] is not b[0] or a[1]["stage"] != b[1]["stage"] for a, b in pairwise(records)]
             last = [*np.flatnonzero(ends), len(records) - 1]
             axis.plot(images, values, color=colour, ls=dash, lw=1.6, marker="o", ms=3.5, markevery=last, label=name)
         _quantity(axis, label, quantity)
@@ -273,7 +263,7 @@ def course(groups: Mapping[str, Sequence[Run]], quantities: Mapping[str, str], e
 
 
 def _quantity(axis, label: str, quantity: str) -> None:
-    """Label and bound the vertical axis of a quantity, see `measure`."""
+    """Label and bound the vertical axis of a quantity, see `Run.measure`."""
     axis.set_ylabel(label)
     if quantity.endswith("accuracy"):
         _percent(axis)

@@ -24,7 +24,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from . import evaluation, files, models
+from . import evaluation, files, models, scenes
 from .digits import DigitSets
 from .refusal import Refusal
 from .training import Training, train
@@ -67,6 +67,27 @@ class Run:
         """The largest fall of the accuracy from one epoch to the next of a stage; 0 if there is none."""
         same = ((a, b) for a, b in pairwise(self.history) if a["stage"] == b["stage"])
         return max([0.0, *(a["accuracy"] - b["accuracy"] for a, b in same)])
+
+    @property
+    def edge(self) -> int:
+        """Edge of the images that it was trained on, pixels."""
+        return getattr(scenes, self.training["stages"][-1]["scene"]["law"]).edge
+
+    def measure(self, quantity: str, record: dict | None = None) -> float:
+        """Return a quantity of the last epoch, or of another record of the history.
+
+        Args:
+            quantity: "accuracy" on the stage's own stimuli, or "fixed_accuracy" on the last stage's, 0 to 1; "spread"
+                of the window's centre over inputs, pixels (root mean square of its standard deviations along both
+                axes); "follow", the correlation of its centre with the digit's (mean of both axes), -1 to 1.
+        """
+        record = self.history[-1] if record is None else record
+        if quantity == "spread":
+            x, y = record["theta"]["spread"][2], record["theta"]["spread"][5]
+            return math.sqrt((x**2 + y**2) / 2) * self.edge / 2
+        if quantity == "follow":
+            return sum(record["theta"]["follow"]) / 2
+        return record[quantity]
 
     def last_of_stages(self) -> list[dict]:
         """Return the last epoch's record of each stage."""

@@ -27,7 +27,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewp
 
 
 def make_run(seed, epochs, strength):
-    stages = [{"scene": {"std": std}, "epochs": epochs, "lr": 0.1} for std in (0, 3, 6)]
+    stages = [{"scene": {"law": "Scene28", "std": std}, "epochs": epochs, "lr": 0.1} for std in (0, 3, 6)]
     history = []
     for k in range(3 * epochs):
         spread = strength * k / 20

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from test_training import one, processes
 
 from lib import digits, files, runs
 from lib.refusal import Refusal
-from lib.runs import Store
+from lib.runs import Run, Store
 from lib.training import Training, train
 
 SMALL = one("tutorial")
@@ -135,6 +136,19 @@ def test_stages_are_summed_up(store, few):
     run = store.obtain(replace(SMALL, stages=(replace(SMALL.stages[0], epochs=2), SMALL.stages[0])), few)
     assert [(record["stage"], record["epoch"]) for record in run.last_of_stages()] == [(0, 1), (1, 0)]
     assert run.images == 60 and run.seconds == pytest.approx(sum(record["seconds"] for record in run.history))
+
+
+def test_a_run_is_measured_in_pixels_of_its_own_field():
+    far = {"accuracy": 0.5, "theta": {"spread": [0, 0, 0.3, 0, 0, 0.4], "follow": [0.2, 0.4]}}
+    near = {"accuracy": 0.9, "theta": {"spread": [0, 0, 0.1, 0, 0, 0.1], "follow": [1.0, 0.0]}}
+
+    def run(law):
+        return Run(Path("run"), {"stages": [{"scene": {"law": law}}]}, [near, far], {}, "")
+
+    assert run("Scene28").measure("spread") == pytest.approx(0.125**0.5 * 14)
+    assert run("Scene128").measure("spread") == pytest.approx(0.125**0.5 * 64)
+    assert run("Scene128").measure("spread", near) == pytest.approx(6.4)
+    assert run("Scene28").measure("follow") == pytest.approx(0.3) and run("Scene28").measure("accuracy") == 0.5
 
 
 def test_identities_are_those_of_the_content():
