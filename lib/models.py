@@ -816,6 +816,11 @@ STEPPING_STONES: dict[str, dict] = {  # options of "stn128" on the way to its de
 }
 
 
+def of_localisation(options: Mapping[str, object]) -> dict:
+    """Return options of "stn128" without those of its classifier."""
+    return {name: value for name, value in options.items() if not name.startswith("classifier_")}
+
+
 def _options(kind: type[nn.Module]) -> list[str]:
     """Return the names of a model's options, those of its base classes included."""
     ours = kind.__mro__[: kind.__mro__.index(nn.Module)]
