@@ -147,7 +147,7 @@ def test_numbers_stay_with_their_units(html):
 
 
 SEEN = """new Promise((done, fail) => {
-    setTimeout(() => fail(new Error("no picture was painted")), 10000);
+    setTimeout(() => fail(new Error(`${location.pathname}: no picture was painted, or no figure was the largest thing`)), 10000);
     new PerformanceObserver(seen => {
         for (const each of seen.getEntries()) if (each.element?.closest("figure")) done(each.startTime);
     }).observe({type: "largest-contentful-paint", buffered: true});
