@@ -372,9 +372,9 @@ class Page:
         """Record the verdict on a claim.
 
         Args:
-            holds: one judgement per seed or part (see `verdict`). measured: what was found, in numbers. note: the rule
-            that
-                decided, or what an open claim would take. runs: the evidence; shortened runs leave the claim open.
+            holds: one judgement per seed or part (see `verdict`). measured: what was found, in numbers.
+            note: the rule that decided, or what an open claim would take.
+            runs: the evidence; shortened runs leave the claim open.
             share: part of the claimed training that the evidence had; below 1 the claim stays open too.
 
         Raises:

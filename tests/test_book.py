@@ -146,8 +146,16 @@ def test_numbers_stay_with_their_units(html):
     assert not re.search(r"\b\d[\d.]* ?%|\d px\b", words)
 
 
+def test_every_argument_has_a_line_of_its_own(html):
+    page = (html / "book" / "library.html").read_text("utf-8")
+    (network,) = re.findall(r'id="lib.models.Localisation128">(.*?)<dt class="sig ', page, re.S)
+    listed = re.findall(r'<li><p><code[^>]*><span class="pre">(\w+)</span></code>: ', network)
+    assert listed == ["kernels", "hidden", "bias", "dropout", "first", "Refusal"]
+
+
 SEEN = """new Promise((done, fail) => {
-    setTimeout(() => fail(new Error(`${location.pathname}: no picture was painted, or no figure was the largest thing`)), 10000);
+    const late = new Error(`${location.pathname}: no figure was painted, or something larger was`);
+    setTimeout(() => fail(late), 10000);
     new PerformanceObserver(seen => {
         for (const each of seen.getEntries()) if (each.element?.closest("figure")) done(each.startTime);
     }).observe({type: "largest-contentful-paint", buffered: true});

@@ -54,17 +54,27 @@ def module(path):
     for node in public(tree):
         if isinstance(node, ast.ClassDef):
             parts += [f"::::{{py:class}} {node.name}{init(node)}", f":module: lib.{path.stem}", ""]
-            parts += [markdown(docstring(node)), fields(node, code)]
+            parts += [described(node), fields(node, code)]
             for method in public(node):
                 if isinstance(method, ast.FunctionDef) and docstring(method):
                     kind = "property" if "property" in decorators(method) else "method"
                     shown = method.name + (signature(method, drop_self=True) if kind == "method" else "")
-                    parts += [f":::{{py:{kind}}} {shown}", "", markdown(docstring(method)), ":::"]
+                    parts += [f":::{{py:{kind}}} {shown}", "", described(method), ":::"]
             parts.append("::::")
         elif isinstance(node, ast.FunctionDef):
             parts += [f":::{{py:function}} {node.name}{signature(node)}", f":module: lib.{path.stem}", ""]
-            parts += [markdown(docstring(node)), ":::"]
+            parts += [described(node), ":::"]
     return "\n".join(parts) + "\n"
+
+
+def described(node):
+    """The docstring of a class or function as Markdown, each argument on a line of its own."""
+    functions = [each for each in ast.walk(node) if isinstance(each, ast.FunctionDef) and each.name == "__init__"]
+    arguments = [each.arg for one in functions or [node] for each in ast.walk(one) if isinstance(each, ast.arg)]
+    fields = [each.target.id for each in getattr(node, "body", []) if isinstance(each, ast.AnnAssign)]
+    name = f"(?:{'|'.join([*arguments, *fields]) or '$^'})"
+    before, title, listed = docstring(node).partition("\nArgs:\n")
+    return markdown(before + title + re.sub(rf"(?<=[.)])\s+(?={name}(?:, {name})*:\s)", "\n    ", listed))
 
 
 def public(tree):
