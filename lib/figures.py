@@ -130,6 +130,11 @@ def _marked(answer: int, label: int) -> str:
     return f"{answer} ✓" if answer == label else f"{answer} ✗ ({label})"
 
 
+def _outlines(theta: Tensor) -> Tensor:
+    """Return the corners of windows theta (..., 2, 3), closed: (..., 2, 5), x and y in half edges from the middle."""
+    return theta @ torch.tensor([[-1.0, 1, 1, -1, -1], [-1, -1, 1, 1, -1], [1, 1, 1, 1, 1]])
+
+
 @styled
 def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
     """Show what a spatial transformer does: above, each stimulus with the window's outline (orange) and the digit's
@@ -138,12 +143,9 @@ def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
     n = min(columns, len(batch.labels))
     figure, axes = _axes(2, n, 1.3 * n, 3.2, squeeze=False)
     edge = batch.images.shape[-1]
-    corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1]])  # (5, 3): x, y, 1
-    outlines = seen.theta[:n] @ corners.T  # (n, 2, 5), in half edges
-    frames = (2 * batch.offsets[:n].abs().max().item() + EDGE) / edge  # likewise
-    reach = (
-        max(1.04, min(1.4, frames), min(2.0, 1.1 * outlines.abs().max().item())) * edge / 2
-    )  # beyond it they are cut
+    outlines = _outlines(seen.theta[:n])
+    frames = (2 * batch.offsets[:n].abs().max().item() + EDGE) / edge  # half edges, like the outlines
+    reach = max(1.04, min(1.4, frames), min(2.0, 1.1 * outlines.abs().max().item())) * edge / 2  # what is shown
     for k in range(n):
         above, below = axes[:, k]
         above.imshow(batch.images[k, 0], vmin=0, vmax=1)
@@ -797,7 +799,6 @@ def visual_field(
     """
     n, edge = len(images), images.shape[-1]
     figure, axes = _axes(2, n, 1.9 * n, 4.8, squeeze=False)
-    corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1]])  # (5, 3): x, y, 1
     for k in range(n):
         above, below = axes[:, k]
         above.imshow(images[k].numpy(), vmin=0, vmax=1)
@@ -807,7 +808,7 @@ def visual_field(
         dashed = {"color": AMBER, "lw": 1.6, "ls": (0, (3, 2))}
         above.plot(square[:, 0] + column, square[:, 1] + row, **dashed, label="digit's frame")
         for (name, (theta, _)), colour in zip(windows.items(), COLOURS, strict=False):
-            x, y = ((theta[k] @ corners.T + 1) * edge / 2 - 0.5).numpy()
+            x, y = ((_outlines(theta[k]) + 1) * edge / 2 - 0.5).numpy()
             above.plot(x, y, color=colour, lw=1.6, label=name)
         answers = " ".join(_tick(int(answers[k]), label) for _, answers in windows.values())
         above.set_title(f"{titles[k]}\n{answers}", fontsize=8, loc="center")

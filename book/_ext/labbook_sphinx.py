@@ -69,10 +69,9 @@ def module(path):
 
 def described(node):
     """The docstring of a class or function as Markdown, each argument on a line of its own."""
-    functions = [each for each in ast.walk(node) if isinstance(each, ast.FunctionDef) and each.name == "__init__"]
-    arguments = [each.arg for one in functions or [node] for each in ast.walk(one) if isinstance(each, ast.arg)]
-    fields = [each.target.id for each in getattr(node, "body", []) if isinstance(each, ast.AnnAssign)]
-    name = f"(?:{'|'.join([*arguments, *fields]) or '$^'})"
+    names = {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
+    names |= {ast.unparse(each.target) for each in node.body if isinstance(each, ast.AnnAssign)}
+    name = f"(?:{'|'.join(map(re.escape, names)) or '$^'})"
     before, title, listed = docstring(node).partition("\nArgs:\n")
     return markdown(before + title + re.sub(rf"(?<=[.)])\s+(?={name}(?:, {name})*:\s)", "\n    ", listed))
 
