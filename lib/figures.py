@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
@@ -108,6 +108,15 @@ def _axes(rows: int, columns: int, width: float, height: float, **options):
     return plt.subplots(rows, columns, figsize=(width, height), **options)
 
 
+def _drawn(groups: Mapping, seconds: Sequence = DASHES) -> Iterator[tuple]:
+    """Yield each group's name, what is in it, its colour, and its dash (or its marker, or what else `seconds` are).
+
+    From the seventh group on the colours come again, each with another dash.
+    """
+    for k, (name, each) in enumerate(groups.items()):
+        yield name, each, COLOURS[k % len(COLOURS)], seconds[(k + k // len(COLOURS)) % len(seconds)]
+
+
 # ---- stimuli --------------------------------------------------------------------------------------------------------
 
 
@@ -174,7 +183,7 @@ def learning_curves(
     by group, one per epoch of 60 000 images, dotted."""
     figure, axis = _axes(1, 1, COLUMN, 3.6)
     stated = stated or {}
-    for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
+    for name, runs, colour, dash in _drawn(groups):
         for k, run in enumerate(runs):
             images = np.cumsum([record["images"] for record in run.history]) / 1000
             values = [100 * record[key] for record in run.history]
@@ -212,7 +221,7 @@ def per_stage(
     """
     figure, axes = _axes(len(quantities), 1, COLUMN, 0.9 + 1.8 * len(quantities), sharex=True, squeeze=False)
     for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
-        for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
+        for name, runs, colour, dash in _drawn(groups):
             runs = [run for run in runs if run.history[0]["theta"] or quantity.endswith("accuracy")]
             if not runs:
                 continue
@@ -251,7 +260,7 @@ def course(groups: Mapping[str, Sequence[Run]], quantities: Mapping[str, str]) -
     """
     figure, axes = _axes(len(quantities), 1, COLUMN, 0.9 + 1.8 * len(quantities), sharex=True, squeeze=False)
     for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
-        for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
+        for name, runs, colour, dash in _drawn(groups):
             records = [(run, record) for run in runs for record in run.history]
             images = np.cumsum([record["images"] for _, record in records]) / 1000
             values = [_plotted(run, quantity, record) for run, record in records]
@@ -308,8 +317,7 @@ def benchmark(
             axis.plot(
                 *zip(*((x, 100 * y.value) for x, y in row), strict=True), color=INK, lw=1.2, label="perfect fixation"
             )
-        for k, (name, runs) in enumerate(groups.items()):
-            colour, dash = COLOURS[k % len(COLOURS)], DASHES[(k + k // len(COLOURS)) % len(DASHES)]
+        for name, runs, colour, dash in _drawn(groups):
             radii = [radius for c, radius in runs[0] if c == contrast]
             _band(axis, [{radius: run[contrast, radius] for radius in radii} for run in runs], name, colour, dash)
             if stated and name in stated:
@@ -320,7 +328,7 @@ def benchmark(
                     axis.plot(radii, there, "o", color=colour, ms=3.5, alpha=0.7, label=f"{name}, 2021")
         if faint and stated:
             axis.plot([], [], color=INK, lw=3, alpha=0.3, label="2021, in the same colour")
-        for (name, cells), marker in zip((beside or {}).items(), "sDv^", strict=False):
+        for name, cells, _, marker in _drawn(beside or {}, "sDv^"):
             there = [(radius, 100 * value) for (c, radius), value in cells.items() if c == contrast]
             axis.plot(*zip(*there, strict=True), marker, color=INK, mfc="none", ms=4, label=name)
         axis.set_title(f"contrast {100 * contrast:.0f} %")
@@ -340,7 +348,7 @@ def distances(groups: Mapping[str, Sequence[Mapping[float, Proportion]]]) -> Fig
             band from the lowest to the highest bound of their 95 % intervals.
     """
     figure, axis = _axes(1, 1, COLUMN, 3.6)
-    for (name, runs), colour, dash in zip(groups.items(), COLOURS, DASHES, strict=False):
+    for name, runs, colour, dash in _drawn(groups):
         _band(axis, runs, name, colour, dash)
     _percent(axis)
     axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="accuracy (%)")
@@ -365,17 +373,17 @@ def psychometric(
 
     Args:
         fitted: see `psychometrics.fit`. cells: what was fitted.
-        eccentricities: the curves to draw, at most six (default: the nearest, the middle and the farthest).
+        eccentricities: the curves to draw (default: the nearest, the middle and the farthest).
     """
     known = list(fitted.thresholds)
     eccentricities = eccentricities or [known[0], known[len(known) // 2], known[-1]]
     figure, axis = _axes(1, 1, COLUMN, 3.6)
     contrasts = np.linspace(0.05, 1, 200)
-    for radius, colour, dash in zip(eccentricities, COLOURS, DASHES, strict=False):
+    measured = {radius: {c: each for (c, other), each in cells.items() if other == radius} for radius in eccentricities}
+    for radius, here, colour, dash in _drawn(measured):
         label = f"{radius:.1f} px"
         axis.plot(100 * contrasts, 100 * fitted.accuracy(radius, contrasts), color=colour, ls=dash, label=label)
-        here = [(contrast, each) for (contrast, other), each in cells.items() if other == radius]
-        for contrast, each in here:
+        for contrast, each in here.items():
             axis.plot([100 * contrast] * 2, 100 * np.array(each.interval), color=colour, lw=1)
             axis.plot(100 * contrast, 100 * each.value, "o", color=colour, ms=4.5)
     _percent(axis)
@@ -396,8 +404,7 @@ def thresholds(fits: Mapping[str, Fit], contrasts: Sequence[float] = CONTRASTS) 
     """
     figure, axis = _axes(1, 1, COLUMN, 3.9)
     level = next(iter(fits.values())).level
-    for k, ((name, each), colour) in enumerate(zip(fits.items(), COLOURS, strict=False)):
-        marker = "osD^vP"[k]
+    for k, (name, each, colour, marker) in enumerate(_drawn(fits, "osD^vP")):
         radii = np.array(list(each.thresholds)) + 0.45 * (k - (len(fits) - 1) / 2)  # beside one another
         axis.plot([], [], color=colour, marker=marker, ms=5, label=name)
         reached = [(x, found) for x, found in zip(radii, each.thresholds.values(), strict=True) if found.shown]
@@ -467,7 +474,7 @@ def fixations(errors: Mapping[str, Mapping[float, Tensor]], lost: float = EDGE /
         lost: error from which the window misses half of the digit, drawn as a line.
     """
     figure, axis = _axes(1, 1, COLUMN, 3.6)
-    for (name, by_radius), colour, dash in zip(errors.items(), COLOURS, DASHES, strict=False):
+    for name, by_radius, colour, dash in _drawn(errors):
         quartiles = np.array([np.quantile(each.numpy(), (0.25, 0.5, 0.75)) for each in by_radius.values()])
         axis.fill_between(list(by_radius), quartiles[:, 0], quartiles[:, 2], color=colour, alpha=0.18, lw=0)
         axis.plot(list(by_radius), quartiles[:, 1], color=colour, ls=dash, label=name)
@@ -485,7 +492,7 @@ def fixations(errors: Mapping[str, Mapping[float, Tensor]], lost: float = EDGE /
 def pointing(shares: Mapping[str, Mapping[float, float]]) -> Figure:
     """Draw the share of images (0 to 1) in which a step leads towards the digit, by name, against its distance."""
     figure, axis = _axes(1, 1, COLUMN, 3.6)
-    for (name, by_distance), colour, dash in zip(shares.items(), COLOURS, DASHES, strict=False):
+    for name, by_distance, colour, dash in _drawn(shares):
         axis.plot(list(by_distance), [100 * share for share in by_distance.values()], color=colour, ls=dash, label=name)
     axis.axhline(50, color=INK, lw=1, ls=(0, (2, 3)))
     axis.text(0, 50, " anywhere", transform=axis.get_yaxis_transform(), ha="left", va="top", fontsize=8)
@@ -807,7 +814,7 @@ def visual_field(
         row, column = offsets[k].tolist()
         dashed = {"color": AMBER, "lw": 1.6, "ls": (0, (3, 2))}
         above.plot(square[:, 0] + column, square[:, 1] + row, **dashed, label="digit's frame")
-        for (name, (theta, _)), colour in zip(windows.items(), COLOURS, strict=False):
+        for name, (theta, _), colour, _ in _drawn(windows):
             x, y = ((_outlines(theta[k]) + 1) * edge / 2 - 0.5).numpy()
             above.plot(x, y, color=colour, lw=1.6, label=name)
         answers = " ".join(_tick(int(answers[k]), label) for _, answers in windows.values())
@@ -890,7 +897,7 @@ def profiles(by_name: Mapping[str, Tensor], stated: Mapping[str, Tensor] | None 
     """Draw the mean accuracy of maps against the distance of the digit from the centre, in rings of one pixel; 2021's
     dotted."""
     figure, axis = _axes(1, 1, COLUMN, 3.4)
-    for (name, accuracy), colour, dash in zip(by_name.items(), COLOURS, DASHES, strict=False):
+    for name, accuracy, colour, dash in _drawn(by_name):
         axis.plot(*_radial(accuracy), color=colour, ls=dash, label=name)
         if stated and name in stated:
             radius, values = _radial(stated[name])

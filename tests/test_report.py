@@ -127,3 +127,11 @@ def test_outcomes_show_every_run_its_best_epoch_and_which_way_up_it_is(tmp_path)
     assert {round(x): colour for x, colour in ends.items()} == {60: figures.BLUE, 30: figures.ORANGE, 10: figures.BLUE}
     assert 70 in [line.get_xdata()[0] for line in left.lines if line.get_marker() == "|"]
     assert [line.get_ydata()[0] for line in right.lines if line.get_marker() == "o"] == [1]  # Adam's row in both
+
+
+def test_a_figure_draws_every_group_and_none_like_another():
+    groups = {f"system {k}": [{4.0: Proportion(k, 20), 40.0: Proportion(k, 40)}] for k in range(13)}
+    (axis,) = figures.distances(groups).axes
+    drawn = [line for line in axis.get_lines() if line.get_label() in groups]
+    assert [line.get_label() for line in drawn] == list(groups)
+    assert len({(line.get_color(), str(line._unscaled_dash_pattern)) for line in drawn}) == len(groups)
