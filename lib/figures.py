@@ -555,7 +555,7 @@ def outcomes(groups: Mapping[str, Mapping[str, Sequence[Run]]]) -> Figure:
         for name, runs in ways.items():
             for k, run in enumerate(runs):
                 row, last = rows.index(name) + 0.22 * (k - (len(runs) - 1) / 2), run.history[-1]
-                down = last["theta"]["mean"][0] < 0
+                down = run.measure("scale") < 0
                 colour, marker, label = (ORANGE, "v", "upside down") if down else (BLUE, "o", "upright")
                 axis.plot([100 * last["accuracy"], 100 * run.best], [row, row], color=colour, lw=1)
                 axis.plot(100 * run.best, row, "|", color=colour, ms=6, label="best epoch", ls="none")

@@ -85,9 +85,15 @@ class Run:
         Args:
             quantity: "accuracy" on the stage's own stimuli, or "fixed_accuracy" on the last stage's, 0 to 1; "spread"
                 of the window's centre over inputs, pixels (root mean square of its standard deviations along both
-                axes); "follow", the correlation of its centre with the digit's (mean of both axes), -1 to 1.
+                axes); "follow", the correlation of its centre with the digit's (mean of both axes), -1 to 1; of the
+                mean window "scale", its width in widths of the image, below 0 if it is upside down, and
+                "displacement" of its centre from the image's middle, pixels.
         """
         record = self.history[-1] if record is None else record
+        if quantity == "scale":
+            return record["theta"]["mean"][0]
+        if quantity == "displacement":
+            return math.hypot(record["theta"]["mean"][2], record["theta"]["mean"][5]) * self.edge / 2
         if quantity == "spread":
             x, y = record["theta"]["spread"][2], record["theta"]["spread"][5]
             return math.sqrt((x**2 + y**2) / 2) * self.edge / 2

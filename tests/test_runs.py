@@ -139,7 +139,8 @@ def test_stages_are_summed_up(store, few):
 
 
 def test_a_run_is_measured_in_pixels_of_its_own_field():
-    far = {"accuracy": 0.5, "theta": {"spread": [0, 0, 0.3, 0, 0, 0.4], "follow": [0.2, 0.4]}}
+    mean = [-0.5, 0, 0.3, 0, -0.5, 0.4]
+    far = {"accuracy": 0.5, "theta": {"mean": mean, "spread": [0, 0, 0.3, 0, 0, 0.4], "follow": [0.2, 0.4]}}
     near = {"accuracy": 0.9, "theta": {"spread": [0, 0, 0.1, 0, 0, 0.1], "follow": [1.0, 0.0]}}
 
     def run(law):
@@ -148,6 +149,8 @@ def test_a_run_is_measured_in_pixels_of_its_own_field():
     assert run("Scene28").measure("spread") == pytest.approx(0.125**0.5 * 14)
     assert run("Scene128").measure("spread") == pytest.approx(0.125**0.5 * 64)
     assert run("Scene128").measure("spread", near) == pytest.approx(6.4)
+    assert run("Scene128").measure("displacement") == pytest.approx(0.5 * 64)
+    assert run("Scene128").measure("scale") == run("Scene28").measure("scale") == -0.5
     assert run("Scene28").measure("follow") == pytest.approx(0.3) and run("Scene28").measure("accuracy") == 0.5
 
 
