@@ -1,10 +1,11 @@
-"""Additions to Sphinx: MathJax without a network, the library page from docstrings, Colab, lighter downloads.
+"""Additions to Sphinx: MathJax without a network, the library's pages from docstrings, Colab, lighter downloads.
 
 MathJax comes from the installed package `sphinx-mathjax-offline`, of which only one script and one folder of fonts
 are copied into the built book. They go into the output and not into the root `_static/`, because Jupyter Book adds
 every script it finds there to every page.
 
-The library page is written from the syntax trees of `lib/*.py`. Nothing is imported, so the book renders without torch.
+The pages of the library are written from the syntax trees of `lib/*.py`. Nothing is imported, so the book renders
+without torch.
 """
 
 import ast
@@ -33,24 +34,45 @@ def copy_mathjax(app):
 
 
 def write_library(app, docname, source):
-    """Replace the mark on the library page by the reference of every module, in the order in which data flow."""
-    if MARK not in source[0]:
+    """Replace the mark on a page by the reference of the modules that it names; without names, by what the package says
+    of itself and a list of all modules, in the order in which data flow.
+
+    The list links to each of them, so that one on no page is an undefined label, and one on two a duplicate.
+    """
+    found = re.search(rf"^{MARK}(?:: (.*))?$", source[0], re.M)
+    if not found:
         return
     folder = Path(app.srcdir, "lib")
-    package = docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
-    flow = re.findall(r"\w+", " ".join(line for line in package.splitlines() if "->" in line))
-    paths = sorted(p for p in folder.glob("*.py") if not p.stem.startswith("_"))
-    paths.sort(key=lambda p: flow.index(p.stem) if p.stem in flow else len(flow))
-    for path in (folder / "__init__.py", *paths):
+    if found[1]:
+        paths = [folder / f"{name}.py" for name in found[1].split()]
+        written = map(module, paths)
+    else:
+        package = docstring(parsed(folder / "__init__.py"))
+        flow = re.findall(r"\w+", " ".join(line for line in package.splitlines() if "->" in line))
+        paths = sorted(path for path in folder.glob("*.py") if not path.stem.startswith("_"))
+        paths.sort(key=lambda path: flow.index(path.stem) if path.stem in flow else len(flow))
+        written = (markdown(package), "", *map(entry, paths))
+        app.env.note_dependency(str(folder / "__init__.py"))
+    for path in paths:
         app.env.note_dependency(str(path))
-    source[0] = source[0].replace(MARK, "\n".join([markdown(package), *map(module, paths)]))
+    source[0] = source[0].replace(found[0], "\n".join(written))
+
+
+def entry(path):
+    """A module in the list of all: its name, which leads to its section, and the first paragraph of its docstring."""
+    first = docstring(parsed(path)).partition("\n\n")[0]
+    return f"- {{ref}}`{path.stem} <lib-{path.stem}>`: {escape(' '.join(first.split()))}"
+
+
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def module(path):
     """One section: the module's docstring, then its public classes and functions."""
     code = path.read_text(encoding="utf-8")
     tree = ast.parse(code)
-    parts = [f"## {path.stem}", markdown(docstring(tree))]
+    parts = [f"(lib-{path.stem})=", f"## {path.stem}", markdown(docstring(tree))]
     for node in public(tree):
         if isinstance(node, ast.ClassDef):
             parts += [f"::::{{py:class}} {node.name}{init(node)}", f":module: lib.{path.stem}", ""]
