@@ -197,9 +197,7 @@ def learning_curves(
                 label=name if k == 0 else None,
             )
         if name in stated:
-            images = 60 * np.arange(1, len(stated[name]) + 1)
-            values = 100 * np.array(stated[name])
-            axis.plot(images, values, color=colour, ls="none", marker="o", ms=3, alpha=0.6, label=f"{name}, 2021")
+            _epochs_2021(axis, name, stated[name], colour)
     _percent(axis)
     axis.set_xlabel("training images (thousands)")
     axis.set_ylabel("accuracy (%)")
@@ -251,12 +249,17 @@ def _plotted(run: Run, quantity: str, record: dict) -> float:
 
 
 @styled
-def course(groups: Mapping[str, Sequence[Run]], quantities: Mapping[str, str]) -> Figure:
+def course(
+    groups: Mapping[str, Sequence[Run]],
+    quantities: Mapping[str, str],
+    stated: Mapping[str, Sequence[float]] | None = None,
+) -> Figure:
     """Draw trainings that consist of several runs, one after the other, against all images seen so far; a mark where
     the stage changes.
 
     Args:
         groups: name -> its runs in order. quantities: label of a panel -> quantity, see `Run.measure`.
+        stated: group -> accuracies of 2021, one per epoch of 60 000 images, drawn as dots on "accuracy".
     """
     figure, axes = _axes(len(quantities), 1, COLUMN, 0.9 + 1.8 * len(quantities), sharex=True, squeeze=False)
     for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
@@ -267,10 +270,19 @@ def course(groups: Mapping[str, Sequence[Run]], quantities: Mapping[str, str]) -
             ends = [a[0] is not b[0] or a[1]["stage"] != b[1]["stage"] for a, b in pairwise(records)]
             last = [*np.flatnonzero(ends), len(records) - 1]
             axis.plot(images, values, color=colour, ls=dash, lw=1.6, marker="o", ms=3.5, markevery=last, label=name)
+            if quantity == "accuracy" and stated and name in stated:
+                _epochs_2021(axis, name, stated[name], colour)
         _quantity(axis, label, quantity)
     axes[-1, 0].set_xlabel("training images (thousands)")
     _legend(figure)
     return figure
+
+
+def _epochs_2021(axis, name: str, accuracies: Sequence[float], colour: str) -> None:
+    """Draw accuracies of 2021 as dots, one per epoch of 60 000 images."""
+    images = 60 * np.arange(1, len(accuracies) + 1)
+    values = 100 * np.array(accuracies)
+    axis.plot(images, values, color=colour, ls="none", marker="o", ms=3, alpha=0.6, label=f"{name}, 2021")
 
 
 def _quantity(axis, label: str, quantity: str) -> None:
