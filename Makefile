@@ -15,14 +15,14 @@ help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 book: $(VENV)/.full  ## execute every chapter, then render the book
-	@$(BIN)/python -m lib build
+	@$(BIN)/python -m labbook build
 
 html: $(VENV)/.book  ## render the executed chapters in book/ (seconds, no torch)
 	@$(JUPYTER_BOOK) -q . >/dev/null
 	@echo "The book: _build/html/index.html"
 
 pdf: $(VENV)/.book  ## render the executed chapters and print them as one PDF (needs Chromium)
-	@$(BIN)/python -m lib.pdf
+	@$(BIN)/python -m labbook.pdf
 
 test: $(VENV)/.full  ## style, library, notebooks (smoke profile), book without warnings
 	$(BIN)/ruff check .

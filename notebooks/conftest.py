@@ -6,7 +6,7 @@ from __future__ import annotations
 import nbval.kernel
 from jupyter_client.manager import KernelManager
 
-from lib import chapter
+from labbook.book import chapter
 
 
 class LocalKernelManager(KernelManager):

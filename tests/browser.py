@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from lib.pdf import chromium
+from labbook.book.pdf import chromium
 
 CHROMIUM = chromium()
 KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Tab": 9, " ": 32}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib import digits
+from labbook import digits
 
 torch.set_num_threads(1)  # as in the trainings: two threads would compete with the processes that some tests start
 

@@ -28,9 +28,12 @@ from test_training import KILLED as TRAININGS
 from test_training import _to_the_end, one, processes, same, weights
 from typer.testing import CliRunner
 
-from lib import chapter, claims, cli, digits, files, models, runs, sweep, training
-from lib.refusal import Refusal
-from lib.training import Outcome, _Run
+from labbook import digits, files, models, training
+from labbook.book import chapter, claims
+from labbook.book import store as runs
+from labbook.errors import ConfigurationError
+from labbook.ops import cli, sweep
+from labbook.training import Outcome, _Run
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = one("tutorial")
@@ -98,9 +101,9 @@ def _checkout(folder: Path, *cells: str) -> Path:
 
 
 def _lib(folder: Path, *words: str) -> None:
-    """Be `python -m lib` in a checkout."""
+    """Be `python -m labbook` in a checkout."""
     os.chdir(folder)
-    os.environ |= {"PYTHONPATH": str(ROOT), "LABBOOK_PROFILE": "smoke"}
+    os.environ |= {"PYTHONPATH": str(ROOT / "lib"), "LABBOOK_PROFILE": "smoke"}
     chapter.root = lambda: folder
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
         cli.app(words)
@@ -264,7 +267,7 @@ def trained(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
 
 
 def kill_run(times: int, folder: Path, moments: random.Random, publish: bool) -> int:
-    """Kill `python -m lib run`, before its end or while it publishes; return how often all was whole afterwards."""
+    """Kill `python -m labbook run`, before its end or while it publishes; return how often all was whole afterwards."""
     words = ("run", "week1", *(["--publish"] if publish else []))
     pages = [folder / "book" / "week1_a.ipynb"] if publish else []
     pages.append(folder / "_build" / "notebooks" / "week1_a.ipynb")
@@ -313,17 +316,17 @@ MEANS = "all whole, no kernel left, the same bytes when run again"
 
 
 def executed(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
-    """kill -9 of `python -m lib run`."""
+    """kill -9 of `python -m labbook run`."""
     _checkout(folder)
     good = kill_run(times, folder, moments, publish=False)
-    yield row("killed while computing", "python -m lib run", times, good, MEANS)
+    yield row("killed while computing", "python -m labbook run", times, good, MEANS)
 
 
 def published(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
-    """kill -9 of `python -m lib run --publish`, from the moment when its last cell has run."""
+    """kill -9 of `python -m labbook run --publish`, from the moment when its last cell has run."""
     _checkout(folder)
     good = kill_run(times, folder, moments, publish=True)
-    yield row("killed while publishing", "python -m lib run --publish", times, good, MEANS)
+    yield row("killed while publishing", "python -m labbook run --publish", times, good, MEANS)
 
 
 # ---- disks -----------------------------------------------------------------------------------------------------------
@@ -437,7 +440,7 @@ def _build(place: Path) -> tuple[Callable, Callable, int]:
         with mock.patch.object(chapter, "root", lambda: place):
             done = CliRunner().invoke(cli.app, ["build", "--no-run"])
         if done.exit_code:
-            raise Refusal(done.stderr.splitlines()[-1] if isinstance(done.exception, SystemExit) else "")
+            raise ConfigurationError(done.stderr.splitlines()[-1] if isinstance(done.exception, SystemExit) else "")
 
     write()
     needed = sum(path.stat().st_size for path in (place / "_build").rglob("*") if path.is_file())
@@ -468,7 +471,7 @@ def strike(name: str, times: int, folder: Path, moments: random.Random, fault: C
             with fault(place, moments.randrange(needed)):
                 try:
                     write()
-                except Refusal as refusal:
+                except ConfigurationError as refusal:
                     refused = str(refusal)
                 kept = whole()
             tried += 1
@@ -543,7 +546,7 @@ def damage(times: int, folder: Path, places: random.Random) -> dict[str, int]:
             path.write_bytes(content)
             try:
                 read()
-            except Refusal as refusal:
+            except ConfigurationError as refusal:
                 refused[kind] += str(path) in str(refusal)
         path.write_bytes(whole)
     return refused
@@ -652,7 +655,7 @@ def starve(times: int, folder: Path, moments: random.Random) -> int:
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(LIMITED)
     path, good = folder / "notebooks" / "week1_a.ipynb", 0
-    here = {"PYTHONPATH": f"{folder}/site{os.pathsep}{folder}", "LABBOOK_PROFILE": "smoke"}
+    here = {"PYTHONPATH": f"{folder}/site{os.pathsep}{folder}/lib", "LABBOOK_PROFILE": "smoke"}
     with mock.patch.object(chapter, "root", lambda: folder), mock.patch.dict(os.environ, here):
         for turn in range(times):
             tasks = sweep.grid(path, [f"seed={2 * turn},{2 * turn + 1}"])
@@ -685,14 +688,14 @@ def interrupt(times: int, folder: Path, moments: random.Random, sweeping: bool =
     (folder / "_toc.yml").write_text("root: none\n")
     (folder / "temporary").mkdir()
     temporary = {name: str(folder / "temporary") for name in ("TMPDIR", "JUPYTER_RUNTIME_DIR")}
-    environment = os.environ | temporary | {"PYTHONPATH": str(folder), "LABBOOK_PROFILE": "smoke"}
+    environment = os.environ | temporary | {"PYTHONPATH": str(folder / "lib"), "LABBOOK_PROFILE": "smoke"}
     words = ["sweep", "week1", "-p", "seed=0,1", "--workers", "2"] if sweeping else ["run", "week1"]
     good, duration = 0, None
     for _ in range(times + 1):
         shutil.rmtree(folder / "_build", ignore_errors=True)
         began = time.monotonic()
         process = subprocess.Popen(
-            [sys.executable, "-m", "lib", *words],
+            [sys.executable, "-m", "labbook", *words],
             cwd=folder,
             env=environment,
             stdout=subprocess.DEVNULL,
@@ -722,7 +725,10 @@ def interrupt(times: int, folder: Path, moments: random.Random, sweeping: bool =
 
 def interrupted(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
     """Ctrl-C."""
-    for sweeping, to, each in ((False, "python -m lib run", times), (True, "python -m lib sweep", max(1, times // 5))):
+    for sweeping, to, each in (
+        (False, "python -m labbook run", times),
+        (True, "python -m labbook sweep", max(1, times // 5)),
+    ):
         (folder / to).mkdir()
         good = interrupt(each, folder / to, moments, sweeping)
         yield row("Ctrl-C", to, each, good, "no process, no draft, no temporary file left")

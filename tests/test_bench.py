@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from lib import bench, models
+from labbook import models
+from labbook.ops import bench
 
 
 def test_the_tables_are_printed_and_returned(capsys):

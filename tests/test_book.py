@@ -12,7 +12,8 @@ import pytest
 import yaml
 from browser import CHROMIUM, Browser
 
-from lib import chapter, claims, colab, results, runs
+from labbook.book import chapter, claims, colab, results
+from labbook.book import store as runs
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -148,9 +149,9 @@ def test_numbers_stay_with_their_units(html):
 
 def test_every_argument_has_a_line_of_its_own(html):
     page = (html / "book" / "library_networks.html").read_text("utf-8")
-    (network,) = re.findall(r'id="lib.models.Localisation128">(.*?)<dt class="sig ', page, re.S)
+    (network,) = re.findall(r'id="labbook.models.Localisation128">(.*?)<dt class="sig ', page, re.S)
     listed = re.findall(r'<li><p><code[^>]*><span class="pre">(\w+)</span></code>: ', network)
-    assert listed == ["kernels", "hidden", "bias", "dropout", "first", "Refusal"]
+    assert listed == ["kernels", "hidden", "bias", "dropout", "first", "ConfigurationError"]
 
 
 SEEN = """new Promise((done, fail) => {

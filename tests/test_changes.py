@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from lib import changes
-from lib.refusal import Refusal
+from labbook.book import changes
+from labbook.errors import ConfigurationError
 
 OLD = "It reads 40.2 % of 10,000 digits after 3 seeds, at a rate of 1e-3."
 
@@ -102,9 +102,9 @@ def test_the_history_of_a_repository_is_told_once_and_the_latest_first(repositor
 def test_without_a_whole_history_there_is_no_change_log(repository, tmp_path_factory):
     shallow = tmp_path_factory.mktemp("shallow")
     subprocess.run(("git", "clone", "-q", "--depth", "1", f"file://{repository}", str(shallow)), check=True)
-    with pytest.raises(Refusal, match="shallow clone"):
+    with pytest.raises(ConfigurationError, match="shallow clone"):
         changes.history(shallow)
-    with pytest.raises(Refusal, match="not a git repository"):
+    with pytest.raises(ConfigurationError, match="not a git repository"):
         changes.history(tmp_path_factory.mktemp("nothing"))
 
 

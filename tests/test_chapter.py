@@ -10,8 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib import chapter
-from lib.refusal import Refusal
+from labbook.book import chapter
+from labbook.errors import ConfigurationError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 COMMON = {"profile": "auto", "seed": 0, "n_seeds": 3, "device": "cpu", "runs": "reuse", "data": "auto", "out": ""}
@@ -34,7 +34,7 @@ optimiser: str = "sgd"  # or adam
 stds: list[int] = [0, 15]  # of the shift, in pixels
 """
 CHECK = """
-from lib import chapter
+from labbook.book import chapter
 here = chapter.begin(
     {name!r}, globals(), contrast=chapter.number(0.05, 1.0), optimiser=chapter.one_of("sgd", "adam"),
     stds=chapter.list_of(chapter.integer(0, 27)))
@@ -61,7 +61,7 @@ def write_chapter(folder: Path, name: str, *cells: str, parameters: str = PARAME
 def checkout(tmp_path, monkeypatch):
     """An empty checkout; kernels started from it find the library."""
     monkeypatch.setattr(chapter, "root", lambda: tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "lib"))
     monkeypatch.delenv("LABBOOK_PROFILE", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -114,19 +114,19 @@ def test_good_parameters_come_back_in_canonical_form(monkeypatch):
     ],
 )
 def test_wrong_parameters_are_refused_in_one_sentence(changes, words):
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ConfigurationError) as refused:
         begin(**changes)
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 def test_unknown_missing_and_environment(monkeypatch):
-    with pytest.raises(Refusal, match="Did you mean 'contrast'"):
+    with pytest.raises(ConfigurationError, match="Did you mean 'contrast'"):
         begin(contrst=0.3)
-    with pytest.raises(Refusal, match="needs the parameter 'contrast'"):
+    with pytest.raises(ConfigurationError, match="needs the parameter 'contrast'"):
         chapter.begin("week1", COMMON.copy(), contrast=chapter.number())
     monkeypatch.setenv("LABBOOK_PROFILE", "fast")
-    with pytest.raises(Refusal, match="LABBOOK_PROFILE='fast' must be"):
+    with pytest.raises(ConfigurationError, match="LABBOOK_PROFILE='fast' must be"):
         begin()
 
 
@@ -135,7 +135,7 @@ def test_small_rules():
     assert chapter.flag().check("x", True) is True
     assert chapter.text().check("x", "") == ""
     for rule, value in [(chapter.flag(), 1), (chapter.text(), 1), (chapter.number(0), -1), (chapter.integer(), 0.5)]:
-        with pytest.raises(Refusal, match="x="):
+        with pytest.raises(ConfigurationError, match="x="):
             rule.check("x", value)
     assert chapter.number(0).allowed == "a number, 0 or more"
     assert chapter.integer(high=3).allowed == "a whole number, 3 or less"
@@ -154,9 +154,9 @@ def test_overrides_are_read_by_the_declared_types(checkout):
         (["seed"], "no '='"),
         (["seed=1", "seed=2"], "twice"),
     ]:
-        with pytest.raises(Refusal, match=words):
+        with pytest.raises(ConfigurationError, match=words):
             chapter.overrides(path, pairs)
-    with pytest.raises(Refusal, match="seed='abc' must be"):
+    with pytest.raises(ConfigurationError, match="seed='abc' must be"):
         chapter.check(path, {"seed": "abc"})
 
 
@@ -168,19 +168,19 @@ def test_broken_chapters_are_named(checkout):
         ({"parameters": "seed: int ="}, "the parameters cell of broken.ipynb"),
     ]
     for parts, words in cases:
-        with pytest.raises(Refusal, match=words):
+        with pytest.raises(ConfigurationError, match=words):
             chapter.check(write_chapter(checkout, "broken", **parts), {})
     path = checkout / "notebooks" / "broken.ipynb"
     nbformat.write(nbformat.v4.new_notebook(), path)
-    with pytest.raises(Refusal, match="no cells tagged 'parameters'"):
+    with pytest.raises(ConfigurationError, match="no cells tagged 'parameters'"):
         chapter.parameters(path)
     path.write_text("{")
-    with pytest.raises(Refusal, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
         chapter.parameters(path)
 
 
 def test_chapters_are_found_in_reading_order_by_unique_beginnings(checkout):
-    with pytest.raises(Refusal, match="no notebook"):
+    with pytest.raises(ConfigurationError, match="no notebook"):
         chapter.chapters()
     paths = {name: write_chapter(checkout, name) for name in ("beyond", "week1_a", "week2_b", "week2_c")}
     assert [path.stem for path in chapter.chapters()] == sorted(paths)
@@ -189,7 +189,7 @@ def test_chapters_are_found_in_reading_order_by_unique_beginnings(checkout):
     assert [path.stem for path in chapter.find([])] == ["week2_b", "week1_a", "beyond", "week2_c"]
     assert chapter.find(["week1", "notebooks/week1_a.ipynb"]) == [paths["week1_a"]]
     for word, words in [("week2", "fits more than one"), ("weak1_a", "Did you mean 'week1_a'"), ("", "no chapter")]:
-        with pytest.raises(Refusal, match=words):
+        with pytest.raises(ConfigurationError, match=words):
             chapter.find([word])
 
 
@@ -271,7 +271,7 @@ def test_errors_and_paths_of_the_machine_are_not_published(checkout, monkeypatch
         page(source="out = '/home/ada/x'", tags=["injected-parameters"]),
     ]
     for notebook in refused:
-        with pytest.raises(Refusal, match=r"x\.ipynb is not published: cell 1 holds"):
+        with pytest.raises(ConfigurationError, match=r"x\.ipynb is not published: cell 1 holds"):
             chapter.publish(notebook, checkout / "x.ipynb")
     allowed = output("stream", text="/home/adam and cat/home/ada")
     image = output("display_data", data={"image/png": "AA+/home/ada+"})
@@ -287,7 +287,7 @@ def test_full_disk_and_read_only_folder_leave_the_old_page(checkout, monkeypatch
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ConfigurationError) as refused:
         chapter.publish(page(), target)
     assert str(refused.value) == f"Cannot write {target}: {os.strerror(number)}; nothing was changed."
     assert [entry.name for entry in checkout.iterdir()] == ["x.ipynb"]
@@ -296,7 +296,7 @@ def test_full_disk_and_read_only_folder_leave_the_old_page(checkout, monkeypatch
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(checkout):
     path = write_chapter(checkout, "week1")
-    with pytest.raises(Refusal, match=r"cannot be written: (Not a directory|File exists)"):
+    with pytest.raises(ConfigurationError, match=r"cannot be written: (Not a directory|File exists)"):
         chapter.execute(path, {}, path / "out.ipynb")
 
 

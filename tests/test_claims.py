@@ -7,8 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib import claims, files
-from lib.refusal import Refusal
+from labbook import files
+from labbook.book import claims
+from labbook.errors import ConfigurationError
 
 ROOT = Path(__file__).parent.parent
 EVERY = [*(f"C{number}" for number in range(1, 89)), *(f"R{number}" for number in range(1, 7))]
@@ -70,13 +71,13 @@ def test_the_file_is_the_same_at_every_writing(tmp_path):
 def test_contradictions_are_refused(tmp_path):
     publish(tmp_path, "week1_a", judgement("C2"))
     publish(tmp_path, "week2_b", judgement("C2", chapter="week2_b"))
-    with pytest.raises(Refusal, match="C2 is judged twice, by week1_a and by week2_b"):
+    with pytest.raises(ConfigurationError, match="C2 is judged twice, by week1_a and by week2_b"):
         claims.collect(tmp_path)
     publish(tmp_path, "week2_b", judgement("C99"))
-    with pytest.raises(Refusal, match=r"week2_b\.ipynb judges 'C99'; claims are C1 to C88"):
+    with pytest.raises(ConfigurationError, match=r"week2_b\.ipynb judges 'C99'; claims are C1 to C88"):
         claims.write(tmp_path)
     (tmp_path / "week2_b.ipynb").write_text('{"cells": [')
-    with pytest.raises(Refusal, match=r"week2_b\.ipynb cannot be read as a notebook"):
+    with pytest.raises(ConfigurationError, match=r"week2_b\.ipynb cannot be read as a notebook"):
         claims.write(tmp_path)
     assert not (tmp_path / "results").exists()
 

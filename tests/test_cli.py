@@ -13,8 +13,9 @@ import pytest
 from test_chapter import PARAMETERS, checkout, write_chapter  # noqa: F401  (checkout is a fixture)
 from typer.testing import CliRunner
 
-from lib import chapter, cli
-from lib.refusal import Refusal
+from labbook.book import chapter
+from labbook.errors import ConfigurationError
+from labbook.ops import cli
 
 
 def lib(*arguments):
@@ -22,7 +23,7 @@ def lib(*arguments):
 
 
 def test_nothing_heavy_is_imported_for_help():
-    code = "import sys, lib.cli; print([m for m in ('torch', 'papermill', 'matplotlib') if m in sys.modules])"
+    code = "import sys, labbook.ops.cli; print([m for m in ('torch', 'papermill', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -82,9 +83,9 @@ def test_a_page_of_mnist_is_not_replaced_by_one_of_other_digits(checkout, monkey
     page.write_text("Provenance. Data: MNIST, 60,000 + 10,000 digits.")
 
     def none_here(data):
-        raise Refusal(f"data={data!r} finds no MNIST")
+        raise ConfigurationError(f"data={data!r} finds no MNIST")
 
-    monkeypatch.setattr("lib.digits.load", none_here)
+    monkeypatch.setattr("labbook.digits.load", none_here)
     done = lib("run", "--publish")
     assert done.exit_code == 2 and done.stderr == "Refused: data='mnist' finds no MNIST\n"
     assert page.read_text().startswith("Provenance")
@@ -119,7 +120,10 @@ def _alive(pid):
 
 def test_interrupted_is_a_line_and_no_kernel_stays_behind(checkout):  # noqa: F811
     write_chapter(checkout, "week1_a", "import os, time; open('pid', 'w').write(str(os.getpid()))", "time.sleep(60)")
-    code = "from pathlib import Path; from lib import chapter, cli; chapter.root = Path.cwd; cli.app(['run'])"
+    code = (
+        "from pathlib import Path; from labbook.book import chapter; from labbook.ops import cli; "
+        "chapter.root = Path.cwd; cli.app(['run'])"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     pid = checkout / "pid"
     while not (pid.exists() and pid.read_text()):

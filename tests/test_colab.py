@@ -7,8 +7,8 @@ from types import ModuleType
 import nbformat
 import pytest
 
-from lib import chapter, colab
-from lib.refusal import Refusal
+from labbook.book import chapter, colab
+from labbook.errors import ConfigurationError
 
 HERE = colab.Repository("https://github.com/owner/lab-book", "main")
 
@@ -50,7 +50,7 @@ def test_in_colab_the_cell_gets_the_book_once_and_installs_it(monkeypatch, tmp_p
     monkeypatch.setattr(subprocess, "run", lambda command, check: ran.append(" ".join(command)))
     exec(source := colab.SOURCE.format(**HERE._asdict()), {})
     assert ran[0] == "git clone -q --depth 1 --branch main https://github.com/owner/lab-book lab-book"
-    assert ran[1].endswith("-m pip install -q -e lab-book") and sys.path[0] == str(tmp_path / "lab-book")
+    assert ran[1].endswith("-m pip install -q -e lab-book") and sys.path[0] == str(tmp_path / "lab-book" / "lib")
     (tmp_path / "lab-book").mkdir()
     exec(source, {})
     assert len(ran) == 2
@@ -65,7 +65,7 @@ def test_an_address_that_colab_cannot_open_is_refused(root):
         ("- a\n", "cannot be read"),
     ):
         config.write_text(text, "utf-8")
-        with pytest.raises(Refusal, match=said):
+        with pytest.raises(ConfigurationError, match=said):
             colab.repository(config)
     config.write_text("title: a book\n", "utf-8")
     assert colab.repository(config) is None

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib import curriculum
-from lib.curriculum import Stage
-from lib.refusal import Refusal
-from lib.scenes import Scene28
+from labbook import curriculum
+from labbook.curriculum import Stage
+from labbook.errors import ConfigurationError
+from labbook.stimuli import Scene28
 
 
 def test_week_2_is_that_of_2021():
@@ -51,5 +51,5 @@ def test_growing_changes_the_std_alone():
     ],
 )
 def test_impossible_stages_are_refused_by_name(make, words):
-    with pytest.raises(Refusal, match=words):
+    with pytest.raises(ConfigurationError, match=words):
         make()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from lib import digits
-from lib.refusal import Refusal
+from labbook import digits
+from labbook.errors import ConfigurationError
 
 NAMES = list(digits._MNIST_SHA256)
 
@@ -80,7 +80,7 @@ def test_plain_files_are_read_too(fake):
 def test_a_truncated_file_is_named_with_both_checksums(fake, name, data):
     path = fake.raw / f"{name}.gz"
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ConfigurationError) as refused:
         digits.load(data)
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     assert all(word in str(refused.value) for word in (str(path), digits._MNIST_SHA256[name], found))
@@ -92,7 +92,7 @@ def test_a_flipped_bit_is_found(fake, place):
     content = bytearray(path.read_bytes())
     content[place] ^= 4
     path.write_bytes(content)
-    with pytest.raises(Refusal, match="truncated or altered") as refused:
+    with pytest.raises(ConfigurationError, match="truncated or altered") as refused:
         digits.load("mnist")
     assert str(path) in str(refused.value) and digits._MNIST_SHA256[NAMES[0]] in str(refused.value)
 
@@ -101,7 +101,7 @@ def test_altered_content_is_found_though_the_archive_is_whole(fake):
     path = fake.raw / f"{NAMES[0]}.gz"
     content = fake.contents[NAMES[0]][:-1] + b"\0\0"
     path.write_bytes(gzip.compress(content))
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ConfigurationError) as refused:
         digits.load("mnist")
     expected, found = digits._MNIST_SHA256[NAMES[0]], hashlib.sha256(content).hexdigest()
     assert f"expected SHA-256 {expected}, found {found}" in str(refused.value) and str(path) in str(refused.value)
@@ -110,19 +110,19 @@ def test_altered_content_is_found_though_the_archive_is_whole(fake):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_file_is_named(fake, name):
     (fake.raw / f"{name}.gz").unlink()
-    with pytest.raises(Refusal, match=f"lacks {name}"):
+    with pytest.raises(ConfigurationError, match=f"lacks {name}"):
         digits.load("auto")
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("LABBOOK_DATA", str(tmp_path / "nowhere"))
     for data in ("mnist", "auto"):
-        with pytest.raises(Refusal, match=r"LABBOOK_DATA='.*nowhere' holds no folder MNIST/raw"):
+        with pytest.raises(ConfigurationError, match=r"LABBOOK_DATA='.*nowhere' holds no folder MNIST/raw"):
             digits.load(data)
 
 
 def test_without_mnist_auto_falls_back_and_mnist_does_not(offline):
-    with pytest.raises(Refusal, match=r"data='mnist' finds no MNIST: .*LABBOOK_DATA"):
+    with pytest.raises(ConfigurationError, match=r"data='mnist' finds no MNIST: .*LABBOOK_DATA"):
         digits.load("mnist")
     sets = digits.load("auto")
     assert sets.name == "digits"
@@ -138,7 +138,9 @@ def test_the_cache_of_an_earlier_download_serves_offline(fake, offline, tmp_path
 
 
 def test_an_unknown_source_is_refused():
-    with pytest.raises(Refusal, match=r"data='mnits' is not one of auto, mnist, digits. Did you mean 'mnist'\?"):
+    with pytest.raises(
+        ConfigurationError, match=r"data='mnits' is not one of auto, mnist, digits. Did you mean 'mnist'\?"
+    ):
         digits.load("mnits")
 
 
@@ -180,7 +182,7 @@ def test_parts_are_contiguous(sets):
     part = sets.train[10:20]
     assert torch.equal(part.images, sets.train.images[10:20]) and part.first == 10 and len(part) == 10
     assert part[2:].first == 12 and sets.test[-5:].first == 1400 + 392
-    with pytest.raises(Refusal, match="step 1, not 2"):
+    with pytest.raises(ConfigurationError, match="step 1, not 2"):
         sets.train[::2]
 
 

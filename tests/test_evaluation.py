@@ -8,10 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
-from lib import chance, evaluation, models
-from lib.digits import Digits
-from lib.refusal import Refusal
-from lib.scenes import Scene28
+from labbook import evaluation, models, rng
+from labbook.digits import Digits
+from labbook.errors import ConfigurationError
+from labbook.stimuli import Scene28
 
 QUIET = Scene28(contrast=(0.7, 0.7), noise=0)
 
@@ -114,9 +114,9 @@ def test_a_reader_of_the_truth_is_always_right():
 
 @pytest.mark.parametrize("n", [0, 11, -1])
 def test_more_stimuli_than_digits_are_refused(n):
-    with pytest.raises(Refusal, match=f"n={n} must be a number from 1 to 10"):
+    with pytest.raises(ConfigurationError, match=f"n={n} must be a number from 1 to 10"):
         evaluation.accuracy(Counting(), bars(), QUIET, n=n)
-    with pytest.raises(Refusal, match=f"n={n} must"):
+    with pytest.raises(ConfigurationError, match=f"n={n} must"):
         evaluation.accuracy_map(Counting(), bars(), QUIET, n=n, axis=[0])
 
 
@@ -196,8 +196,8 @@ def test_a_theta_that_ignores_its_input():
 
 
 def test_dead_hidden_units_are_counted():
-    images = torch.rand(6, 1, 28, 28, generator=chance.generator("alive"))
-    model = models.build("stn28", chance.generator("weights", 1))
+    images = torch.rand(6, 1, 28, 28, generator=rng.generator("alive"))
+    model = models.build("stn28", rng.generator("weights", 1))
     whole = evaluation.alive(model, images)
     assert 0 < whole <= 1
     with torch.no_grad():

@@ -10,13 +10,14 @@ import pytest
 import torch
 from browser import CHROMIUM, Browser
 
-from lib import explorers, results, scenes
-from lib.evaluation import Answers
-from lib.explorers import Trace
-from lib.field import Grid, Watched
-from lib.refusal import Refusal
-from lib.runs import Run
-from lib.scenes import Stimuli
+from labbook import stimuli as scenes
+from labbook.book import explorers, results
+from labbook.book.explorers import Trace
+from labbook.book.store import Run
+from labbook.errors import ConfigurationError
+from labbook.evaluation import Answers
+from labbook.stimuli import Stimuli
+from labbook.visual_field import Grid, Watched
 
 ROOT = Path(__file__).parent.parent
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -119,28 +120,28 @@ def test_equal_results_are_equal_bytes_and_light(outputs):
 
 
 def test_what_does_not_fit_together_is_refused():
-    with pytest.raises(Refusal, match="no system 'ATM'"):
+    with pytest.raises(ConfigurationError, match="no system 'ATM'"):
         explorers.benchmark(results.stated(), ["ATM"])
-    with pytest.raises(Refusal, match="no records"):
+    with pytest.raises(ConfigurationError, match="no records"):
         explorers.benchmark([])
-    with pytest.raises(Refusal, match="2 fixations, 1 answers"):
+    with pytest.raises(ConfigurationError, match="2 fixations, 1 answers"):
         Trace([(0, 0), (1, 1)], [3])
-    with pytest.raises(Refusal, match="2 scenes, 2 labels and 1 traces"):
+    with pytest.raises(ConfigurationError, match="2 scenes, 2 labels and 1 traces"):
         explorers.traces(torch.rand(2, 32, 32), [1, 2], {"one": [Trace([(0, 0)], [1])]})
-    with pytest.raises(Refusal, match="other stages"):
+    with pytest.raises(ConfigurationError, match="other stages"):
         other = make_run(0, 3, 1.0)
         other.training["stages"] = other.training["stages"][:2]
         explorers.curriculum({"SGD": [make_run(0, 2, 1.0)], "Adam": [other]})
-    with pytest.raises(Refusal, match=r"contrasts=\(0.7, 0.5\) must rise"):
+    with pytest.raises(ConfigurationError, match=r"contrasts=\(0.7, 0.5\) must rise"):
         Grid(contrasts=(0.7, 0.5))
-    with pytest.raises(Refusal, match="shown=4 must be a whole number from 1 to 3"):
+    with pytest.raises(ConfigurationError, match="shown=4 must be a whole number from 1 to 3"):
         Grid(counted=3)
-    with pytest.raises(Refusal, match=r"one answered \(2, 2\) scenes; the grid has \(6, 2\)"):
+    with pytest.raises(ConfigurationError, match=r"one answered \(2, 2\) scenes; the grid has \(6, 2\)"):
         few = Watched(*[torch.zeros(2, 2)] * 4)
         explorers.visual_field(GRID, (torch.zeros(6, 2, 128, 128), [7, 2], torch.zeros(6, 2, 2)), {"one": few})
     blind = make_run(0, 2, 1.0)
     blind.history[0]["theta"] = None
-    with pytest.raises(Refusal, match="no theta"):
+    with pytest.raises(ConfigurationError, match="no theta"):
         explorers.curriculum({"SGD": [blind]})
 
 
@@ -320,7 +321,7 @@ def test_without_scripts_and_on_paper_there_is_the_picture(shown):
 
 
 def test_the_explorers_of_the_book_begin(browser, tmp_path):
-    from lib import chapter
+    from labbook.book import chapter
 
     figure = re.compile(r'<figure class="plot explorer".*?</figure>', re.DOTALL)
     for path in sorted((ROOT / "book").glob("*.ipynb")):

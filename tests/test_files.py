@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib import files
-from lib.refusal import Refusal, choose, nearest, within
+from labbook import files
+from labbook.errors import ConfigurationError, choose, nearest, within
 
 
 @given(st.binary(max_size=200))
@@ -25,7 +25,7 @@ def test_every_flipped_bit_and_every_cut_is_found(content, data):
         sealed[place] ^= 1 << data.draw(st.integers(0, 7))
     else:
         del sealed[place:]
-    with pytest.raises(Refusal, match="some/file is foreign, truncated or altered"):
+    with pytest.raises(ConfigurationError, match="some/file is foreign, truncated or altered"):
         files.unseal(bytes(sealed), "some/file")
 
 
@@ -45,7 +45,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, broken):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(files.os, broken, full)
-    with pytest.raises(Refusal, match=f"Cannot write {path}: No space left on device; nothing was changed."):
+    with pytest.raises(ConfigurationError, match=f"Cannot write {path}: No space left on device; nothing was changed."):
         files.write(path, b"new")
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
 
@@ -56,7 +56,7 @@ def test_a_write_that_the_system_cuts_short_leaves_the_old_file(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(Refusal, match="File too large; nothing was changed"):
+        with pytest.raises(ConfigurationError, match="File too large; nothing was changed"):
             files.write(path, bytes(100_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -65,14 +65,14 @@ def test_a_write_that_the_system_cuts_short_leaves_the_old_file(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(Refusal, match=r"Cannot write .*taken/file: "):
+    with pytest.raises(ConfigurationError, match=r"Cannot write .*taken/file: "):
         files.write(tmp_path / "taken" / "file", b"new")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_named(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(Refusal, match=r"Cannot write .*: Permission denied; nothing was changed"):
+    with pytest.raises(ConfigurationError, match=r"Cannot write .*: Permission denied; nothing was changed"):
         files.write(tmp_path / "file", b"new")
 
 
@@ -84,7 +84,7 @@ def test_a_read_only_file_system_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr("builtins.open", read_only)
     monkeypatch.setattr(files.Path, "unlink", read_only)
-    with pytest.raises(Refusal, match=r"Cannot write .*: Read-only file system; nothing was changed"):
+    with pytest.raises(ConfigurationError, match=r"Cannot write .*: Read-only file system; nothing was changed"):
         files.write(tmp_path / "file", b"new")
 
 
@@ -93,17 +93,17 @@ def test_a_read_only_file_system_is_named(tmp_path, monkeypatch):
 
 def test_refusals_name_the_value_and_the_nearest_choice():
     assert choose("device", "cpu", ("cpu", "cuda")) == "cpu"
-    with pytest.raises(Refusal, match=r"device='gpu' is not one of cpu, cuda. Did you mean 'cpu'\?"):
+    with pytest.raises(ConfigurationError, match=r"device='gpu' is not one of cpu, cuda. Did you mean 'cpu'\?"):
         choose("device", "gpu", ("cpu", "cuda"))
     assert nearest("zzz", ["cpu"]) == ""
 
 
 @pytest.mark.parametrize("value", [-1, 11, float("nan"), float("inf"), "5", None, True, [5]])
 def test_only_numbers_within_the_bounds_pass(value):
-    with pytest.raises(Refusal, match=r"size=.* must be a number from 0 to 10 pixels"):
+    with pytest.raises(ConfigurationError, match=r"size=.* must be a number from 0 to 10 pixels"):
         within("size", value, 0, 10, "pixels")
     assert within("size", 10, 0, 10) == 10
 
 
 def test_a_notebook_shows_the_sentence_alone():
-    assert Refusal("x=1 is odd.")._render_traceback_() == ["Refused: x=1 is odd."]
+    assert ConfigurationError("x=1 is odd.")._render_traceback_() == ["Refused: x=1 is odd."]

@@ -14,11 +14,14 @@ from safetensors.torch import save
 from test_chapter import checkout, write_chapter  # noqa: F401  (checkout is a fixture)
 from typer.testing import CliRunner
 
-from lib import chance, chapter, cli, curriculum, files, models, retina, runs, scenes
-from lib.curriculum import Stage
-from lib.refusal import Refusal
-from lib.scenes import Scene28, Scene128
-from lib.training import Training
+from labbook import curriculum, files, models, retina, rng
+from labbook import stimuli as scenes
+from labbook.book import chapter, store
+from labbook.curriculum import Stage
+from labbook.errors import ConfigurationError
+from labbook.ops import cli
+from labbook.stimuli import Scene28, Scene128
+from labbook.training import Training
 
 NUMBERS = st.integers(-2, 40) | st.integers() | st.floats() | st.floats(0, 1)
 TEXTS = st.text(max_size=12) | st.sampled_from(
@@ -58,7 +61,7 @@ def test_any_value_of_any_field_is_accepted_or_refused_by_name(good, data):
     value = data.draw(ANYTHING)
     try:
         made = replace(good, **{name: value})
-    except Refusal as refusal:
+    except ConfigurationError as refusal:
         assert name in str(refusal) and "\n" not in str(refusal) and len(str(refusal)) < 1000
     else:
         hash(json.dumps(made.describe(), allow_nan=False)) if isinstance(made, Training) else repr(made)
@@ -70,7 +73,7 @@ def test_any_value_of_any_field_is_accepted_or_refused_by_name(good, data):
 def test_what_cannot_be_shown_is_refused_all_the_same(value):
     for good in SETTINGS[:-1]:
         name = next(field.name for field in fields(good) if field.type in ("int", "float"))
-        with pytest.raises(Refusal, match=f"{name}=.{{,300}} must be"):
+        with pytest.raises(ConfigurationError, match=f"{name}=.{{,300}} must be"):
             replace(good, **{name: value})
     for rule in (
         chapter.integer(0, 9),
@@ -78,7 +81,7 @@ def test_what_cannot_be_shown_is_refused_all_the_same(value):
         chapter.one_of("sgd", "adam"),
         chapter.list_of(chapter.flag()),
     ):
-        with pytest.raises(Refusal, match=r"^x.{,300} must be"):
+        with pytest.raises(ConfigurationError, match=r"^x.{,300} must be"):
             rule.check("x", value)
 
 
@@ -97,7 +100,7 @@ drawn = st.fixed_dictionaries(
 @settings(max_examples=15)
 @given(drawn, st.sampled_from([Scene28, Scene128]), st.integers(0, 9))
 def test_every_valid_scene_can_be_drawn(few, law, kind, seed):
-    stimuli = scenes.draw(few.train, torch.arange(3), kind(**law), chance.generator("stimuli", seed))
+    stimuli = scenes.draw(few.train, torch.arange(3), kind(**law), rng.generator("stimuli", seed))
     assert stimuli.images.isfinite().all() and stimuli.images.min() >= 0 and stimuli.images.max() <= 1
     assert stimuli.offsets.abs().max() <= kind(**law).offset_max
 
@@ -118,7 +121,7 @@ def test_every_valid_scene_can_be_drawn(few, law, kind, seed):
 def test_every_valid_pyramid_sees(given_settings, field):
     try:
         made = retina.Pyramid(width=8, levels=2, r_min=1, r_max=4, field=field, **given_settings)
-    except Refusal as refusal:
+    except ConfigurationError as refusal:
         assert any(name in str(refusal) for name in ("levels", "width"))  # of these, nothing else is impossible
         return
     seen = retina.build(retina.Polo((made,)))(
@@ -130,7 +133,7 @@ def test_every_valid_pyramid_sees(given_settings, field):
 @given(st.lists(st.floats(0, 1000), max_size=4), st.integers(1, 20), st.floats(1e-9, 100), st.floats(1e-6, 1))
 def test_every_valid_curriculum_has_its_stages_and_rates(stds, epochs, lr, decay):
     if not stds:
-        with pytest.raises(Refusal, match="stds"):
+        with pytest.raises(ConfigurationError, match="stds"):
             curriculum.growing(stds, epochs, lr)
         return
     stages = curriculum.growing(stds, epochs, lr, decay=decay)
@@ -140,7 +143,7 @@ def test_every_valid_curriculum_has_its_stages_and_rates(stds, epochs, lr, decay
 
 @given(st.sampled_from(sorted(models.MODELS)), TEXTS, ANYTHING)
 def test_any_option_of_a_model_is_refused_by_name(model, option, value):
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ConfigurationError) as refused:
         models.build(model, None, **{option or "-": value})
     assert f"option of {model}" in str(refused.value)
 
@@ -166,7 +169,12 @@ def test_any_words_are_understood_or_refused_without_a_traceback(a_checkout, wor
     with pytest.MonkeyPatch.context() as patch:  # what passes every check ends there
         patch.setattr(chapter, "root", lambda: a_checkout)
         patch.setattr(cli, "_render", lambda *given: None)
-        for work in ("lib.chapter.execute", "lib.sweep.run", "lib.digits.load", "lib.bench.main"):
+        for work in (
+            "labbook.book.chapter.execute",
+            "labbook.ops.sweep.run",
+            "labbook.digits.load",
+            "labbook.ops.bench.main",
+        ):
             patch.setattr(work, _stopped)
         patch.chdir(a_checkout)
         done = CliRunner().invoke(cli.app, words)
@@ -203,7 +211,10 @@ def test_hostile_values_of_parameters_stay_values(checkout):  # noqa: F811
     """papermill writes values into a cell as source; each of them must come back as the value it was."""
     parameters = "profile: str = 'auto'\nseed: int = 0\nn_seeds: int = 1\ndevice: str = 'cpu'\nruns: str = 'reuse'\n"
     parameters += "data: str = 'auto'\nout: str = ''\nwords: list[str] = ['']"
-    check = "from lib import chapter\nhere = chapter.begin({name!r}, globals(), words=chapter.list_of(chapter.text()))"
+    check = (
+        "from labbook.book import chapter\n"
+        "here = chapter.begin({name!r}, globals(), words=chapter.list_of(chapter.text()))"
+    )
     path = write_chapter(
         checkout, "week1_a", "import json; print(json.dumps(words))", parameters=parameters, check=check
     )
@@ -239,7 +250,7 @@ def test_hostile_metadata_of_a_notebook_do_nothing(checkout):  # noqa: F811
 def test_what_is_no_notebook_is_refused_by_name(tmp_path, content):
     path = tmp_path / "page.ipynb"
     path.write_text(content)
-    with pytest.raises(Refusal, match=f"{path} cannot be read as a notebook"):
+    with pytest.raises(ConfigurationError, match=f"{path} cannot be read as a notebook"):
         chapter.read(path).cells[0]
 
 
@@ -256,10 +267,10 @@ def test_weights_that_are_a_pickle_are_not_executed(tmp_path):
     folder = tmp_path / "0123456789abcdef"
     torch.save(_Trap(tmp_path / "sprung"), weights := tmp_path / "weights")
     files.write(folder / "weights.safetensors", weights.read_bytes())
-    run = runs.Run(folder, {"model": "tutorial"}, [], {}, files.digest(weights.read_bytes()))
-    with pytest.raises(Refusal, match=r"weights\.safetensors"):
+    run = store.Run(folder, {"model": "tutorial"}, [], {}, files.digest(weights.read_bytes()))
+    with pytest.raises(ConfigurationError, match=r"weights\.safetensors"):
         run.model()
     files.write(folder / "weights.safetensors", other := save({"x": torch.zeros(1)}))
-    with pytest.raises(Refusal, match=r"weights\.safetensors"):
+    with pytest.raises(ConfigurationError, match=r"weights\.safetensors"):
         replace(run, weights_sha256=files.digest(other)).model()
     assert not (tmp_path / "sprung").exists()

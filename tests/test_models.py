@@ -5,15 +5,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib import chance, models, scenes
-from lib.refusal import Refusal
+from labbook import models, rng, stimuli
+from labbook.errors import ConfigurationError
 
 IDENTITY = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
 STNS = [{}, {"theta": "attention"}, {"classifier": "tutorial"}, {"bias": False}, {"padding": 0.5}]
 
 
 def images(n: int = 8) -> torch.Tensor:
-    return torch.rand(n, 1, 28, 28, generator=chance.generator("images"))
+    return torch.rand(n, 1, 28, 28, generator=rng.generator("images"))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_parts_have_the_counts_of_the_study():
 
 @given(st.integers(1, 40), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
 def test_the_identity_returns_the_image(edge, padding):
-    image = torch.rand(2, 1, edge, edge, generator=chance.generator("identity", edge))
+    image = torch.rand(2, 1, edge, edge, generator=rng.generator("identity", edge))
     seen = models.sample(image, IDENTITY.expand(2, 2, 3), edge, padding)
     assert torch.allclose(seen, image, atol=1e-5)
 
@@ -54,10 +54,10 @@ def test_a_window_moved_by_d_undoes_a_shift_by_d(sets, down, right, index):
     """A digit moved by d pixels is re-centred by a translation of +2 d / 28, x first; what had left stays away."""
     image = sets.train.images[index : index + 1]
     offsets = torch.tensor([[down, right]])
-    moved = scenes.shift(image, offsets)
+    moved = stimuli.shift(image, offsets)
     theta = torch.tensor([[[1.0, 0, 2 * right / 28], [0, 1, 2 * down / 28]]])
     seen = models.sample(moved[:, None].float(), theta, 28)
-    assert torch.allclose(seen[:, 0], scenes.shift(moved, -offsets).float(), atol=0.05)  # of 255
+    assert torch.allclose(seen[:, 0], stimuli.shift(moved, -offsets).float(), atol=0.05)  # of 255
 
 
 def test_scale_zooms_about_the_centre():
@@ -89,7 +89,7 @@ def test_outside_the_image_the_sampler_sees_the_padding(padding):
 
 @pytest.mark.parametrize("options", STNS)
 def test_training_starts_at_the_identity_for_every_input(options):
-    model = models.build("stn28", chance.generator("start"), **options).eval()
+    model = models.build("stn28", rng.generator("start"), **options).eval()
     given = images()
     seen = model(given)
     assert torch.equal(seen.theta, IDENTITY.expand(8, 2, 3))
@@ -153,7 +153,7 @@ def test_dropout_is_for_training_only():
 
 @pytest.mark.parametrize("name", ["lenet", "tutorial", "stn28"])
 def test_weights_are_a_function_of_the_seed(name):
-    one, same, other = (models.build(name, chance.generator("weights", seed)).state_dict() for seed in (0, 0, 1))
+    one, same, other = (models.build(name, rng.generator("weights", seed)).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(one[key], same[key]) for key in one)
     assert not any(torch.equal(one[key], other[key]) for key in one if "localisation.dense2" not in key)
 
@@ -190,5 +190,5 @@ def test_building_leaves_the_global_state_alone(name):
     ],
 )
 def test_unknown_names_and_values_are_refused(name, options, words):
-    with pytest.raises(Refusal, match=words):
+    with pytest.raises(ConfigurationError, match=words):
         models.build(name, **options)

@@ -8,17 +8,17 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib import chance, curriculum, digits, evaluation, models, training
-from lib.curriculum import Stage
-from lib.refusal import Refusal
-from lib.scenes import ECCENTRICITIES, Scene128
-from lib.training import Training, train
+from labbook import curriculum, digits, evaluation, models, rng, training
+from labbook.curriculum import Stage
+from labbook.errors import ConfigurationError
+from labbook.stimuli import ECCENTRICITIES, Scene128
+from labbook.training import Training, train
 
 IDENTITY = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
 
 
 def fields(n: int = 3) -> torch.Tensor:
-    return torch.rand(n, 1, 128, 128, generator=chance.generator("fields"))
+    return torch.rand(n, 1, 128, 128, generator=rng.generator("fields"))
 
 
 def windows(*numbers: tuple[float, float, float, float]) -> torch.Tensor:
@@ -77,7 +77,7 @@ def test_stn128_starts_at_the_identity_for_every_input(options):
 @pytest.mark.parametrize("scales", [1, 2])
 def test_atn_starts_with_the_window_asked_for(start, scale, scales):
     if (start, scale) == (0, "positive"):
-        with pytest.raises(Refusal, match="scale_start=0 must be above 0 with scale='positive'"):
+        with pytest.raises(ConfigurationError, match="scale_start=0 must be above 0 with scale='positive'"):
             models.build("atn", scale_start=start, scale=scale)
         return
     seen = models.build("atn", scale_start=start, scale=scale, scales=scales)(fields(2))
@@ -101,7 +101,7 @@ def test_the_laws_of_the_scale():
 
 def test_atn_takes_small_images_for_perfect_fixations():
     model = models.build("atn")
-    crop = torch.rand(2, 1, 28, 28, generator=chance.generator("crop"))
+    crop = torch.rand(2, 1, 28, 28, generator=rng.generator("crop"))
     seen = model(crop)
     assert seen.theta is None and torch.equal(seen.logits, model.classifier(crop).logits)
 
@@ -162,7 +162,7 @@ def test_the_kaiming_start_keeps_the_variance():
     ],
 )
 def test_impossible_options_are_refused_by_name(name, options, words):
-    with pytest.raises(Refusal, match=words):
+    with pytest.raises(ConfigurationError, match=words):
         models.build(name, **options)
 
 
@@ -193,7 +193,7 @@ def test_two_small_matrices_see_what_the_grid_sees(sx, sy, tx, ty, padding, edge
 
 
 def test_gradients_of_both_filters():
-    image = torch.rand(2, 1, 12, 12, generator=chance.generator("gradients"), dtype=torch.float64, requires_grad=True)
+    image = torch.rand(2, 1, 12, 12, generator=rng.generator("gradients"), dtype=torch.float64, requires_grad=True)
     theta = windows((0.83, -0.71, 0.113, -0.21), (1.31, 0.9, -0.4, 0.37)).double().requires_grad_()
     for antialias in (False, True):
         assert torch.autograd.gradcheck(lambda i, t, a=antialias: models.sample_axes(i, t, 5, 0.5, a), (image, theta))
@@ -303,7 +303,7 @@ def test_atn_trains_from_perfect_fixations_to_the_field(tiny):
     outcome = train(config, tiny)
     assert [record["theta"] is None for record in outcome.history] == [True, False, False]
     assert all(len(record["theta"]["spread"]) == 6 for record in outcome.history[1:])
-    start = models.build("atn", chance.generator("weights", 0), centre=True, padding=0.5).state_dict()
+    start = models.build("atn", rng.generator("weights", 0), centre=True, padding=0.5).state_dict()
     alone = train(training.replace(config, stages=stages[:1]), tiny).model.state_dict()
     for name in start:  # a fixation that is given teaches the classifier alone
         assert torch.equal(start[name], alone[name]) == name.startswith("localisation."), name
@@ -311,7 +311,7 @@ def test_atn_trains_from_perfect_fixations_to_the_field(tiny):
 
 def test_stn128_trains(tiny):
     config = Training("stn128", (Stage(Scene128(texture="bank"), 1, 0.01),), batch=4, fraction=0.1, data="digits")
-    start = models.build("stn128", chance.generator("weights", 0)).state_dict()
+    start = models.build("stn128", rng.generator("weights", 0)).state_dict()
     end = train(config, tiny).model.state_dict()
     moved = {name: not torch.equal(start[name], end[name]) for name in start}
     assert all(on for name, on in moved.items() if not name.startswith("localisation.") or ".last." in name)

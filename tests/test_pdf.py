@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lib import pdf
+from labbook.book import pdf
 
 
 def test_without_a_browser_there_is_one_sentence(monkeypatch, tmp_path):

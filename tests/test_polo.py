@@ -3,14 +3,15 @@
 import pytest
 import torch
 
-from lib import chance, curriculum, evaluation, glimpses, models, retina, study
-from lib.refusal import Refusal
-from lib.scenes import ECCENTRICITIES, Scene128, Stimuli
-from lib.training import LOSSES, Training
+from labbook import curriculum, evaluation, models, retina, rng, score_function
+from labbook.errors import ConfigurationError
+from labbook.stimuli import ECCENTRICITIES, Scene128, Stimuli
+from labbook.study2021 import facts
+from labbook.training import LOSSES, Training
 
 
 def fields(n: int = 2) -> torch.Tensor:
-    return torch.rand(n, 1, 128, 128, generator=chance.generator("polo"))
+    return torch.rand(n, 1, 128, 128, generator=rng.generator("polo"))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_the_localisation_sees_the_features_of_its_retina_alone():
 
 def test_wrapped_convolutions_turn_with_the_field():
     """Rolling every ring by one cell of the coarsest pooling turns the last feature maps, unless zeros pad the seam."""
-    image = torch.rand(1, 8, 8, 32, generator=chance.generator("rings"))
+    image = torch.rand(1, 8, 8, 32, generator=rng.generator("rings"))
     for wrap in (True, False):
         localisation = models.build("conv_polo", wrap=wrap).localisation
 
@@ -82,19 +83,19 @@ def test_before_a_reconstruction_the_window_sees_what_the_retina_keeps():
         seen, expected = behind(image), free(again)
         assert torch.allclose(seen.crop, expected.crop, atol=1e-5) and not torch.allclose(seen.crop, free(image).crop)
         assert torch.allclose(seen.logits, expected.logits, atol=1e-4)
-    labels, generator = torch.tensor([3, 7]), [chance.generator("glimpses", k) for k in (0, 0)]
+    labels, generator = torch.tensor([3, 7]), [rng.generator("glimpses", k) for k in (0, 0)]
     offsets = torch.zeros(2, 2, dtype=torch.int64)
     losses = [
-        glimpses.loss(model, Stimuli(shown, labels, offsets, torch.ones(2)), 4, 6.0, each)[0].item()
+        score_function.loss(model, Stimuli(shown, labels, offsets, torch.ones(2)), 4, 6.0, each)[0].item()
         for model, shown, each in zip((behind, free), (image, again), generator, strict=True)
     ]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
 
 def test_impossible_options_are_refused():
-    with pytest.raises(Refusal, match=r"retina='polo786'.*Did you mean 'polo768'"):
+    with pytest.raises(ConfigurationError, match=r"retina='polo786'.*Did you mean 'polo768'"):
         models.build("polo", retina="polo786")
-    with pytest.raises(Refusal, match="option of conv_polo='retina'"):
+    with pytest.raises(ConfigurationError, match="option of conv_polo='retina'"):
         models.build("conv_polo", retina="polo768")
 
 
@@ -115,10 +116,10 @@ def test_our_schedule_begins_with_perfect_fixations_and_grows():
 
 
 def test_the_benchmark_of_2021():
-    atn = study.benchmark("ATN")
+    atn = facts.benchmark("ATN")
     assert len(atn) == 27 and atn[0.7, 40.0] == 0.9456 and atn[0.3, ECCENTRICITIES[0]] == 0.7122
-    with pytest.raises(Refusal, match=r"ATM.*Did you mean 'ATN'"):
-        study.benchmark("ATM")
+    with pytest.raises(ConfigurationError, match=r"ATM.*Did you mean 'ATN'"):
+        facts.benchmark("ATM")
 
 
 def test_the_error_of_a_fixation_is_a_distance_in_pixels():

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
 
-from lib import figures, psychometrics
-from lib.evaluation import CONTRASTS, Proportion
-from lib.psychometrics import curve, fit, pooled
-from lib.refusal import Refusal
-from lib.scenes import ECCENTRICITIES
+from labbook import psychometrics
+from labbook.book import figures
+from labbook.errors import ConfigurationError
+from labbook.evaluation import CONTRASTS, Proportion
+from labbook.psychometrics import curve, fit, pooled
+from labbook.stimuli import ECCENTRICITIES
 
 TRUE = {4.4: 0.25, 22.2: 0.4, 40.0: 0.55}
 
@@ -58,7 +59,7 @@ def test_three_contrasts_are_enough_for_many_curves_and_too_few_for_one():
     alone = {cell: each for cell, each in three.items() if cell[1] == 22.2}
     assert fit(alone, lapse=0.04).thresholds[22.2].value == pytest.approx(0.4, rel=0.01)
     two = dict(list(alone.items())[:2])
-    with pytest.raises(Refusal, match="2 cells cannot decide 3 parameters; give slope and lapse"):
+    with pytest.raises(ConfigurationError, match="2 cells cannot decide 3 parameters; give slope and lapse"):
         fit(two)
 
 
@@ -131,7 +132,7 @@ def test_the_gradient_is_the_slope_of_the_likelihood():
     ],
 )
 def test_what_cannot_be_fitted_is_refused(changes, words):
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ConfigurationError) as refused:
         fit(**{"cells": drawn()} | changes)
     assert words in str(refused.value)
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lib import models, recipes, scenes
-from lib.curriculum import Stage
-from lib.training import seeded, shortened, train
+from labbook import models, stimuli
+from labbook.curriculum import Stage
+from labbook.experiments import recipes
+from labbook.training import seeded, shortened, train
 
 
 def test_the_parts_of_stn128_go_on_from_each_other():
@@ -18,7 +19,7 @@ def test_the_parts_of_stn128_go_on_from_each_other():
     assert [each.start_with for each in (near, far, faint)] == ["classifier", "all", "all"]
     assert [each.average for each in parts.values()] == [0.995, 0, 0, 0.995]
     stds = [[stage.scene.std for stage in each.stages] for each in (near, far, faint)]
-    assert [*stds[0], *stds[1]] == list(scenes.ECCENTRICITIES) and stds[2] == [40]
+    assert [*stds[0], *stds[1]] == list(stimuli.ECCENTRICITIES) and stds[2] == [40]
     assert {stage.scene.contrast for stage in (*near.stages, *far.stages)} == {(0.7, 0.7)}
     assert {stage.scene.std for stage in still.stages} == {0} and faint.stages[0].scene.contrast == (0.3, 0.7)
     longer = recipes.stn128(noisy=32)
@@ -27,7 +28,7 @@ def test_the_parts_of_stn128_go_on_from_each_other():
 
 def test_what_goes_on_slowly_is_plain_sgd():
     faint = recipes.stn128()["faint"]
-    slow = recipes.slowly(faint, [Stage(scenes.Scene128(), 1, 1e-5)])
+    slow = recipes.slowly(faint, [Stage(stimuli.Scene128(), 1, 1e-5)])
     assert (slow.start, slow.start_with, slow.options) == (faint, "all", faint.options)
     assert (slow.optimiser, slow.weight_decay, slow.average, slow.localisation_rate) == ("sgd", 0, 0, 1)
 

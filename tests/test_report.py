@@ -9,14 +9,14 @@ import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
 
-from lib import figures, report
-from lib.chapter import COMMON, Here
-from lib.curriculum import growing
-from lib.evaluation import Proportion
-from lib.refusal import Refusal
-from lib.runs import Run
-from lib.scenes import Scene28
-from lib.training import Training
+from labbook.book import figures, report
+from labbook.book.chapter import COMMON, Here
+from labbook.book.store import Run
+from labbook.curriculum import growing
+from labbook.errors import ConfigurationError
+from labbook.evaluation import Proportion
+from labbook.stimuli import Scene28
+from labbook.training import Training
 
 VALUES = dict.fromkeys(COMMON, "") | {"device": "cpu"}
 
@@ -76,9 +76,9 @@ def test_runs_on_shortened_schedules_leave_a_claim_open(page, shown):
 def test_a_claim_is_judged_once_and_must_exist(page):
     page = page("smoke")
     page.judge("C2", [True], "")
-    with pytest.raises(Refusal, match="C2 was judged already"):
+    with pytest.raises(ConfigurationError, match="C2 was judged already"):
         page.judge("C2", [True], "")
-    with pytest.raises(Refusal, match="There is no claim 'C99'"):
+    with pytest.raises(ConfigurationError, match="There is no claim 'C99'"):
         page.judge("C99", [True], "")
 
 

@@ -6,10 +6,10 @@ import nbformat
 import pytest
 import yaml
 
-from lib import chapter, rerun
-from lib.chapter import COMMON, Here
-from lib.refusal import Refusal
-from lib.runs import Run
+from labbook.book import chapter, rerun
+from labbook.book.chapter import COMMON, Here
+from labbook.book.store import Run
+from labbook.errors import ConfigurationError
 
 SOURCE = """
 profile: str = "auto"  # how much is computed
@@ -50,7 +50,7 @@ def test_a_chapter_declares_defaults_and_their_meaning(path):
 
 
 def test_the_commands_carry_what_differs_from_the_defaults(path):
-    assert rerun.commands(make()) == ("papermill notebooks/week1_a.ipynb out.ipynb", "python -m lib run week1_a")
+    assert rerun.commands(make()) == ("papermill notebooks/week1_a.ipynb out.ipynb", "python -m labbook run week1_a")
     changes = {"seed": 3, "stds": [0.0, 2.5], "optimiser": "two words"}
     papermill, ours = (shlex.split(line) for line in rerun.commands(make("smoke", out="/elsewhere", **changes)))
     assert papermill[3:6] == ["-p", "profile", "smoke"]
@@ -77,5 +77,5 @@ def test_the_box_tells_time_runs_and_parameters(path, tmp_path):
 
 def test_a_chapter_without_parameters_is_refused(path):
     nbformat.write(nbformat.v4.new_notebook(), path)
-    with pytest.raises(Refusal, match="no cells tagged 'parameters'"):
+    with pytest.raises(ConfigurationError, match="no cells tagged 'parameters'"):
         chapter.declared(path)

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib import models, results, retina, study
-from lib.evaluation import CONTRASTS, Proportion
-from lib.refusal import Refusal
-from lib.scenes import ECCENTRICITIES
+from labbook import models, retina
+from labbook.book import results
+from labbook.errors import ConfigurationError
+from labbook.evaluation import CONTRASTS, Proportion
+from labbook.stimuli import ECCENTRICITIES
+from labbook.study2021 import facts as study
 
 COSTS = {"parameters": 10, "coefficients": 784, "train_images": 600, "train_seconds": 1.26, "device": "2 CPU cores"}
 
@@ -95,13 +97,13 @@ def test_every_measured_cell_is_accepted(correct):
 )
 def test_a_record_out_of_bounds_is_refused_by_name(changes, words, tmp_path):
     cell = ours(80)[0]
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ConfigurationError) as refused:
         replace(cell, **changes)
     assert words in str(refused.value)
     if changes.get("contrast") is None:
         path = tmp_path / "benchmark.json"
         path.write_text(json.dumps([asdict(cell), asdict(cell) | changes]))
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(ConfigurationError) as refused:
             results.read(path)
         assert f"record 1: {words}" in str(refused.value)
 
@@ -118,12 +120,12 @@ def test_foreign_files_are_refused(tmp_path):
         (json.dumps([cell, cell]), "holds 'ours' (measured) twice at noise 0.75, contrast 0.7"),
     ]:
         path.write_text(text)
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(ConfigurationError) as refused:
             results.read(path)
         assert words in str(refused.value)
-    with pytest.raises(Refusal, match="cannot be read as a benchmark"):
+    with pytest.raises(ConfigurationError, match="cannot be read as a benchmark"):
         results.read(tmp_path / "nowhere.json")
-    with pytest.raises(Refusal, match="the same cells"):
+    with pytest.raises(ConfigurationError, match="the same cells"):
         results.measured("x", [*found(1), {}], noise=1.0, **COSTS)
-    with pytest.raises(Refusal, match=r"\[50, 100\] stimuli"):
+    with pytest.raises(ConfigurationError, match=r"\[50, 100\] stimuli"):
         results.measured("x", [*found(1), *found(1, n=50)], noise=1.0, **COSTS)

@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lib import chance, clouds, retina, scenes
-from lib.refusal import Refusal
+from labbook import retina, rng, stimuli, textures
+from labbook.errors import ConfigurationError
 
 EIGHT = retina.WhatWhere(azimuths=8)  # the study's, with a third of its azimuths: two seconds to build instead of six
 EVERY = ["polo768", "polo1280", "polo2560", "polo2560band", EIGHT]
@@ -19,7 +19,7 @@ CENTRE = (torch.arange(128) - 64.0)[:, None].hypot(torch.arange(128) - 64.0)  # 
 @pytest.fixture(scope="module")
 def scene(sets) -> torch.Tensor:
     """Scenes (40, 1, 128, 128) with a digit near the centre."""
-    return scenes.draw(sets.test, torch.arange(40), scenes.Scene128(std=20.0), chance.generator("retina")).images
+    return stimuli.draw(sets.test, torch.arange(40), stimuli.Scene128(std=20.0), rng.generator("retina")).images
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def correlation(one: torch.Tensor, other: torch.Tensor) -> float:
 
 def blobs(n: int, edge: int = 128) -> torch.Tensor:
     """Smooth images (n, 1, edge, edge), grey towards their border."""
-    z = F.avg_pool2d(clouds.draw(n, 2 * edge, chance.generator("blobs"))[:, None], 2)
+    z = F.avg_pool2d(textures.draw(n, 2 * edge, rng.generator("blobs"))[:, None], 2)
     axis = torch.arange(edge) - edge / 2
     return 0.5 + (z - 0.5) * torch.exp(-4 * (axis[:, None].hypot(axis) / (edge / 2)) ** 4)
 
@@ -290,9 +290,9 @@ def test_each_collicular_map_is_a_probability_around_its_cell():
     colliculus, cells = retina.colliculus(), retina.cells(retina.RETINAS["whatwhere"])
     assert colliculus.maps.shape == (240, 128 * 128)
     assert torch.allclose(colliculus.maps.sum(1), torch.ones(240), atol=1e-4) and colliculus.maps.min() >= 0
-    assert colliculus.peaks.shape == (240, 2) and colliculus.peaks.abs().max() <= scenes.MARGIN
+    assert colliculus.peaks.shape == (240, 2) and colliculus.peaks.abs().max() <= stimuli.MARGIN
     away = (colliculus.peaks + 64 - cells.centres).norm(dim=1)
-    inside = (cells.centres - 64).abs().amax(1) < scenes.MARGIN
+    inside = (cells.centres - 64).abs().amax(1) < stimuli.MARGIN
     assert (away < 1 + 0.5 * cells.sigma)[inside].all() and not inside.all()  # the others are clamped
 
 
@@ -302,7 +302,7 @@ def accuracy_map() -> torch.Tensor:
 
 
 def test_an_accuracy_map_is_laid_around_the_digit():
-    accuracy = torch.rand(55, 55, generator=chance.generator("map"))
+    accuracy = torch.rand(55, 55, generator=rng.generator("map"))
     still, moved, far = retina.accuracy_field(accuracy, torch.tensor([[0, 0], [10, -20], [50, 50]]))
     assert torch.allclose(still[37:92, 37:92], accuracy, atol=1e-6)
     assert torch.allclose(moved[47:102, 17:72], accuracy, atol=1e-6)
@@ -313,7 +313,7 @@ def test_an_accuracy_map_is_laid_around_the_digit():
 
 def test_targets_are_accuracies_and_their_readout_finds_the_digit():
     colliculus = retina.colliculus()
-    offsets = torch.randint(-34, 35, (300, 2), generator=chance.generator("offsets"))
+    offsets = torch.randint(-34, 35, (300, 2), generator=rng.generator("offsets"))
     offsets = offsets[offsets.float().norm(dim=1) <= 40]
     target = colliculus.target(accuracy_map(), offsets)
     assert target.shape == (len(offsets), 240)
@@ -363,7 +363,7 @@ def test_standardised_features(scene):
     assert z.mean(0).abs().max() < 1e-4 and (z.std(0) - 1).abs().max() < 1e-4
     constant = retina.Standard.measured(torch.ones(4, 2))
     assert torch.equal(constant(torch.full((1, 2), 3.0)), torch.full((1, 2), 2.0))
-    with pytest.raises(Refusal, match="features of 1"):
+    with pytest.raises(ConfigurationError, match="features of 1"):
         retina.Standard.measured(features[:1])
 
 
@@ -398,20 +398,20 @@ def test_standardised_features(scene):
     ],
 )
 def test_impossible_settings_are_refused_by_name(settings, wrong, sentence):
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         settings(**wrong)
     assert str(caught.value).startswith(sentence) or sentence in str(caught.value)
 
 
 def test_unknown_names_and_wrong_images_are_refused():
-    with pytest.raises(Refusal, match=r"retina='polo786'.*Did you mean 'polo768'"):
+    with pytest.raises(ConfigurationError, match=r"retina='polo786'.*Did you mean 'polo768'"):
         retina.build("polo786")
-    with pytest.raises(Refusal, match="form='dense'"):
+    with pytest.raises(ConfigurationError, match="form='dense'"):
         retina.build("polo768", form="dense")
     for call in (retina.build("polo768"), retina.build("polo768").steps):
-        with pytest.raises(Refusal, match=r"images of shape \(2, 1, 64, 64\).*128, 128"):
+        with pytest.raises(ConfigurationError, match=r"images of shape \(2, 1, 64, 64\).*128, 128"):
             call(torch.zeros(2, 1, 64, 64))
-    with pytest.raises(Refusal, match="feature=768"):
+    with pytest.raises(ConfigurationError, match="feature=768"):
         retina.build("polo768").kernel(768)
 
 

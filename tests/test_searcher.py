@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from lib import chance, curriculum, digits, evaluation, models, retina, scenes, searcher, training
-from lib.curriculum import Stage
-from lib.refusal import Refusal
-from lib.scenes import MARGIN, Scene128
-from lib.training import Training, train
+from labbook import curriculum, digits, evaluation, models, retina, rng, searcher, training
+from labbook import stimuli as scenes
+from labbook.curriculum import Stage
+from labbook.errors import ConfigurationError
+from labbook.stimuli import MARGIN, Scene128
+from labbook.training import Training, train
 
 PERIPHERIES = {"full": {"width": 4}, "log-polar": {"retina": "polo768", "width": 8}}  # small ones
 
@@ -178,7 +179,7 @@ def test_the_fovea_keeps_images_and_places_in_order():
 @given(inside, inside)
 def test_re_encoding_at_the_digit_centres_it(down, right):
     """The digit comes to the middle, what was beyond the field is grey, and the fovea sees the same as before."""
-    image = torch.rand(1, 1, 128, 128, generator=chance.generator("field"))
+    image = torch.rand(1, 1, 128, 128, generator=rng.generator("field"))
     gaze = torch.tensor([[down, right]])
     again = retina.recentred(image, gaze)
     middle = torch.zeros(1, 1, 2, dtype=torch.int64)
@@ -193,7 +194,7 @@ def test_a_window_says_where_it_is():
     places = torch.tensor([[3, -7], [-50, 40]])
     theta = scenes.window(places)
     assert torch.equal(scenes.fixations(theta, 128).round().long(), places)
-    image = torch.rand(2, 1, 128, 128, generator=chance.generator("field"))
+    image = torch.rand(2, 1, 128, 128, generator=rng.generator("field"))
     assert torch.allclose(models.sample(image, theta, 28), searcher.look(image, places[:, None]), atol=1e-5)
 
 
@@ -223,8 +224,8 @@ def test_places_of_the_grid_are_where_its_network_looks(stride):
 def test_a_turned_scene_turns_the_log_polar_map():
     """A quarter turn is four of the sixteen azimuths of 768 coefficients."""
     where = build("log-polar").where.eval()
-    nn.init.normal_(where.last.weight, generator=chance.generator("last"))
-    image = scenes.disc() * torch.rand(1, 1, 128, 128, generator=chance.generator("field"))
+    nn.init.normal_(where.last.weight, generator=rng.generator("last"))
+    image = scenes.disc() * torch.rand(1, 1, 128, 128, generator=rng.generator("field"))
     middle = torch.zeros(1, 2, dtype=torch.int64)
     # the retina is centred on pixel 64, so turn the 127x127 pixels around it
     inner = image.clone()
@@ -248,7 +249,7 @@ def test_log_polar_places_follow_the_gaze_and_stay_in_the_field():
 
 def test_features_are_standardised_by_all_that_was_seen():
     standard = searcher.Standard(3)
-    batches = torch.randn(4, 50, 3, generator=chance.generator("features")) * torch.tensor([1, 9, 0.1]) + 5
+    batches = torch.randn(4, 50, 3, generator=rng.generator("features")) * torch.tensor([1, 9, 0.1]) + 5
     for batch in batches:
         standard(batch)
     seen = batches.flatten(0, 1)
@@ -381,7 +382,7 @@ def test_a_search_allowed_less_begins_the_same(sets):
 def test_the_benchmark_counts_what_evaluation_counts(sets):
     """One pass gives what the benchmark gives for each number of saccades and for perfect fixations."""
     model = build("full").eval()
-    nn.init.normal_(model.where.last.weight, generator=chance.generator("last"))
+    nn.init.normal_(model.where.last.weight, generator=rng.generator("last"))
     counts = searcher.benchmark(model, sets.test, 3, 2)
     found = searcher.Benchmark.read(counts, 3)
     for s in (1, 2):
@@ -424,7 +425,7 @@ def test_searches_do_not_depend_on_their_batch(sets):
 
 def test_28x28_images_go_to_the_what_network(sets):
     model = build("full").eval()
-    crops = torch.rand(3, 1, 28, 28, generator=chance.generator("crops"))
+    crops = torch.rand(3, 1, 28, 28, generator=rng.generator("crops"))
     assert torch.equal(model(crops).logits, model.what(crops).logits)
 
 
@@ -453,9 +454,9 @@ def test_a_window_beside_a_blob_is_pulled_towards_it(sets):
     images[:] = torch.exp(-(axis[:, None] ** 2 + axis**2) / 50)
     offsets = torch.zeros(5, 2, dtype=torch.int64)
     stimuli = scenes.Stimuli(images, torch.zeros(5, dtype=torch.int64), offsets, torch.ones(5))
-    near = searcher.pull(Light(), stimuli, 10.0, chance.generator("direction"))
+    near = searcher.pull(Light(), stimuli, 10.0, rng.generator("direction"))
     assert (near.alignment > 0.9).all() and (near.size > 0).all()
-    far = searcher.pull(Light(), stimuli, 40.0, chance.generator("direction"))
+    far = searcher.pull(Light(), stimuli, 40.0, rng.generator("direction"))
     assert (far.size < 1e-3 * near.size).all()
 
 
@@ -478,12 +479,12 @@ def test_a_window_beside_a_blob_is_pulled_towards_it(sets):
     ],
 )
 def test_what_is_refused_is_named(options, word):
-    with pytest.raises(Refusal, match=word):
+    with pytest.raises(ConfigurationError, match=word):
         models.build("searcher", **options)
 
 
 def test_a_search_refuses_no_saccade():
-    with pytest.raises(Refusal, match="saccades=0"):
+    with pytest.raises(ConfigurationError, match="saccades=0"):
         build("full").search(torch.zeros(1, 1, 128, 128), 0)
 
 

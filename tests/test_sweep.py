@@ -17,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_chapter import checkout, write_chapter  # noqa: F401  (checkout is a fixture)
 
-from lib import chapter, files, sweep
-from lib.refusal import Refusal
+from labbook import files
+from labbook.book import chapter
+from labbook.errors import ConfigurationError
+from labbook.ops import sweep
 
 REPOSITORY = Path(__file__).parent.parent
 GLUED = """
@@ -41,7 +43,7 @@ def standing(tmp_path, monkeypatch):
     source, ignored = REPOSITORY / "lib", shutil.ignore_patterns("__pycache__")
     shutil.copytree(source, tmp_path / "lib", ignore=ignored)
     (tmp_path / "_toc.yml").write_text("root: none\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("LABBOOK_PROFILE", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -49,7 +51,7 @@ def standing(tmp_path, monkeypatch):
 
 
 def start(*arguments):
-    command = [sys.executable, "-m", "lib", "sweep", *arguments]
+    command = [sys.executable, "-m", "labbook", "sweep", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -130,7 +132,7 @@ def test_the_code_is_part_of_what_an_execution_is(checkout):  # noqa: F811
     ],
 )
 def test_mistakes_are_refused_by_name_before_any_work(checkout, pairs, words):  # noqa: F811
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ConfigurationError) as refused:
         sweep.grid(write_chapter(checkout, "week1_a"), pairs)
     assert words in str(refused.value)
 
@@ -177,7 +179,7 @@ def test_a_flipped_bit_is_named_and_the_execution_repeated(checkout, suffix):  #
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
-    with pytest.raises(Refusal, match="altered"):
+    with pytest.raises(ConfigurationError, match="altered"):
         sweep.recall(folder, tasks[0])
     again = sweep.run(tasks, folder, lambda missing: (outcome_of(task) for task in missing), None, said.append)
     assert again[tasks[0].id] == sweep.recall(folder, tasks[0])
@@ -255,7 +257,7 @@ def test_an_interrupted_sweep_leaves_nothing_running_and_goes_on(standing):
 
 def test_a_scheduler_that_is_not_there_is_refused_in_one_sentence(checkout):  # noqa: F811
     tasks = sweep.grid(write_chapter(checkout, "week1_a"), [])
-    with pytest.raises(Refusal, match=r"scheduler='carrier-pigeon://loft' does not answer: "):
+    with pytest.raises(ConfigurationError, match=r"scheduler='carrier-pigeon://loft' does not answer: "):
         next(sweep.dask(tasks, "carrier-pigeon://loft"))
 
 
@@ -347,7 +349,7 @@ def test_any_value_of_any_parameter_runs_or_is_refused_by_name(guarded, data):
     value = data.draw(ANYTHING | WRITTEN.map(lambda written: chapter.interpret(written, declared[name])))
     try:
         here = check({name: value})
-    except Refusal as refusal:
+    except ConfigurationError as refusal:
         assert str(refusal).startswith(name) and "\n" not in str(refusal)
     else:
         assert here.parameters[name] == value
@@ -358,7 +360,7 @@ def test_any_value_of_any_parameter_runs_or_is_refused_by_name(guarded, data):
 def test_any_text_is_split_or_refused(written):
     try:
         values = sweep.alternatives(written)
-    except Refusal as refusal:
+    except ConfigurationError as refusal:
         assert "\n" not in str(refusal)
     else:
         assert values and all(values)

@@ -16,11 +16,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib import chance, curriculum, digits, evaluation, files, models, training
-from lib.curriculum import Stage
-from lib.refusal import Refusal
-from lib.scenes import Scene28, Scene128
-from lib.training import Diverged, Training, train
+from labbook import curriculum, digits, evaluation, files, models, rng, training
+from labbook.curriculum import Stage
+from labbook.errors import ConfigurationError
+from labbook.stimuli import Scene28, Scene128
+from labbook.training import Diverged, Training, train
 
 CLEAR = Scene28(std=0, contrast=(0.7, 0.7), noise=0.3)
 
@@ -79,7 +79,7 @@ def test_a_record_says_what_happened(few):
 @pytest.mark.parametrize("optimiser", training.OPTIMISERS)
 @pytest.mark.parametrize("loss", ["cross_entropy", "mean_squared", "cross_entropy and position"])
 def test_every_optimiser_and_loss_moves_every_weight(few, optimiser, loss):
-    start = models.build("lenet", chance.generator("weights", 0)).state_dict()
+    start = models.build("lenet", rng.generator("weights", 0)).state_dict()
     end = weights(train(one(optimiser=optimiser, loss=loss), few))
     assert not any(torch.equal(start[name], end[name]) for name in start)
     assert all(value.isfinite().all() for value in end.values())
@@ -125,7 +125,7 @@ def test_an_average_that_forgets_at_once_is_the_last_weights(few):
 
 
 def test_the_localisation_has_its_own_rate(few):
-    start = models.build("stn28", chance.generator("weights", 0), zero_start=False).state_dict()
+    start = models.build("stn28", rng.generator("weights", 0), zero_start=False).state_dict()
     options = {"options": {"zero_start": False}}
     for rate in (0.0, 0.1, 1.0):
         end = weights(train(one("stn28", localisation_rate=rate, **options), few))
@@ -141,7 +141,7 @@ def test_the_localisation_has_its_own_rate(few):
 def test_a_localisation_at_rate_0_costs_nothing(few):
     run = training._Run(one("stn28", localisation_rate=0.0), few, "cpu", None)
     assert [p.requires_grad for p in run.model.localisation.parameters()] == [False] * 8
-    with pytest.raises(Refusal, match="localisation_rate=0 leaves a 'where' network nothing to learn"):
+    with pytest.raises(ConfigurationError, match="localisation_rate=0 leaves a 'where' network nothing to learn"):
         one("where", Scene128(), localisation_rate=0.0, loss="collicular")
 
 
@@ -152,7 +152,7 @@ def test_networks_in_bfloat16_take_nearly_the_same_step(few, model):
     scene = CLEAR if model in ("lenet", "stn28") else Scene128(std=4)
     loss = {"loss": "value of fixations"} if model == "searcher" else {}
     exact = one(model, scene, lr=0.1, batch=10, **loss)
-    start = models.build(model, chance.generator("weights", 0)).state_dict()
+    start = models.build(model, rng.generator("weights", 0)).state_dict()
     end, rough = (train(replace(exact, arithmetic=each), few).model for each in ("float32", "bfloat16"))
     assert {value.dtype for value in rough.state_dict().values()} <= {torch.float32, torch.int64}
     step, difference = (
@@ -160,7 +160,7 @@ def test_networks_in_bfloat16_take_nearly_the_same_step(few, model):
         for a, b in ((end.state_dict(), start), (rough.state_dict(), end.state_dict()))
     )
     assert 0 < difference < step / 5
-    seen = rough(torch.rand(2, 1, scene.edge, scene.edge, generator=chance.generator("a test")))
+    seen = rough(torch.rand(2, 1, scene.edge, scene.edge, generator=rng.generator("a test")))
     assert seen.logits.dtype == seen.crop.dtype == torch.float32
     assert seen.theta is None or seen.theta.dtype == torch.float32
 
@@ -273,7 +273,7 @@ def _to_the_end(name: str, folder: Path) -> None:
 def processes():
     """Real processes, each forked from a server that has imported what takes long (optimisers need dynamo)."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lib.runs", "torch._dynamo", "pytest", "hypothesis"])
+    context.set_forkserver_preload(["labbook.book.store", "torch._dynamo", "pytest", "hypothesis"])
     return context
 
 
@@ -359,7 +359,7 @@ CHECKED = one("tutorial", optimiser="adam", epochs=2, fraction=0.5)
 def test_a_broken_checkpoint_is_refused_by_name(few, tmp_path, spoil, words):
     path = tmp_path / "some.checkpoint"
     path.write_bytes(spoil(_checkpoint(CHECKED, few, path)))
-    with pytest.raises(Refusal, match=words) as refused:
+    with pytest.raises(ConfigurationError, match=words) as refused:
         train(CHECKED, few, checkpoint=path)
     assert str(path) in str(refused.value) and path.exists()
 
@@ -368,7 +368,7 @@ def test_a_broken_checkpoint_is_refused_by_name(few, tmp_path, spoil, words):
 def test_a_checkpoint_of_another_configuration_is_refused(few, tmp_path, change):
     path = tmp_path / "some.checkpoint"
     _checkpoint(CHECKED, few, path)
-    with pytest.raises(Refusal, match=f"{path} belongs to another configuration"):
+    with pytest.raises(ConfigurationError, match=f"{path} belongs to another configuration"):
         train(replace(CHECKED, **change), few, checkpoint=path)
     train(CHECKED, few, checkpoint=path)  # and is left for its own
 
@@ -378,7 +378,7 @@ def test_a_checkpoint_of_another_format_is_refused(few, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT", training.CHECKPOINT - 1)
     _checkpoint(CHECKED, few, path)
     monkeypatch.undo()
-    with pytest.raises(Refusal, match=rf"{path} has checkpoint format 0; this version reads 1\."):
+    with pytest.raises(ConfigurationError, match=rf"{path} has checkpoint format 0; this version reads 1\."):
         train(CHECKED, few, checkpoint=path)
 
 
@@ -400,7 +400,7 @@ def test_no_pickle_is_executed(few, tmp_path, write, sealed):
     content = file.getvalue()
     path = tmp_path / "some.checkpoint"
     path.write_bytes(files.seal(content) if sealed else content)
-    with pytest.raises(Refusal, match=f"{path} is "):
+    with pytest.raises(ConfigurationError, match=f"{path} is "):
         train(CHECKED, few, checkpoint=path)
     assert not (tmp_path / "sprung").exists()
 
@@ -414,7 +414,7 @@ def test_a_full_disk_stops_the_run_and_keeps_the_last_checkpoint(few, tmp_path, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(Refusal, match=f"Cannot write {path}: No space left on device"):
+    with pytest.raises(ConfigurationError, match=f"Cannot write {path}: No space left on device"):
         train(CHECKED, few, checkpoint=path, every=0)
     monkeypatch.undo()
     assert path.read_bytes() == before
@@ -532,7 +532,7 @@ def test_every_setting_is_part_of_the_description(change):
     ],
 )
 def test_impossible_settings_are_refused_by_name(change, words):
-    with pytest.raises(Refusal, match=words):
+    with pytest.raises(ConfigurationError, match=words):
         replace(one(), **change)
 
 
@@ -568,7 +568,7 @@ def test_a_run_goes_on_from_the_weights_it_is_given(few):
     here, there = weights(outcome), weights(begun)
     assert all(torch.allclose(here[name], there[name], atol=1e-6) for name in here)
     for config, given_weights in ((still, None), (one("tutorial"), begun.model.state_dict())):
-        with pytest.raises(Refusal, match="if and only if the training has a start"):
+        with pytest.raises(ConfigurationError, match="if and only if the training has a start"):
             train(config, few, weights=given_weights)
 
 
@@ -579,12 +579,12 @@ def test_what_a_run_starts_from_is_part_of_its_content():
     other = training.seeded(fine, 7, "mnist")
     assert (other.seed, other.start.seed, other.start.data) == (7, 7, "mnist")
     assert training.shortened(replace(fine, start=one("tutorial", epochs=9)), 20, 400).start.stages[0].epochs == 1
-    with pytest.raises(Refusal, match="a 'lenet' cannot go on as a 'tutorial'"):
+    with pytest.raises(ConfigurationError, match="a 'lenet' cannot go on as a 'tutorial'"):
         replace(one("tutorial"), start=one("lenet"))
     for model, other in (("lenet", "atn"), ("atn", "lenet"), ("lenet", "lenet")):
-        with pytest.raises(Refusal, match=f"a '{other}' cannot go on as a '{model}'"):
+        with pytest.raises(ConfigurationError, match=f"a '{other}' cannot go on as a '{model}'"):
             replace(one(model), start=one(other), start_with="localisation")
-    with pytest.raises(Refusal, match="start_with='some'"):
+    with pytest.raises(ConfigurationError, match="start_with='some'"):
         replace(fine, start_with="some")
 
 
@@ -592,13 +592,13 @@ def test_a_run_may_take_over_the_classifier_alone(few):
     first = one("stn28", options={"classifier": "tutorial"})
     begun = weights(train(first, few))
     config = replace(first, stages=one(lr=1e-9).stages, start=first, start_with="classifier")
-    drawn = models.build("stn28", chance.generator("weights", 0), classifier="tutorial").state_dict()
+    drawn = models.build("stn28", rng.generator("weights", 0), classifier="tutorial").state_dict()
     taken = weights(train(config, few, weights=begun))
     for name, value in taken.items():
         kept = drawn if name.startswith("localisation.") else begun
         assert torch.allclose(value, kept[name], atol=1e-6)
     assert not same(begun, {**begun, **{name: drawn[name] for name in drawn if name.startswith("localisation.")}})
-    with pytest.raises(Refusal, match="with other options has other weights"):
+    with pytest.raises(ConfigurationError, match="with other options has other weights"):
         train(replace(config, options={}), few, weights=begun)
 
 
@@ -614,6 +614,6 @@ def test_an_affine_window_takes_over_where_an_attention_transformer_looks(few, s
     images = evaluation.fixed_stimuli(few.test, scene, 5).images
     assert begun.model(images).theta.std(0)[0, 2] > 1e-4
     assert torch.allclose(taken.model(images).theta, begun.model(images).theta, atol=1e-6)
-    with pytest.raises(Refusal, match="same settings, or one that is linear"):
+    with pytest.raises(ConfigurationError, match="same settings, or one that is linear"):
         positive = replace(first, options={**small, "scale": "positive"})
         train(replace(config, start=positive), few, weights=begun.model.state_dict())

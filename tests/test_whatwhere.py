@@ -7,26 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from lib import (
-    chance,
-    chapter,
-    curriculum,
-    evaluation,
-    models,
-    retina,
-    runs,
-    study,
-    systems,
-    training,
-    whatwhere,
-    where,
-)
-from lib.models import Seen
-from lib.refusal import Refusal
-from lib.scenes import Scene128
+from labbook import curriculum, evaluation, models, retina, rng, training, whatwhere, where
+from labbook.book import chapter
+from labbook.book import store as runs
+from labbook.errors import ConfigurationError
+from labbook.experiments import systems
+from labbook.models import Seen
+from labbook.stimuli import Scene128
+from labbook.study2021 import facts
 
 SMALL = retina.WhatWhere(azimuths=12, orientations=2)  # quick to build
-PROFILE = where.profile(study.accuracy_map("what"))
+PROFILE = where.profile(facts.accuracy_map("what"))
 BARE = Scene128(noise=0.0, contrast=(0.7, 0.7))  # a digit on grey: its place can be read off the image
 
 
@@ -99,7 +90,7 @@ def test_profiles_and_maps_agree():
     again = where.profile(where.round_map(PROFILE))
     assert again == pytest.approx([max(value, 0.1) for value in PROFILE], abs=0.01)
     assert len(PROFILE) == 28 and PROFILE[0] == pytest.approx(0.8447, abs=1e-3)
-    coarse = where.profile(study.accuracy_map("what")[::9, ::9])  # rings that are missing are interpolated
+    coarse = where.profile(facts.accuracy_map("what")[::9, ::9])  # rings that are missing are interpolated
     assert len(coarse) == 28 and coarse[9] == pytest.approx(PROFILE[9], abs=0.06)
 
 
@@ -111,7 +102,7 @@ def test_parameter_counts_are_those_of_the_study():
 
 def test_dropout_is_off_in_evaluation_and_on_in_training():
     network = models.build("where", retina=SMALL, dropout=0.5).train()
-    images = torch.rand(4, 1, 128, 128, generator=chance.generator("where"))
+    images = torch.rand(4, 1, 128, 128, generator=rng.generator("where"))
     with torch.no_grad():
         one, other = network.scores(images), network.scores(images)
         assert not torch.equal(one, other)
@@ -129,7 +120,7 @@ def test_the_collicular_loss_teaches_where(few):
     answers = evaluation.answers(outcome.model, few.test, Scene128(radius=20.0), 50)  # right: within 7 px
     hits = evaluation.fixation_error(answers) <= where.HIT
     assert torch.equal(answers.right, hits) and answers.predicted.max() < 120
-    start = models.build("where", chance.generator("weights", 0), **options).state_dict()
+    start = models.build("where", rng.generator("weights", 0), **options).state_dict()
     end = outcome.model.state_dict()
     assert not any(torch.equal(start[name], end[name]) for name in start if name.startswith(("dense", "last")))
 
@@ -144,13 +135,13 @@ def test_impossible_where_networks_are_refused():
         ({"retina": "whatwher"}, "Did you mean 'whatwhere'"),
         ({"retina": replace(SMALL, field=64)}, "has no colliculus"),
     ]:
-        with pytest.raises(Refusal, match=message):
+        with pytest.raises(ConfigurationError, match=message):
             models.build("where", **options)
     stages = curriculum.growing([5], 1, 0.01, Scene128())
     for model, loss in (("where", "cross_entropy"), ("lenet", "collicular")):
-        with pytest.raises(Refusal, match="'collicular' teaches 'where' alone"):
+        with pytest.raises(ConfigurationError, match="'collicular' teaches 'where' alone"):
             training.Training(model, stages, loss=loss)
-    with pytest.raises(Refusal, match=r"parameters='papers'.*Did you mean 'paper'"):
+    with pytest.raises(ConfigurationError, match=r"parameters='papers'.*Did you mean 'paper'"):
         whatwhere.where_training_of_2020(PROFILE, "papers")
 
 
@@ -183,7 +174,7 @@ def test_a_perfect_where_brings_the_digit_to_the_centre(sets, table):
 
 
 def test_fixations_stay_in_the_field():
-    images = torch.rand(2, 1, 128, 128, generator=chance.generator("clamp"))
+    images = torch.rand(2, 1, 128, 128, generator=rng.generator("clamp"))
     outermost = int(retina.colliculus(SMALL).peaks[:, 0].argmax())
     fixations, _ = whatwhere.look(Stubborn(outermost), images, 6)
     assert fixations[1, 0, 0] > 30 and fixations.abs().max() == 50
@@ -192,7 +183,7 @@ def test_fixations_stay_in_the_field():
 
 
 def test_a_moved_eye_sees_the_field_around_its_fixation():
-    images = torch.rand(2, 1, 128, 128, generator=chance.generator("moved"))
+    images = torch.rand(2, 1, 128, 128, generator=rng.generator("moved"))
     seen = retina.recentred(images, torch.tensor([[10, -20], [-50, 50]]))
     assert seen[0, 0, 64, 64] == images[0, 0, 74, 44] and seen[1, 0, 70, 10] == images[1, 0, 20, 60]
     assert (seen[0, 0, -10:] == 0.5).all() and (seen[0, 0, :, :20] == 0.5).all() and (seen[1, 0, :50] == 0.5).all()
@@ -233,7 +224,7 @@ def test_the_systems_are_the_runs_that_the_chapters_published():
     store = runs.Store(Path(__file__).parent.parent / "book" / "runs", Path("nowhere"))
     for name, system in systems.SYSTEMS.items():
         assert store.find(system.training), name
-        assert system.row is None or len(study.benchmark(system.row)) == 27
+        assert system.row is None or len(facts.benchmark(system.row)) == 27
 
 
 def test_the_benchmark_takes_no_more_seeds_than_the_chapters_train():
@@ -245,6 +236,6 @@ def test_the_benchmark_takes_no_more_seeds_than_the_chapters_train():
 
 def test_what_the_model_looks_at_grows_with_its_saccades():
     assert [systems.what_where(k)[0] for k in (0, 1, 5)] == [784, 3664, 15184]
-    assert study.benchmark(systems.what_where(1)[1])[0.7, 40.0] == 0.62
-    with pytest.raises(Refusal, match="saccades=6"):
+    assert facts.benchmark(systems.what_where(1)[1])[0.7, 40.0] == 0.62
+    with pytest.raises(ConfigurationError, match="saccades=6"):
         systems.what_where(6)

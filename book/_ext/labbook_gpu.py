@@ -1,6 +1,6 @@
 """The page on the whole schedules, written from `book/results/full.json` and the published runs when it is rendered.
 
-Nothing of lib is imported, so the book renders without torch.
+Nothing of the library is imported, so the book renders without torch.
 """
 
 import ast

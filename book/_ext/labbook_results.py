@@ -1,7 +1,7 @@
 """Pages written from `book/results/` when the book is rendered: systems, claims, the cost of a sweep, faults
 tried, the drift and the changes of results; and on the first page a link to the PDF, if there is one.
 
-Nothing of lib is imported, so the book renders without torch.
+Nothing of the library is imported, so the book renders without torch.
 """
 
 import csv

@@ -4,7 +4,7 @@ MathJax comes from the installed package `sphinx-mathjax-offline`, of which only
 are copied into the built book. They go into the output and not into the root `_static/`, because Jupyter Book adds
 every script it finds there to every page.
 
-The pages of the library are written from the syntax trees of `lib/*.py`. Nothing is imported, so the book renders
+The pages of the library are written from the syntax trees of `lib/labbook`. Nothing is imported, so the book renders
 without torch.
 """
 
@@ -42,14 +42,15 @@ def write_library(app, docname, source):
     found = re.search(rf"^{MARK}(?:: (.*))?$", source[0], re.M)
     if not found:
         return
-    folder = Path(app.srcdir, "lib")
+    folder = Path(app.srcdir, "lib", "labbook")
+    every = {path.stem: path for path in sorted(folder.rglob("*.py")) if not path.stem.startswith("_")}
     if found[1]:
-        paths = [folder / f"{name}.py" for name in found[1].split()]
+        paths = [every[name] for name in found[1].split()]
         written = map(module, paths)
     else:
         package = docstring(parsed(folder / "__init__.py"))
         flow = re.findall(r"\w+", " ".join(line for line in package.splitlines() if "->" in line))
-        paths = sorted(path for path in folder.glob("*.py") if not path.stem.startswith("_"))
+        paths = list(every.values())
         paths.sort(key=lambda path: flow.index(path.stem) if path.stem in flow else len(flow))
         written = (markdown(package), "", *map(entry, paths))
         app.env.note_dependency(str(folder / "__init__.py"))
@@ -64,6 +65,12 @@ def entry(path):
     return f"- {{ref}}`{path.stem} <lib-{path.stem}>`: {escape(' '.join(first.split()))}"
 
 
+def dotted(path):
+    """The name of a module, as one imports it."""
+    parts = path.with_suffix("").parts
+    return ".".join(parts[parts.index("labbook", parts.index("lib")) :])
+
+
 def parsed(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -75,7 +82,7 @@ def module(path):
     parts = [f"(lib-{path.stem})=", f"## {path.stem}", markdown(docstring(tree))]
     for node in public(tree):
         if isinstance(node, ast.ClassDef):
-            parts += [f"::::{{py:class}} {node.name}{init(node)}", f":module: lib.{path.stem}", ""]
+            parts += [f"::::{{py:class}} {node.name}{init(node)}", f":module: {dotted(path)}", ""]
             parts += [described(node), fields(node, code)]
             for method in public(node):
                 if isinstance(method, ast.FunctionDef) and docstring(method):
@@ -84,7 +91,7 @@ def module(path):
                     parts += [f":::{{py:{kind}}} {shown}", "", described(method), ":::"]
             parts.append("::::")
         elif isinstance(node, ast.FunctionDef):
-            parts += [f":::{{py:function}} {node.name}{signature(node)}", f":module: lib.{path.stem}", ""]
+            parts += [f":::{{py:function}} {node.name}{signature(node)}", f":module: {dotted(path)}", ""]
             parts += [described(node), ":::"]
     return "\n".join(parts) + "\n"
 
@@ -99,7 +106,7 @@ def described(node):
 
 
 def public(tree):
-    """Classes and functions of a module or methods of a class; commands are left to `python -m lib --help`."""
+    """Classes and functions of a module or methods of a class; commands are left to `python -m labbook --help`."""
     named = [n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and not n.name.startswith("_")]
     return [n for n in named if "command" not in decorators(n)]
 

@@ -1,0 +1,20 @@
+"""The library behind the lab-book: noisy digits, spatial transformers, curricula and their evaluation.
+
+Data flows one way, and so do the imports. The science, in reading order:
+
+    rng -> digits, textures -> stimuli -> retina -> where, models, curriculum
+    -> evaluation -> score_function, searcher, visual_field
+    -> training, psychometrics, linear_probe, fixation -> whatwhere
+
+What is made of it:
+
+    study2021: facts, pipeline -> experiments: recipes, systems
+    -> book: store, results, figures, rerun -> explorers, report
+    -> ops: gpu, sweep, compare, bench, sampler_bench, cli
+
+In `book`, `chapter` runs the notebooks, `claims` holds what became of the claims of 2021, and `changes`, `colab` and
+`pdf` serve the pages; `errors` and `files` serve all. "Study 2.1" in a docstring is a section of the page on the study
+of 2021.
+"""
+
+__version__ = "0.1.0"

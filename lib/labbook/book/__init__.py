@@ -1,0 +1,1 @@
+"""From results to pages: the store of runs, chapters, verdicts, figures, explorers."""

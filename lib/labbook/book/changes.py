@@ -1,0 +1,125 @@
+"""The change log of results: which page of the book changed its numbers, when, and by how much.
+
+It is generated from the history of the executed chapters: every version of `book/*.ipynb` that was committed on the way
+to the present one is compared with the version before, by what the chapter glued: its answer, the verdicts on its
+claims, and its means of the benchmark.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import nbformat
+
+from .. import files
+from ..errors import ConfigurationError
+from . import chapter
+
+NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?!\w)")
+NOISE = 0.75  # amplitude of the background of the means that are followed
+
+
+def facts(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """Return what a chapter says, by name: `answer`; `C6`, ... (the verdict and what was measured); `system NAME` (the
+    mean of its cells, percent)."""
+    said = {}
+    if answer := chapter.glued(notebook, "answer"):
+        said["answer"] = answer
+    for record in json.loads(chapter.glued(notebook, "claims") or "[]"):
+        said[record["id"]] = f"{record['verdict']}: {record['measured']}"
+    cells: dict[str, list[float]] = {}
+    for record in json.loads(chapter.glued(notebook, "benchmark") or "[]"):
+        if record["source"] == "measured" and record["noise"] == NOISE:
+            cells.setdefault(record["system"], []).append(100 * record["accuracy"])
+    return said | {f"system {name}": f"{sum(each) / len(each):.1f} %" for name, each in cells.items()}
+
+
+def compare(before: Mapping[str, str], after: Mapping[str, str]) -> list[dict]:
+    """Return what differs between two versions of a page, a record for each fact.
+
+    A record has `what`, `how` ("new", "gone", "numbers", "verdict" or "words"), and `pairs` of [before, after]: the
+    numbers that changed where the words around them are the same, else the verdicts if those changed, else the texts.
+    """
+    found = []
+    for what in [*after, *(name for name in before if name not in after)]:
+        old, new = before.get(what), after.get(what)
+        if old == new:
+            continue
+        if old is None or new is None:
+            found.append({"what": what, "how": "new" if old is None else "gone", "pairs": []})
+            continue
+        words = [NUMBER.sub("#", each) for each in (old, new)]
+        verdicts = [each.partition(":")[0] for each in (old, new)]
+        numbers = zip(NUMBER.findall(old), NUMBER.findall(new), strict=False)
+        if re.fullmatch(r"[CR]\d+", what) and verdicts[0] != verdicts[1]:
+            found.append({"what": what, "how": "verdict", "pairs": [verdicts]})
+        elif words[0] == words[1]:
+            found.append({"what": what, "how": "numbers", "pairs": [[a, b] for a, b in numbers if a != b]})
+        else:
+            found.append({"what": what, "how": "words", "pairs": [[old, new]]})
+    return found
+
+
+def _git(root: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(("git", "-C", str(root), *words), capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            "The change log is made from the history of the repository, and there is no git here."
+        ) from None
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or ["git failed"])[-1]
+        raise ConfigurationError(f"The history of {root} cannot be read: {reason}.") from None
+    return done.stdout
+
+
+def versions(root: Path, folder: str = "book") -> Iterator[tuple[str, str, nbformat.NotebookNode]]:
+    """Return every committed version of the executed chapters, from the oldest on: (time, page, notebook).
+
+    Merges count as one version, that of the branch they were merged into.
+
+    Raises:
+        ConfigurationError: no repository, or one that was cloned without its history.
+    """
+    if _git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
+        raise ConfigurationError(
+            f"{root} is a shallow clone; the change log needs the whole history (git fetch --unshallow)."
+        )
+    log = ("log", "--first-parent", "-m", "--reverse", "--format=%x00%H %aI", "--name-only", "--", f"{folder}/*.ipynb")
+    for entry in _git(root, *log).split("\0")[1:]:
+        (commit, time), *paths = [line.split() for line in entry.splitlines() if line]
+        for (path,) in sorted(paths):
+            try:
+                content = _git(root, "show", f"{commit}:{path}")
+            except ConfigurationError:
+                continue  # this commit removed it
+            yield time, Path(path).stem, nbformat.reads(content, as_version=4)
+
+
+def history(root: Path, folder: str = "book") -> list[dict]:
+    """Return the change log, the latest change first: `time`, `page`, and the keys of `compare`.
+
+    A page's first version is one record, with `how` "published".
+    """
+    last: dict[str, dict[str, str]] = {}
+    found = []
+    for time, page, notebook in versions(root, folder):
+        now = facts(notebook)
+        if page in last:
+            found += [{"time": time, "page": page, **each} for each in compare(last[page], now)]
+        else:
+            found.append({"time": time, "page": page, "what": "page", "how": "published", "pairs": []})
+        last[page] = now
+    return found[::-1]
+
+
+def write(root: Path) -> Path:
+    """Write the change log to `book/results/changes.json`; return its path."""
+    path = root / "book" / "results" / "changes.json"
+    lines = ",\n".join(json.dumps(each, ensure_ascii=False) for each in history(root))
+    files.write(path, f"[\n{lines}\n]\n".encode())
+    return path

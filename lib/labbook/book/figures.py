@@ -1,0 +1,925 @@
+"""Figures of the book: each function takes results and returns a matplotlib figure; `show` puts it on the page.
+
+Convention: colours are those of Okabe and Ito, the same name the same colour within a figure; the ground is
+transparent, text grey, so that one picture serves light and dark pages. Accuracies are drawn in percent.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import HTML, display
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from torch import Tensor
+
+from ..evaluation import CONTRASTS, Proportion, mean_accuracy
+from ..fixation import Aim
+from ..models import Seen
+from ..psychometrics import Fit
+from ..retina import Cells
+from ..searcher import Pull, Search
+from ..stimuli import EDGE, Stimuli
+from ..where import rings
+from .store import Run
+
+STYLE = str(Path(__file__).with_name("gadfly.mplstyle"))
+CHANCE = 10.0  # percent
+INK = "#7a7a7a"
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, AMBER = "#56B4E9", "#E69F00"
+COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER)
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), "-", (0, (5, 2)))
+
+COLUMN = 5.6  # inches: width of a figure whose letters can still be read when a phone shrinks it to its screen
+
+SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * EDGE  # outline of a digit's frame, closed, pixels
+
+# Figures go to the page through `show` alone.
+matplotlib.use("agg")
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw a figure in the book's style."""
+
+    @wraps(draw)
+    def drawn(*args, **options):
+        with plt.style.context(STYLE):
+            return draw(*args, **options)
+
+    return drawn
+
+
+@styled
+def picture(figure: Figure, alt: str, classes: str = "dark-light", dpi: float | None = None) -> str:
+    """Return a figure as an `<img>`, with its description for readers who cannot see it; close it.
+
+    The picture is a WebP without loss, which has 4 bytes where a PNG has 7. One that is no wider than `COLUMN` is of
+    class "narrow": on a phone it shrinks to the screen.
+    """
+    buffer = io.BytesIO()
+    lossless = {"lossless": True, "quality": 50}  # quality: of the search for the smallest file, 0 to 100
+    figure.savefig(buffer, format="webp", pil_kwargs=lossless, dpi=dpi or plt.rcParams["savefig.dpi"])
+    plt.close(figure)
+    source = base64.b64encode(buffer.getvalue()).decode()
+    width = round(figure.get_figwidth() * 96)
+    narrow = " narrow" if figure.get_figwidth() <= COLUMN else ""
+    return (
+        f'<img class="{classes}{narrow}" width="{width}" alt="{html.escape(alt, quote=True)}" '
+        f'src="data:image/webp;base64,{source}">'
+    )
+
+
+def framed(figure: Figure, alt: str, caption: str = "") -> HTML:
+    """Return a figure with its description, and a caption that stands alone; close it."""
+    below = f"<figcaption>{caption}</figcaption>" if caption else ""
+    return HTML(f'<figure class="plot">{picture(figure, alt)}{below}</figure>')
+
+
+def show(figure: Figure, alt: str, caption: str = "") -> None:
+    """Display a figure, see `framed`."""
+    display(framed(figure, alt, caption))
+
+
+def _legend(figure: Figure, **options) -> None:
+    """Put the legend of all axes below them, one entry per label, in as many columns as there is room for."""
+    entries = {}
+    for axis in figure.axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    columns = int(figure.get_figwidth() / (0.075 * max(map(len, entries)) + 0.65))  # inches of an entry
+    columns = max(1, min(columns, len(entries)))
+    rows = -(-len(entries) // columns)
+    ncols = -(-len(entries) // rows)
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=ncols, **options)
+
+
+def _axes(rows: int, columns: int, width: float, height: float, **options):
+    return plt.subplots(rows, columns, figsize=(width, height), **options)
+
+
+def _drawn(groups: Mapping, seconds: Sequence = DASHES) -> Iterator[tuple]:
+    """Yield each group's name, what is in it, its colour, and its dash (or its marker, or what else `seconds` are).
+
+    From the seventh group on the colours come again, each with another dash.
+    """
+    for k, (name, each) in enumerate(groups.items()):
+        yield name, each, COLOURS[k % len(COLOURS)], seconds[(k + k // len(COLOURS)) % len(seconds)]
+
+
+# ---- stimuli --------------------------------------------------------------------------------------------------------
+
+
+@styled
+def stimuli(batch: Stimuli, columns: int = 8) -> Figure:
+    """Show stimuli (B, 1, h, w) in a grid, each titled with its label and contrast."""
+    n = len(batch.labels)
+    rows = -(-n // columns)
+    figure, axes = _axes(rows, columns, 1.05 * columns, 1.35 * rows, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, label, contrast in zip(axes.flat, batch.images, batch.labels, batch.contrast, strict=False):
+        axis.imshow(image[0], vmin=0, vmax=1)
+        axis.set_title(f"{label}, {100 * contrast:.0f} %", fontsize=9, loc="center")
+    return figure
+
+
+def _marked(answer: int, label: int) -> str:
+    """Return an answer with a tick, or with a cross and the label."""
+    return f"{answer} ✓" if answer == label else f"{answer} ✗ ({label})"
+
+
+def _outlines(theta: Tensor) -> Tensor:
+    """Return the corners of windows theta (..., 2, 3), closed: (..., 2, 5), x and y in half edges from the middle."""
+    return theta @ torch.tensor([[-1.0, 1, 1, -1, -1], [-1, -1, 1, 1, -1], [1, 1, 1, 1, 1]])
+
+
+@styled
+def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
+    """Show what a spatial transformer does: above, each stimulus with the window's outline (orange) and the digit's
+    true box (blue, dashed); below, what the classifier saw, with its answer and the label where they differ.
+    """
+    n = min(columns, len(batch.labels))
+    figure, axes = _axes(2, n, 1.3 * n, 3.2, squeeze=False)
+    edge = batch.images.shape[-1]
+    outlines = _outlines(seen.theta[:n])
+    frames = (2 * batch.offsets[:n].abs().max().item() + EDGE) / edge  # half edges, like the outlines
+    reach = max(1.04, min(1.4, frames), min(2.0, 1.1 * outlines.abs().max().item())) * edge / 2  # what is shown
+    for k in range(n):
+        above, below = axes[:, k]
+        above.imshow(batch.images[k, 0], vmin=0, vmax=1)
+        above.plot(*((outlines[k] + 1) * edge / 2 - 0.5).numpy(), color=ORANGE, lw=2, label="window")
+        top, left = (batch.offsets[k] + (edge - EDGE) // 2).tolist()
+        square = SQUARE - 0.5
+        above.plot(square[:, 0] + left, square[:, 1] + top, color=SKY, lw=1.5, ls=(0, (3, 2)), label="digit's frame")
+        above.set(xlim=(edge / 2 - reach, edge / 2 + reach), ylim=(edge / 2 + reach, edge / 2 - reach))
+        below.imshow(seen.crop[k, 0], vmin=0, vmax=1)
+        answer, label = seen.logits[k].argmax().item(), batch.labels[k].item()
+        below.set_title(_marked(answer, label), fontsize=10, loc="center")
+        for axis in (above, below):
+            axis.axis("off")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+
+@styled
+def learning_curves(
+    groups: Mapping[str, Sequence[Run]], stated: Mapping[str, Sequence[float]] | None = None, key: str = "accuracy"
+) -> Figure:
+    """Draw an accuracy against training images, one thin line per run, one colour per group; `stated`: 2021's values
+    by group, one per epoch of 60 000 images, dotted."""
+    figure, axis = _axes(1, 1, COLUMN, 3.6)
+    stated = stated or {}
+    for name, runs, colour, dash in _drawn(groups):
+        for k, run in enumerate(runs):
+            images = np.cumsum([record["images"] for record in run.history]) / 1000
+            values = [100 * record[key] for record in run.history]
+            axis.plot(
+                images,
+                values,
+                color=colour,
+                ls=dash,
+                lw=1.6,
+                marker="." if len(values) < 3 else "",
+                label=name if k == 0 else None,
+            )
+        if name in stated:
+            _epochs_2021(axis, name, stated[name], colour)
+    _percent(axis)
+    axis.set_xlabel("training images (thousands)")
+    axis.set_ylabel("accuracy (%)")
+    _legend(figure)
+    return figure
+
+
+@styled
+def per_stage(
+    groups: Mapping[str, Sequence[Run]],
+    quantities: Mapping[str, str],
+    stated: Mapping[str, Mapping[float, float]] | None = None,
+) -> Figure:
+    """Draw quantities at the end of each stage against the stage's shift std, one line per seed.
+
+    Args:
+        groups: runs by name. quantities: label of a panel -> quantity, see `Run.measure`.
+        stated: group -> {std: accuracy of 2021}, drawn as dots on "accuracy".
+    """
+    figure, axes = _axes(len(quantities), 1, COLUMN, 0.9 + 1.8 * len(quantities), sharex=True, squeeze=False)
+    for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
+        for name, runs, colour, dash in _drawn(groups):
+            runs = [run for run in runs if run.history[0]["theta"] or quantity.endswith("accuracy")]
+            if not runs:
+                continue
+            stds = [stage["scene"].get("std", 15) for stage in runs[0].training["stages"]]
+            values = np.array([[_plotted(run, quantity, record) for record in run.last_of_stages()] for run in runs])
+            axis.plot(stds, values.T, color=colour, ls=dash, lw=1.8 if len(runs) == 1 else 1.3, label=name)
+            if quantity == "accuracy" and stated and name in stated:
+                points = sorted(stated[name].items())
+                axis.plot(
+                    *zip(*((x, 100 * y) for x, y in points), strict=True),
+                    "o",
+                    color=colour,
+                    ms=3.5,
+                    alpha=0.7,
+                    label=f"{name}, 2021",
+                )
+        _quantity(axis, label, quantity)
+    axes[-1, 0].set_xlabel("standard deviation of the shift at that stage (pixels)")
+    _legend(figure)
+    return figure
+
+
+def _plotted(run: Run, quantity: str, record: dict) -> float:
+    """Return a quantity of an epoch, see `Run.measure`, accuracies in percent."""
+    value = run.measure(quantity, record)
+    return 100 * value if quantity.endswith("accuracy") else value
+
+
+@styled
+def course(
+    groups: Mapping[str, Sequence[Run]],
+    quantities: Mapping[str, str],
+    stated: Mapping[str, Sequence[float]] | None = None,
+) -> Figure:
+    """Draw trainings that consist of several runs, one after the other, against all images seen so far; a mark where
+    the stage changes.
+
+    Args:
+        groups: name -> its runs in order. quantities: label of a panel -> quantity, see `Run.measure`.
+        stated: group -> accuracies of 2021, one per epoch of 60 000 images, drawn as dots on "accuracy".
+    """
+    figure, axes = _axes(len(quantities), 1, COLUMN, 0.9 + 1.8 * len(quantities), sharex=True, squeeze=False)
+    for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
+        for name, runs, colour, dash in _drawn(groups):
+            records = [(run, record) for run in runs for record in run.history]
+            images = np.cumsum([record["images"] for _, record in records]) / 1000
+            values = [_plotted(run, quantity, record) for run, record in records]
+            ends = [a[0] is not b[0] or a[1]["stage"] != b[1]["stage"] for a, b in pairwise(records)]
+            last = [*np.flatnonzero(ends), len(records) - 1]
+            axis.plot(images, values, color=colour, ls=dash, lw=1.6, marker="o", ms=3.5, markevery=last, label=name)
+            if quantity == "accuracy" and stated and name in stated:
+                _epochs_2021(axis, name, stated[name], colour)
+        _quantity(axis, label, quantity)
+    axes[-1, 0].set_xlabel("training images (thousands)")
+    _legend(figure)
+    return figure
+
+
+def _epochs_2021(axis, name: str, accuracies: Sequence[float], colour: str) -> None:
+    """Draw accuracies of 2021 as dots, one per epoch of 60 000 images."""
+    images = 60 * np.arange(1, len(accuracies) + 1)
+    values = 100 * np.array(accuracies)
+    axis.plot(images, values, color=colour, ls="none", marker="o", ms=3, alpha=0.6, label=f"{name}, 2021")
+
+
+def _quantity(axis, label: str, quantity: str) -> None:
+    """Label and bound the vertical axis of a quantity, see `Run.measure`."""
+    axis.set_ylabel(label)
+    if quantity.endswith("accuracy"):
+        _percent(axis)
+    else:
+        axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
+
+
+def _percent(axis) -> None:
+    axis.set_ylim(0, 100)
+    axis.axhline(CHANCE, color=INK, lw=1, ls=(0, (2, 3)))
+    axis.text(1, CHANCE - 1, "chance ", transform=axis.get_yaxis_transform(), ha="right", va="top", fontsize=8)
+
+
+# ---- the visual field -----------------------------------------------------------------------------------------------
+
+
+@styled
+def benchmark(
+    groups: Mapping[str, Sequence[Mapping[tuple[float, float], Proportion]]],
+    stated: Mapping[str, Mapping[tuple[float, float], float]] | None = None,
+    ceiling: Mapping[tuple[float, float], Proportion] | None = None,
+    faint: bool = False,
+    beside: Mapping[str, Mapping[tuple[float, float], float]] | None = None,
+) -> Figure:
+    """Draw accuracy against the digit's distance from the centre, a panel per contrast.
+
+    Args:
+        groups: cells of each run (contrast, radius) -> proportion, by name; one line per group, the mean of its runs,
+            in a band from the lowest to the highest bound of their 95 % intervals.
+        stated: 2021's cells by group, dots. ceiling: drawn in grey. faint: 2021's cells as faint lines of the
+            group's colour instead, one entry in the legend for all; for many groups.
+        beside: cells of other systems by name, grey marks.
+    """
+    contrasts = sorted({contrast for contrast, _ in next(iter(groups.values()))[0]}, reverse=True)
+    height = 3.5 + 0.07 * (len(groups) + len(stated or {}) * (not faint))  # the legend grows with them
+    figure, axes = _axes(1, len(contrasts), 9.6, height, sharex=True, sharey=True, squeeze=False)
+    for axis, contrast in zip(axes[0], contrasts, strict=True):
+        if ceiling:
+            row = [(radius, each) for (c, radius), each in ceiling.items() if c == contrast]
+            axis.plot(
+                *zip(*((x, 100 * y.value) for x, y in row), strict=True), color=INK, lw=1.2, label="perfect fixation"
+            )
+        for name, runs, colour, dash in _drawn(groups):
+            radii = [radius for c, radius in runs[0] if c == contrast]
+            _band(axis, [{radius: run[contrast, radius] for radius in radii} for run in runs], name, colour, dash)
+            if stated and name in stated:
+                there = [100 * stated[name][contrast, radius] for radius in radii]
+                if faint:
+                    axis.plot(radii, there, color=colour, ls=dash, lw=3, alpha=0.22, zorder=1)
+                else:
+                    axis.plot(radii, there, "o", color=colour, ms=3.5, alpha=0.7, label=f"{name}, 2021")
+        if faint and stated:
+            axis.plot([], [], color=INK, lw=3, alpha=0.3, label="2021, in the same colour")
+        for name, cells, _, marker in _drawn(beside or {}, "sDv^"):
+            there = [(radius, 100 * value) for (c, radius), value in cells.items() if c == contrast]
+            axis.plot(*zip(*there, strict=True), marker, color=INK, mfc="none", ms=4, label=name)
+        axis.set_title(f"contrast {100 * contrast:.0f} %")
+        axis.set_xlabel("distance (pixels)")
+        _percent(axis)
+    axes[0, 0].set_ylabel("accuracy (%)")
+    _legend(figure)
+    return figure
+
+
+@styled
+def distances(groups: Mapping[str, Sequence[Mapping[float, Proportion]]]) -> Figure:
+    """Draw accuracy against the digit's distance from the centre.
+
+    Args:
+        groups: distance (pixels) -> proportion of each run, by name; one line per group, the mean of its runs, in a
+            band from the lowest to the highest bound of their 95 % intervals.
+    """
+    figure, axis = _axes(1, 1, COLUMN, 3.6)
+    for name, runs, colour, dash in _drawn(groups):
+        _band(axis, runs, name, colour, dash)
+    _percent(axis)
+    axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="accuracy (%)")
+    _legend(figure)
+    return figure
+
+
+def _band(axis, runs: Sequence[Mapping[float, Proportion]], name: str, colour: str, dash) -> None:
+    """Draw the mean of runs, distance -> proportion, in a band from the lowest to the highest bound."""
+    radii = list(runs[0])
+    values = 100 * np.array([[run[radius].value for radius in radii] for run in runs])
+    bounds = 100 * np.array([[run[radius].interval for radius in radii] for run in runs])
+    axis.fill_between(radii, bounds[..., 0].min(0), bounds[..., 1].max(0), color=colour, alpha=0.18, lw=0)
+    axis.plot(radii, values.mean(0), color=colour, ls=dash, label=name)
+
+
+@styled
+def psychometric(
+    fitted: Fit, cells: Mapping[tuple[float, float], Proportion], eccentricities: Sequence[float] | None = None
+) -> Figure:
+    """Draw accuracy against contrast: what was measured, and the fitted functions, a colour per eccentricity.
+
+    Args:
+        fitted: see `psychometrics.fit`. cells: what was fitted.
+        eccentricities: the curves to draw (default: the nearest, the middle and the farthest).
+    """
+    known = list(fitted.thresholds)
+    eccentricities = eccentricities or [known[0], known[len(known) // 2], known[-1]]
+    figure, axis = _axes(1, 1, COLUMN, 3.6)
+    contrasts = np.linspace(0.05, 1, 200)
+    measured = {radius: {c: each for (c, other), each in cells.items() if other == radius} for radius in eccentricities}
+    for radius, here, colour, dash in _drawn(measured):
+        label = f"{radius:.1f} px"
+        axis.plot(100 * contrasts, 100 * fitted.accuracy(radius, contrasts), color=colour, ls=dash, label=label)
+        for contrast, each in here.items():
+            axis.plot([100 * contrast] * 2, 100 * np.array(each.interval), color=colour, lw=1)
+            axis.plot(100 * contrast, 100 * each.value, "o", color=colour, ms=4.5)
+    _percent(axis)
+    axis.axhline(level := 100 * fitted.level, color=INK, lw=1, ls=(0, (2, 3)))
+    axis.text(0, level, f" {level:.0f} %", transform=axis.get_yaxis_transform(), va="bottom", fontsize=8)
+    axis.set(xlabel="contrast (%)", ylabel="accuracy (%)", xlim=(0, 100))
+    _legend(figure, title="distance")
+    return figure
+
+
+@styled
+def thresholds(fits: Mapping[str, Fit], contrasts: Sequence[float] = CONTRASTS) -> Figure:
+    """Draw the contrast that each system needs against the digit's distance from the centre, with 95 % intervals; the
+    systems side by side within each distance. A triangle at the upper edge: not reached at full contrast.
+
+    Args:
+        contrasts: that were measured; a threshold outside of their range is extrapolated and drawn hollow.
+    """
+    figure, axis = _axes(1, 1, COLUMN, 3.9)
+    level = next(iter(fits.values())).level
+    for k, (name, each, colour, marker) in enumerate(_drawn(fits, "osD^vP")):
+        radii = np.array(list(each.thresholds)) + 0.45 * (k - (len(fits) - 1) / 2)  # beside one another
+        axis.plot([], [], color=colour, marker=marker, ms=5, label=name)
+        reached = [(x, found) for x, found in zip(radii, each.thresholds.values(), strict=True) if found.shown]
+        axis.plot([x for x, _ in reached], [100 * found.value for _, found in reached], color=colour, lw=1)
+        for x, found in zip(radii, each.thresholds.values(), strict=True):
+            if found.shown:
+                measured = min(contrasts) <= found.value <= max(contrasts)
+                ground = colour if measured else "none"
+                axis.plot([x, x], [100 * found.low, min(100, 100 * found.high)], color=colour, lw=1.2)
+                axis.plot(x, 100 * found.value, marker, color=colour, mfc=ground, ms=5)
+            else:
+                axis.plot(x, 100, "^", color=colour, mfc="none", ms=6, clip_on=False)
+    axis.axhspan(100 * min(contrasts), top := 100 * max(contrasts), color=INK, alpha=0.1, lw=0)
+    axis.text(0, top, " contrasts measured", transform=axis.get_yaxis_transform(), va="top", fontsize=8)
+    axis.set(xlabel="distance of the digit from the centre (pixels)", ylim=(0, 100))
+    axis.set_ylabel(f"contrast for {100 * level:.0f} % accuracy (%)")
+    _legend(figure)
+    return figure
+
+
+@styled
+def traces(rows: Mapping[str, Sequence[int]], batch: Stimuli, fixations: Tensor, answers: Tensor) -> Figure:
+    """Draw what a moving eye does: scenes with the path of its fixations, the window at the last (orange) and the
+    digit's true frame (blue, dashed); above each, the answers in turn.
+
+    Args:
+        rows: a row of scenes per name, by their place in the batch. batch: stimuli (B, 1, 128, 128).
+        fixations: (looks, B, 2), pixels from the centre, (row, column). answers: (looks, B).
+    """
+    columns = max(1, *(len(places) for places in rows.values()))
+    figure, axes = _axes(len(rows), columns, 2.05 * columns, 2.5 * len(rows) + 0.3, squeeze=False)
+    edge = batch.images.shape[-1]
+    square = SQUARE - 0.5 + (edge - EDGE) // 2
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.grid(False)
+        axis.spines[:].set_visible(False)
+    for line, (name, places) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(name, fontsize=10)
+        for axis, k in zip(line, places, strict=False):
+            axis.imshow(batch.images[k, 0], vmin=0, vmax=1, alpha=0.85)
+            path = fixations[:, k].numpy() + edge / 2 - 0.5  # (looks, 2)
+            axis.plot(path[:, 1], path[:, 0], "-", color=ORANGE, lw=1.2)
+            axis.plot(path[:, 1], path[:, 0], "o", color=ORANGE, ms=4, mec="white", mew=0.6, label="fixations")
+            row, column = fixations[-1, k].tolist()
+            axis.plot(square[:, 0] + column, square[:, 1] + row, color=ORANGE, lw=1.8, label="last window")
+            row, column = batch.offsets[k].tolist()
+            dashed = {"color": SKY, "lw": 1.6, "ls": (0, (3, 2))}
+            axis.plot(square[:, 0] + column, square[:, 1] + row, **dashed, label="digit's frame")
+            axis.set(xlim=(-0.5, edge - 0.5), ylim=(edge - 0.5, -0.5))
+            *before, last = answers[:, k].tolist()
+            title = " ".join([*map(str, before), _marked(last, batch.labels[k].item())])
+            axis.set_title(title, fontsize=9, loc="center")
+    named = {}  # whichever axes have scenes
+    for axis in axes.flat:
+        named |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled
+def fixations(errors: Mapping[str, Mapping[float, Tensor]], lost: float = EDGE / 2) -> Figure:
+    """Draw how far the window's centre is from the digit, against the digit's distance from the centre of the field.
+
+    Args:
+        errors: by name, distance of the digit -> errors (N,), pixels; median, and the middle half as a band.
+        lost: error from which the window misses half of the digit, drawn as a line.
+    """
+    figure, axis = _axes(1, 1, COLUMN, 3.6)
+    for name, by_radius, colour, dash in _drawn(errors):
+        quartiles = np.array([np.quantile(each.numpy(), (0.25, 0.5, 0.75)) for each in by_radius.values()])
+        axis.fill_between(list(by_radius), quartiles[:, 0], quartiles[:, 2], color=colour, alpha=0.18, lw=0)
+        axis.plot(list(by_radius), quartiles[:, 1], color=colour, ls=dash, label=name)
+    axis.axhline(lost, color=INK, lw=1, ls=(0, (2, 3)))
+    axis.text(
+        1, lost, "half of the digit outside ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8
+    )
+    axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="error of the fixation (pixels)")
+    axis.set_ylim(bottom=0)
+    _legend(figure)
+    return figure
+
+
+@styled
+def pointing(shares: Mapping[str, Mapping[float, float]]) -> Figure:
+    """Draw the share of images (0 to 1) in which a step leads towards the digit, by name, against its distance."""
+    figure, axis = _axes(1, 1, COLUMN, 3.6)
+    for name, by_distance, colour, dash in _drawn(shares):
+        axis.plot(list(by_distance), [100 * share for share in by_distance.values()], color=colour, ls=dash, label=name)
+    axis.axhline(50, color=INK, lw=1, ls=(0, (2, 3)))
+    axis.text(0, 50, " anywhere", transform=axis.get_yaxis_transform(), ha="left", va="top", fontsize=8)
+    axis.set(xlabel="distance of the digit from the window's centre (pixels)", ylabel="towards the digit (%)")
+    axis.set_ylim(0, 100)
+    _legend(figure)
+    return figure
+
+
+@styled
+def alignments(pulls: Mapping[float, Pull], misses: Sequence[float] = (EDGE,)) -> Figure:
+    """Draw how well gradients point to the digit against the distance of the window from it.
+
+    Args:
+        pulls: distance in pixels -> gradients; drawn is their drift to the digit with its 95 % interval.
+        misses: distances marked by a line: from there on the window holds no ink of the digit.
+    """
+    figure, axis = _axes(1, 1, COLUMN, 3.4)
+    distances = list(pulls)
+    drifts = 100 * np.array([each.drift for each in pulls.values()])
+    mean, half = drifts[:, 0], 1.96 * drifts[:, 1]
+    axis.fill_between(distances, mean - half, mean + half, color=BLUE, alpha=0.18, lw=0)
+    axis.plot(distances, mean, color=BLUE, marker="o", ms=3.5)
+    axis.axhline(0, color=INK, lw=1, ls=(0, (2, 3)))
+    axis.text(
+        1, 0, "no better than any direction ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8
+    )
+    for x in misses:
+        axis.axvline(x, color=INK, lw=1, ls=(0, (2, 3)))
+        axis.text(x, 1, " no ink in the window", transform=axis.get_xaxis_transform(), va="top", fontsize=8)
+    axis.set(
+        xlabel="distance of the window from the digit (pixels)",
+        ylabel="share of the gradients\nthat pulls to the digit (%)",
+    )
+    axis.set_xlim(left=0)
+    return figure
+
+
+@styled
+def scales(groups: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw the scales that windows ended with, a row of points per group; left of zero they are upside down."""
+    figure, axis = _axes(1, 1, COLUMN, 0.9 + 0.42 * len(groups))
+    for row, values in enumerate(groups.values()):
+        colours = [ORANGE if value < 0 else BLUE for value in values]
+        axis.scatter(values, [row] * len(values), color=colours, s=28, alpha=0.8, lw=0)
+    axis.axvline(0, color=INK, lw=1, ls=(0, (2, 3)))
+    axis.set_yticks(range(len(groups)), groups)
+    axis.set_ylim(len(groups) - 0.5, -0.5)
+    axis.set_xlabel("scale s at the end (below 0: upside down)")
+    return figure
+
+
+@styled
+def outcomes(groups: Mapping[str, Mapping[str, Sequence[Run]]]) -> Figure:
+    """Draw what trainings of windows came to, a panel per group and a row per way of training: the accuracy of the last
+    epoch, a point per run, joined to its best epoch; orange where the window is upside down at the end."""
+    rows = list(dict.fromkeys(name for ways in groups.values() for name in ways))
+    figure, axes = _axes(1, len(groups), COLUMN, 1.3 + 0.3 * len(rows), sharex=True, sharey=True, squeeze=False)
+    for axis, (title, ways) in zip(axes[0], groups.items(), strict=True):
+        for name, runs in ways.items():
+            for k, run in enumerate(runs):
+                row, last = rows.index(name) + 0.22 * (k - (len(runs) - 1) / 2), run.history[-1]
+                down = run.measure("scale") < 0
+                colour, marker, label = (ORANGE, "v", "upside down") if down else (BLUE, "o", "upright")
+                axis.plot([100 * last["accuracy"], 100 * run.best], [row, row], color=colour, lw=1)
+                axis.plot(100 * run.best, row, "|", color=colour, ms=6, label="best epoch", ls="none")
+                axis.plot(100 * last["accuracy"], row, marker, color=colour, ms=5, label=label, ls="none")
+        axis.axvline(CHANCE, color=INK, lw=1, ls=(0, (2, 3)), zorder=0)
+        axis.set_title(title)
+        axis.set_xlabel("accuracy (%)")
+        axis.set_xlim(0, 100)
+    axes[0, 0].set_yticks(range(len(rows)), rows)
+    axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
+    _legend(figure)
+    return figure
+
+
+@styled
+def searches(batch: Stimuli, trace: Search, columns: int = 6, cells: tuple[Tensor, Tensor] | None = None) -> Figure:
+    """Show searches: scenes with the fixations made, joined and numbered (orange), and the digit's true frame (blue,
+    dashed); titles: the answer, with the label where they differ.
+
+    Args:
+        cells: places (B, n, 2) and probabilities (B, n) of the first map, drawn below.
+    """
+    n = min(columns, len(batch.labels))
+    figure, axes = _axes(2 if cells else 1, n, 1.75 * n, 4.1 if cells else 2.3, squeeze=False)
+    middle = (batch.images.shape[-1] - 1) / 2
+    square = SQUARE - EDGE / 2
+    for k in range(n):
+        axis = axes[0, k]
+        axis.imshow(batch.images[k, 0], vmin=0, vmax=1)
+        path = trace.fixations[k, : trace.made[k]].numpy() + middle  # (s, 2), (row, column)
+        axis.plot(path[:, 1], path[:, 0], color=ORANGE, lw=1.2)
+        for number, (row, column) in enumerate(path, 1):
+            axis.plot(column, row, "o", color=ORANGE, ms=4)
+            label = {"boxstyle": "circle,pad=0.15", "fc": ORANGE, "ec": "none"}
+            axis.annotate(
+                number, (column, row), (7, 7), textcoords="offset points", fontsize=6, color="white", bbox=label
+            )
+        row, column = batch.offsets[k].numpy() + middle
+        axis.plot(square[:, 0] + column, square[:, 1] + row, color=SKY, lw=1.5, ls=(0, (3, 2)))
+        answer, label = trace.answer[k].item(), batch.labels[k].item()
+        axis.set_title(_marked(answer, label), fontsize=10, loc="center")
+        if cells:
+            places, values = cells[0][k].numpy() + middle, cells[1][k].numpy()
+            order = values.argsort()
+            size = 9 if len(values) > 300 else 14
+            marks = axes[1, k].scatter(
+                *places[order].T[::-1], c=values[order], s=size, marker="s", vmin=0, vmax=1, cmap="cividis"
+            )
+        for each in axes[:, k]:
+            each.axis("off")
+            each.set(xlim=(-0.5, 2 * middle + 0.5), ylim=(2 * middle + 0.5, -0.5), aspect="equal")
+    if cells:
+        label = "promised probability\nof naming the digit"
+        figure.colorbar(marks, ax=list(axes[1]), label=label, shrink=0.9).outline.set_visible(False)
+    return figure
+
+
+@styled
+def ablations(
+    found: Mapping[str, Mapping[tuple[float, float], Proportion]],
+    ceilings: Mapping[str, Mapping[tuple[float, float], Proportion]],
+) -> Figure:
+    """Draw the wrong answers of variants of one training, a row each, on a logarithmic axis: over all cells, joined to
+    what perfect fixations would leave of them, and by contrast. The first variant's are marked down the rows.
+
+    Args:
+        found: name -> cells (contrast, radius). ceilings: the same with perfect fixations.
+    """
+    figure, axis = _axes(1, 1, 7.2, 1.5 + 0.42 * len(found))
+
+    def wrong(cells, contrast=None):
+        return max(0.1, 100 * (1 - mean_accuracy(cells, contrast)))
+
+    for row, (name, cells) in enumerate(found.items()):
+        mean, best = wrong(cells), wrong(ceilings[name])
+        axis.plot([best, mean], [row, row], color=INK, lw=1.2, zorder=1)
+        axis.plot(best, row, "o", color=INK, mfc="none", ms=6, label="all, perfect fixation", ls="none")
+        axis.plot(mean, row, "o", color=INK, ms=8, label="all cells", ls="none")
+        for contrast, colour, marker in zip(CONTRASTS, COLOURS, "s^D", strict=False):
+            label = f"contrast {100 * contrast:.0f} %"
+            axis.plot(wrong(cells, contrast), row, marker, color=colour, ms=5, ls="none", label=label)
+    axis.axvline(wrong(next(iter(found.values()))), color=INK, lw=1, ls=(0, (2, 3)), zorder=0)
+    axis.set_yticks(range(len(found)), found)
+    axis.set_ylim(len(found) - 0.5, -0.5)
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    ticks = [tick for tick in (0.2, 0.5, 1, 2, 3, 5, 10, 20, 30, 50, 90) if low <= tick <= high]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
+    axis.set_xlabel("wrong answers (%), logarithmic")
+    _legend(figure)
+    return figure
+
+
+@styled
+def shortfall(aims: Mapping[tuple[float, float], Sequence[Aim]], bounds: Mapping[float, float]) -> Figure:
+    """Draw how many points a searcher stays below perfect fixations against the digit's distance, a panel per contrast:
+    a dot per run, and their mean with its 95 % interval.
+
+    Args:
+        aims: of each run, (contrast, radius) -> counts. bounds: contrast -> what is allowed, a share, dashed.
+    """
+    figure, axes = _axes(1, len(bounds), 9.6, 3.3, sharex=True, sharey=True, squeeze=False)
+    for axis, (contrast, bound), colour in zip(axes[0], bounds.items(), COLOURS, strict=False):
+        radii = [radius for c, radius in aims if c == contrast]
+        pooled = [sum(aims[contrast, radius][1:], aims[contrast, radius][0]) for radius in radii]
+        mean, half = (100 * np.array([getattr(each, name) for each in pooled]) for name in ("missing", "margin"))
+        axis.fill_between(radii, mean - half, mean + half, color=colour, alpha=0.18, lw=0)
+        axis.plot(radii, mean, color=colour)
+        for radius in radii:
+            runs = aims[contrast, radius]
+            axis.plot([radius] * len(runs), [100 * each.missing for each in runs], "o", color=colour, ms=3.5, alpha=0.7)
+        axis.axhline(0, color=INK, lw=1)
+        axis.axhline(100 * bound, color=INK, lw=1, ls=(0, (2, 3)))
+        axis.text(1, 100 * bound, "allowed ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
+        axis.set_title(f"contrast {100 * contrast:.0f} %")
+        axis.set_xlabel("distance (pixels)")
+    axes[0, 0].set_ylabel("below a perfect fixation (points)")
+    return figure
+
+
+@styled
+def against(
+    points: Mapping[str, tuple[float, Sequence[float]]],
+    stated: Mapping[str, tuple[float, float]],
+    labels: tuple[str, str],
+) -> Figure:
+    """Draw systems as points, x on a logarithmic axis: ours filled, a point per run; 2021's hollow.
+
+    Args:
+        points: name -> x, and y of each run. stated: name -> x, y. labels: of the axes; y is in percent.
+    """
+    figure, axis = _axes(1, 1, COLUMN, 4.0)
+    for k, (name, (x, ys)) in enumerate(points.items()):
+        axis.plot([x] * len(ys), ys, "o", color=BLUE, ms=6, label=None if k else "here")
+        below = -9 * (k % 2)  # neighbours at one x do not write over each other
+        axis.annotate(name, (x, max(ys)), (8, 3 + below), textcoords="offset points", fontsize=8)
+    for k, (name, (x, y)) in enumerate(stated.items()):
+        axis.plot(x, y, "D", color=ORANGE, mfc="none", ms=6, label=None if k else "2021")
+        axis.annotate(name, (x, y), (-8, 3), textcoords="offset points", ha="right", fontsize=8)
+    axis.set_xscale("log", base=2)
+    ticks = sorted({x for x, _ in [*points.values(), *stated.values()]})
+    axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+    axis.minorticks_off()
+    axis.margins(x=0.2, y=0.2)
+    axis.set(xlabel=labels[0], ylabel=labels[1])
+    _legend(figure)
+    return figure
+
+
+@styled
+def costs(points: Mapping[str, tuple[float, Sequence[Proportion]]], labels: tuple[str, str]) -> Figure:
+    """Draw accuracy against a cost on a logarithmic axis: a colour and a marker per system, with 95 % intervals.
+
+    Args:
+        points: name -> cost, and the proportion of each run. labels: of the axes.
+    """
+    figure, axis = _axes(1, 1, COLUMN, 3.1 + 0.1 * len(points))
+    for k, (name, (x, runs)) in enumerate(points.items()):
+        colour, marker = COLOURS[k % len(COLOURS)], "osD^vPX<>*"[k % 10]
+        for each in runs:
+            axis.plot([x, x], [100 * bound for bound in each.interval], color=colour, lw=1.2)
+        values = [100 * each.value for each in runs]
+        axis.plot([x] * len(runs), values, marker, color=colour, ms=7, ls="none", label=name)
+    axis.set_xscale("log")
+    axis.margins(x=0.12)
+    low, high = axis.get_xlim()
+    ticks = [step * 10**power for power in range(10) for step in (1, 2, 5) if low <= step * 10**power <= high]
+    axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axis.minorticks_off()
+    _percent(axis)
+    axis.set(xlabel=labels[0], ylabel=labels[1])
+    _legend(figure)
+    return figure
+
+
+@styled
+def tilings(scene: Tensor, cells: Mapping[str, Cells]) -> Figure:
+    """Draw the cells of retinas over a scene (1, 128, 128): circles of one standard deviation of the cell's energy."""
+    figure, axes = _axes(1, len(cells), 3.2 * len(cells), 3.6, squeeze=False)
+    for axis, (name, each) in zip(axes[0], cells.items(), strict=True):
+        edge = scene.shape[-1]
+        axis.imshow(scene[0], vmin=0, vmax=1, alpha=0.75)
+        for (row, column), sigma in zip(each.centres.tolist(), each.sigma.tolist(), strict=True):
+            axis.add_patch(Circle((column, row), sigma, fill=False, color=ORANGE, lw=0.6))
+        axis.set(xlim=(-0.5, edge - 0.5), ylim=(edge - 0.5, -0.5))
+        axis.set_title(name, fontsize=10)
+        axis.axis("off")
+    return figure
+
+
+@styled
+def scanpaths(
+    images: Tensor,
+    labels: Sequence[int],
+    paths: Mapping[str, Sequence[Sequence[tuple[float, float]]]],
+    colours: Sequence[str] = COLOURS,
+) -> Figure:
+    """Draw fixations over scenes (n, h, h): a line per system and scene, a dot where it ends.
+
+    Args:
+        paths: name -> for each scene its fixations (row, column), pixels from the centre.
+    """
+    figure, axes = _axes(1, len(images), 2.3 * len(images), 2.8, squeeze=False)
+    middle = (images.shape[-1] - 1) / 2
+    for k, (axis, image, label) in enumerate(zip(axes[0], images, labels, strict=True)):
+        axis.imshow(image.numpy(), vmin=0, vmax=1)
+        for (name, each), colour in zip(paths.items(), colours, strict=False):
+            rows, columns = np.array(each[k]).T + middle
+            axis.plot(columns, rows, color=colour, marker=".", ms=5, lw=1.6, label=name)
+            axis.plot(columns[-1], rows[-1], "o", color=colour, ms=7)
+        axis.set_title(f"{label}", loc="center")
+        axis.axis("off")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled
+def gallery(rows: Mapping[str, Tensor], titles: Sequence[str]) -> Figure:
+    """Show images (n, h, w), one row per name, one column per title."""
+    figure, axes = _axes(len(rows), len(titles), 1.75 * len(titles) + 1, 1.9 * len(rows), squeeze=False)
+    for line, (name, images) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(line, images, strict=True):
+            axis.imshow(image, vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+            axis.grid(False)
+            axis.spines[:].set_visible(False)
+        line[0].set_ylabel(name, fontsize=9)
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=9, loc="center")
+    return figure
+
+
+@styled
+def visual_field(
+    images: Tensor,
+    views: Tensor,
+    offsets: Tensor,
+    label: int,
+    windows: Mapping[str, tuple[Tensor, Tensor]],
+    titles: Sequence[str],
+) -> Figure:
+    """Show one digit in several scenes: above, the scenes (n, h, h) with the windows of systems and the digit's frame
+    at offsets (n, 2) (dashed); below, the scenes' log-polar views (n, h, h).
+
+    Args:
+        windows: name -> theta (n, 2, 3), answers (n,). titles: of the scenes.
+    """
+    n, edge = len(images), images.shape[-1]
+    figure, axes = _axes(2, n, 1.9 * n, 4.8, squeeze=False)
+    for k in range(n):
+        above, below = axes[:, k]
+        above.imshow(images[k].numpy(), vmin=0, vmax=1)
+        below.imshow(views[k].numpy(), vmin=0, vmax=1)
+        square = SQUARE - 0.5 + (edge - EDGE) // 2
+        row, column = offsets[k].tolist()
+        dashed = {"color": AMBER, "lw": 1.6, "ls": (0, (3, 2))}
+        above.plot(square[:, 0] + column, square[:, 1] + row, **dashed, label="digit's frame")
+        for name, (theta, _), colour, _ in _drawn(windows):
+            x, y = ((_outlines(theta[k]) + 1) * edge / 2 - 0.5).numpy()
+            above.plot(x, y, color=colour, lw=1.6, label=name)
+        answers = " ".join(_tick(int(answers[k]), label) for _, answers in windows.values())
+        above.set_title(f"{titles[k]}\n{answers}", fontsize=8, loc="center")
+        for axis in (above, below):
+            axis.axis("off")
+            axis.set(xlim=(-0.5, edge - 0.5), ylim=(edge - 0.5, -0.5))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _tick(answer: int, label: int) -> str:
+    return f"{answer} {'✓' if answer == label else '✗'}"
+
+
+# ---- accuracy maps --------------------------------------------------------------------------------------------------
+
+LEVELS = (20, 40, 60, 80)
+
+
+@styled
+def maps(by_name: Mapping[str, Tensor], columns: int = 2) -> Figure:
+    """Draw accuracy maps (n, n), 0 to 1, as images on one scale with contours at 20, 40, 60 and 80 %."""
+    rows = -(-len(by_name) // columns)
+    figure, axes = _axes(rows, columns, 3.5 * columns + 0.6, 3.5 * rows, sharex=True, sharey=True, squeeze=False)
+    for axis in axes.flat[len(by_name) :]:
+        axis.axis("off")
+    for axis, (name, accuracy) in zip(axes.flat, by_name.items(), strict=False):
+        reach = 27
+        percent = 100 * accuracy.numpy()
+        picture = axis.imshow(
+            percent, vmin=0, vmax=100, cmap="cividis", extent=(-reach - 0.5, reach + 0.5, reach + 0.5, -reach - 0.5)
+        )
+        ticks = np.linspace(-reach, reach, len(percent))
+        if levels := _crossed(percent):
+            lines = axis.contour(ticks, ticks, percent, levels, colors="white", linewidths=0.9)
+            axis.clabel(lines, fmt="%d", fontsize=7)
+        axis.set_title(name, pad=8)
+        axis.grid(False)
+        axis.set_xticks((-20, -10, 0, 10, 20))
+        axis.set_yticks((-20, -10, 0, 10, 20))
+    for axis in axes[-1]:
+        axis.set_xlabel("shift to the right (pixels)")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("shift down (pixels)")
+    figure.colorbar(picture, ax=axes, label="accuracy (%)", shrink=0.8).outline.set_visible(False)
+    return figure
+
+
+def _crossed(percent: np.ndarray) -> list[int]:
+    return [level for level in LEVELS if percent.min() < level < percent.max()]
+
+
+@styled
+def surfaces(by_name: Mapping[str, Tensor]) -> Figure:
+    """Draw accuracy maps as surfaces over the shift, side by side, on one scale; the view that the lab-book liked."""
+    figure = plt.figure(figsize=(4.0 * len(by_name), 3.7), layout="constrained")
+    for k, (name, accuracy) in enumerate(by_name.items(), 1):
+        axis = figure.add_subplot(1, len(by_name), k, projection="3d")
+        axis.patch.set_alpha(0)
+        percent = 100 * accuracy.numpy()
+        reach = 27
+        ticks = np.linspace(-reach, reach, len(percent))
+        x, y = np.meshgrid(ticks, ticks)
+        axis.plot_surface(
+            x, y, percent, cmap="cividis", vmin=0, vmax=100, rstride=2, cstride=2, lw=0.2, edgecolor="#44444455"
+        )
+        if levels := _crossed(percent):
+            axis.contour(x, y, percent, levels, zdir="z", offset=0, colors=INK, linewidths=0.8)
+        axis.set(zlim=(0, 100), xlabel="right (px)", ylabel="down (px)", zlabel="accuracy (%)", title=name)
+        for pane in (axis.xaxis, axis.yaxis, axis.zaxis):
+            pane.set_pane_color((0, 0, 0, 0))
+        axis.view_init(elev=28, azim=-60)
+        axis.set_box_aspect(None, zoom=0.86)  # leaves room for the labels
+    return figure
+
+
+@styled
+def profiles(by_name: Mapping[str, Tensor], stated: Mapping[str, Tensor] | None = None) -> Figure:
+    """Draw the mean accuracy of maps against the distance of the digit from the centre, in rings of one pixel; 2021's
+    dotted."""
+    figure, axis = _axes(1, 1, COLUMN, 3.4)
+    for name, accuracy, colour, dash in _drawn(by_name):
+        axis.plot(*_radial(accuracy), color=colour, ls=dash, label=name)
+        if stated and name in stated:
+            radius, values = _radial(stated[name])
+            axis.plot(radius[::2], values[::2], "o", ms=3.5, color=colour, alpha=0.7, label=f"{name}, 2021")
+    _percent(axis)
+    axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="accuracy (%)")
+    _legend(figure)
+    return figure
+
+
+def _radial(accuracy: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    radii, means = rings(accuracy)
+    return np.array(radii), 100 * np.array(means)

@@ -1,0 +1,485 @@
+"""What a page says about itself: notices, the answer, verdicts on claims, costs, provenance. All of it computed.
+
+Values that other pages quote are glued: `answer`, `claims`, `store` and, of one chapter, `benchmark` (JSON).
+"""
+
+from __future__ import annotations
+
+import html
+import importlib.metadata
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+
+import torch
+from IPython.display import HTML, Markdown, display
+from myst_nb import glue
+from torch import Tensor
+
+from .. import digits, evaluation, fixation, models, searcher, visual_field, whatwhere
+from .. import stimuli as scenes
+from ..errors import ConfigurationError, nearest
+from ..evaluation import CONTRASTS, Answers, Proportion
+from ..stimuli import ECCENTRICITIES, Scene, Scene128, Stimuli
+from ..training import Training, plain, seeded, shortened
+from . import rerun, results
+from .chapter import Here, root
+from .claims import claims
+from .store import Run, Store
+
+QUICK_IMAGES, SMOKE_IMAGES = 40_000, 400  # training images of a shortened run
+# Cost of an image, in images of 28x28: shortened runs are shorter by this factor.
+HEAVY = {"stn128": 50, "atn": 20, "searcher": 8}
+NUMBER = re.compile(r"[-+]?\d[\d,.]*( %| px)?|")  # what may stand in a column of numbers
+PACKAGES = ("torch", "numpy", "MotionClouds", "matplotlib")
+
+
+def verdict(holds: Iterable[bool]) -> str:
+    """Return the verdict on a claim from one judgement per seed or part.
+
+    All true: confirmed. All false: refuted. Mixed: partly. None at all: open.
+    """
+    holds = [bool(each) for each in holds]
+    if not holds:
+        return "open"
+    return "confirmed" if all(holds) else "partly" if any(holds) else "refuted"
+
+
+def percent(values: float | Sequence[float], digits: int = 1) -> str:
+    """Return proportions as text: `94.2 %`, or for several `94.2 % (93.9 to 94.5, 3 seeds)`."""
+    if isinstance(values, (int, float)):
+        return f"{100 * values:.{digits}f} %"
+    values = list(values)
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return percent(mean, digits)
+    low, high = (f"{100 * extreme(values):.{digits}f}" for extreme in (min, max))
+    return f"{percent(mean, digits)} ({low} to {high}, {len(values)} seeds)"
+
+
+def proportion(accuracy: Proportion) -> str:
+    """Return an accuracy with its 95 % interval: `94.2 % (93.7 to 94.6)`."""
+    low, high = accuracy.interval
+    return f"{percent(accuracy.value)} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", once: str = "") -> None:
+    """Display a table; cells are text, or ready HTML if they start with `<`. Columns of numbers align at the right.
+
+    Args:
+        once: a column that the caption tells instead if all its cells are the same.
+    """
+    header, rows = list(header), [list(row) for row in rows]
+    if once in header and len({str(row[header.index(once)]) for row in rows}) == 1:
+        k = header.index(once)
+        [same] = {str(row.pop(k)) for row in rows}
+        caption = f"{caption} All {header.pop(k)} {same}.".strip()
+    numbers = [all(NUMBER.fullmatch(str(each)) for each in column) for column in zip(*rows, strict=True)]
+    kinds = [' class="number"' * each for each in numbers] or [""] * len(header)
+
+    def cell(value: object) -> str:
+        text = str(value)
+        return text if text.startswith("<") else html.escape(text).replace(" %", "&nbsp;%")
+
+    def line(tag: str, values: Sequence[object]) -> str:
+        cells = (f"<{tag}{kind}>{cell(value)}</{tag}>" for kind, value in zip(kinds, values, strict=True))
+        return f"<tr>{''.join(cells)}</tr>"
+
+    body = "".join(line("td", row) for row in rows)
+    caption = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    display(HTML(f"<table>{caption}<thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"))
+
+
+def say(text: str) -> None:
+    """Display a computed sentence (Markdown)."""
+    display(Markdown(text))
+
+
+class Page:
+    """A chapter at work: it gets runs and evaluations as its profile allows, and displays what is computed from them.
+
+    A profile decides what may be computed now. "full": everything, whole. "quick": whole schedules and maps where the
+    store has them, shortened ones otherwise. "smoke": a few steps, from nothing.
+
+    Args:
+        here: the checked parameters.
+    """
+
+    def __init__(self, here: Here):
+        self.here = here
+        self.sets = digits.load(here.data).to(here.device)
+        reuse = here.runs == "reuse" and here.profile != "smoke"
+        self.store = Store(root() / "book" / "runs", (here.out or root() / "_build") / "runs", reuse, print)
+        self.records: list[dict] = []
+        self.shortened: set[str] = set()  # ids of runs on a schedule shorter than the chapter asks for
+
+    # ---- results ----
+
+    def _tested(self, n: int) -> int:
+        """Return how many test digits stand for `n`: as many as there are, in smoke 8."""
+        return 8 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+
+    def obtain(self, training: Training, seeds: Sequence[int] | None = None, quick: int | None = None) -> list[Run]:
+        """Return one run per seed (default: the chapter's), the longest that the profile and the store allow.
+
+        Args:
+            quick: training images of a shortened run in the profile "quick" (default `QUICK_IMAGES`); what is shorter
+                anyway is trained whole.
+        """
+        n = len(self.sets.train)
+        obtained = []
+        for seed in self.here.seeds if seeds is None else seeds:
+            whole = seeded(training, seed, self.sets.name)
+            cost = HEAVY.get(training.model, 1)
+            limit = quick or QUICK_IMAGES // cost
+            candidates = {
+                "full": [whole],
+                "quick": [whole] if whole.images(n) <= limit else [whole, shortened(whole, limit, n)],
+                "smoke": [shortened(whole, SMOKE_IMAGES // cost, n, stages=2)],
+            }[self.here.profile]
+            run = self.store.obtain(candidates, self.sets, self.here.device)
+            if run.images < whole.images(n):
+                self.shortened.add(run.id)
+            obtained.append(run)
+        return obtained
+
+    def accuracy(self, run: Run, scene: Scene, seed: int = 0) -> Proportion:
+        """Return the accuracy of a run on the test digits, fixed stimuli of a scene (smoke: of 200 digits)."""
+        n = 200 if self.here.profile == "smoke" else len(self.sets.test)
+
+        def compute(model):
+            proportion = evaluation.accuracy(model, self.sets.test, scene, n, seed)
+            return [proportion.correct, proportion.n]
+
+        settings = {"scene": plain(scene), "n": n, "seed": seed}
+        return Proportion(*self.store.evaluate(run, "accuracy", compute, self.here.device, **settings))
+
+    def answers(self, run: Run, scene: Scene, n: int = 500, seed: int = 0) -> Answers:
+        """Return a run's answers to fixed stimuli of the first `n` test digits (smoke: of 8); kept, so that they are
+        had without the weights. Theta is rounded to 5 digits."""
+        n = self._tested(n)
+
+        def compute(model):
+            return _kept(evaluation.answers(model, self.sets.test, scene, n, seed))
+
+        kept = self.store.evaluate(run, "answers", compute, self.here.device, scene=plain(scene), n=n, seed=seed)
+        stimuli = [(each.labels, each.offsets) for each in evaluation.stream(self.sets.test, scene, n, seed)]
+        return _answers(kept, *(torch.cat(column).cpu() for column in zip(*stimuli, strict=True)))
+
+    def answers_on_grid(self, run: Run, scene: Scene, axis: Sequence[int], count: int = 4, seed: int = 0) -> Answers:
+        """Return a run's answers to the stimuli of `evaluation.grid_stimuli`; kept like those of `answers`."""
+        stimuli = evaluation.grid_stimuli(self.sets.test, scene, axis, count, seed)
+
+        def compute(model):
+            return _kept(evaluation.answer(model, stimuli))
+
+        settings = {"scene": plain(scene), "axis": list(axis), "count": count, "seed": seed}
+        kept = self.store.evaluate(run, "grid", compute, self.here.device, **settings)
+        return _answers(kept, stimuli.labels.cpu(), stimuli.offsets.cpu())
+
+    def alive(self, run: Run, scene: Scene, n: int = 500) -> float:
+        """Return the share of a run's last hidden localisation units that answer to any of `n` test stimuli."""
+        n = self._tested(n)
+
+        def compute(model):
+            return round(evaluation.alive(model, evaluation.fixed_stimuli(self.sets.test, scene, n).images), 5)
+
+        return self.store.evaluate(run, "alive", compute, self.here.device, scene=plain(scene), n=n)
+
+    def benchmark(
+        self, run: Run, n: int = 2000, view: str = "field", noise: float = 0.75
+    ) -> dict[tuple[float, float], Proportion]:
+        """Return the accuracy of a run in the 27 cells of the benchmark, (contrast, radius) -> proportion of the first
+        `n` test digits (smoke: of 8).
+
+        Args:
+            view: "oracle" shows the classifier what a perfect fixation would see: the run's own ceiling.
+            noise: amplitude of the background.
+        """
+        n = self._tested(n)
+
+        def compute(model):
+            found = evaluation.benchmark(model, self.sets.test, n, scene)
+            return [[each.correct for (c, _), each in found.items() if c == contrast] for contrast in CONTRASTS]
+
+        scene = Scene128(view=view, noise=noise)
+        correct = self.store.evaluate(run, "benchmark", compute, self.here.device, scene=plain(scene), n=n)
+        return {
+            (contrast, radius): Proportion(each, n)
+            for contrast, row in zip(CONTRASTS, correct, strict=True)
+            for radius, each in zip(ECCENTRICITIES, row, strict=True)
+        }
+
+    def saccades(
+        self, where: Run, whats: Sequence[Run], noise: float, n: int = 2000, saccades: int = whatwhere.SACCADES
+    ) -> list[dict[tuple[float, float], whatwhere.Saccades]]:
+        """Return what the eye of a What/Where model does in the 27 cells of the benchmark, for each of several What
+        pathways at the same fixations; the stimuli are those of `benchmark`.
+
+        Args:
+            where: run of the Where network. whats: runs of What pathways. saccades: at most.
+        """
+        n = self._tested(n)
+        scene = Scene128(noise=noise)
+
+        def compute(model):
+            named = {run.id: run.model(self.here.device) for run in whats}
+            cells = evaluation.cells(scene).values()
+            found = [whatwhere.measure(named, model, self.sets.test, each, n, saccades) for each in cells]
+            return [[asdict(each[run.id]) for each in found] for run in whats]
+
+        settings = {"whats": [run.id for run in whats], "scene": plain(scene), "n": n, "saccades": saccades}
+        found = self.store.evaluate(where, "saccades", compute, self.here.device, **settings)
+        return [
+            {cell: whatwhere.Saccades(**each) for cell, each in zip(evaluation.cells(scene), column, strict=True)}
+            for column in found
+        ]
+
+    def traces(self, where: Run, what: Run, scene: Scene128, n: int = 60) -> tuple[Stimuli, Tensor, Tensor]:
+        """Return fixed stimuli of a scene, and what the eye of a What/Where model did with them: fixations
+        (looks, n, 2) and answers (looks, n)."""
+        stimuli = evaluation.fixed_stimuli(self.sets.test, scene, min(n, len(self.sets.test)))
+
+        def compute(model):
+            seen = whatwhere.trace(what.model(self.here.device), model, stimuli.images)
+            return [seen.fixations.tolist(), seen.posterior.argmax(2).tolist()]
+
+        settings = {"what": what.id, "scene": plain(scene), "n": n}
+        found = self.store.evaluate(where, "traces", compute, self.here.device, **settings)
+        return stimuli, *(torch.tensor(each) for each in found)
+
+    def searches(self, run: Run, n: int = 1000, saccades: int = 5) -> searcher.Benchmark:
+        """Return how a searcher's run does in the 27 cells, on the first `n` test digits (smoke: 8), with at most
+        1, 2, ... saccades and with perfect fixations."""
+        n = self._tested(n)
+
+        def compute(model):
+            return searcher.benchmark(model, self.sets.test, n, saccades)
+
+        counts = self.store.evaluate(run, "searches", compute, self.here.device, n=n, saccades=saccades)
+        return searcher.Benchmark.read(counts, n)
+
+    def aims(self, run: Run, n: int = 1000, saccades: int = 1) -> dict[tuple[float, float], fixation.Aim]:
+        """Return how exactly a searcher's run looks in the 27 cells, on the stimuli of `searches`, with at most so many
+        saccades, and what that costs."""
+        n = self._tested(n)
+
+        def compute(model):
+            return fixation.measure(model, self.sets.test, n, saccades)
+
+        counts = self.store.evaluate(run, "aims", compute, self.here.device, n=n, saccades=saccades)
+        return {cell: fixation.Aim(torch.tensor(each)) for cell, each in zip(evaluation.cells(), counts, strict=True)}
+
+    def scanpaths(self, run: Run, scene: Scene128, n: int, saccades: int = 5) -> tuple[Stimuli, searcher.Search]:
+        """Return fixed stimuli of a scene, and how a searcher's run searched them; see `traces`, which has the same."""
+        stimuli = evaluation.fixed_stimuli(self.sets.test, scene, min(n, len(self.sets.test)))
+
+        def compute(model):
+            with torch.inference_mode():
+                trace = model.search(stimuli.images, saccades)
+            rounded = [[[round(p, 4) for p in look] for look in each] for each in trace.answers.tolist()]
+            worth = [[round(w, 4) for w in each] for each in trace.worth.tolist()]
+            return [trace.fixations.tolist(), trace.values.tolist(), rounded, worth, trace.made.tolist()]
+
+        found = self.store.evaluate(
+            run, "scanpaths", compute, self.here.device, scene=plain(scene), n=n, saccades=saccades
+        )
+        return stimuli, searcher.Search(*(torch.tensor(each) for each in found))
+
+    def watched(self, grid: visual_field.Grid, run: Run, what: Run | None = None) -> visual_field.Watched:
+        """Return what a system did with a grid of settings: a run that names digits through a window, or that of a
+        Where network with the What pathway that names what it looks at."""
+
+        def compute(model):
+            model.eval()
+            named = what and what.model(self.here.device)
+
+            def look(images):
+                if named is None:
+                    seen = model(images)
+                    return seen.logits.argmax(1), seen.theta, torch.zeros(len(images), 0, 2)
+                seen = whatwhere.trace(named, model, images)
+                return seen.posterior[-1].argmax(1), scenes.window(seen.fixations[-1]), seen.fixations.transpose(0, 1)
+
+            with torch.inference_mode():
+                found = visual_field.watch(look, self.sets.test, grid)
+            windows = [[[round(x, 4) for x in theta] for theta in each] for each in found.windows.flatten(2).tolist()]
+            return [found.answers.tolist(), windows, found.fixations.tolist(), found.right.tolist()]
+
+        settings = {"grid": asdict(grid), "what": what and what.id}
+        kept = self.store.evaluate(run, "field", compute, self.here.device, **settings)
+        answers, windows, fixations, right = map(torch.tensor, kept)
+        return visual_field.Watched(answers, windows.unflatten(2, (2, 3)), fixations, right)
+
+    def accuracy_map(self, run: Run, scene: Scene, n: int = 500) -> Tensor:
+        """Return the accuracy map of a run on the test digits: 55x55 with `n` stimuli per position, coarser if the
+        profile asks for it and the store has no better one."""
+        n = min(n, len(self.sets.test))
+        ladder = {
+            "full": [(n, 1)],
+            "quick": [(n, 1), (min(n, 100), 3)],
+            "smoke": [(20, 9)],
+        }[self.here.profile]
+        for count, step in ladder:
+            settings = {"scene": plain(scene), "n": count, "step": step}
+            if (values := self.store.recall(run, "map", **settings)) is not None:
+                return torch.tensor(values)
+
+        def compute(model):
+            values = evaluation.accuracy_map(model, self.sets.test, scene, count, evaluation.positions(step=step))
+            return [[round(value, 5) for value in row] for row in values.tolist()]
+
+        return torch.tensor(self.store.evaluate(run, "map", compute, self.here.device, **settings))
+
+    # ---- text ----
+
+    def notices(self, schedules: Mapping[str, tuple[Run, int]]) -> None:
+        """Display what a reader must know first: digits that are not MNIST, shortened schedules, meaningless numbers.
+
+        Args:
+            schedules: name of an experiment -> one of its runs, and the number of images of the 2021 schedule.
+        """
+        if text := digits.banner(self.sets):
+            display(HTML(f'<div class="banner banner-data"><p>{text}</p></div>'))
+        cut = [
+            f"{name} {percent(run.images / whole)}"
+            for name, (run, whole) in schedules.items()
+            if run.images < 0.85 * whole
+        ]
+        if self.here.profile == "smoke":
+            text = "This page is a smoke test: a few steps of training, numbers without meaning."
+        elif cut:
+            text = "Shortened schedules, as a share of the training images of 2021: " + "; ".join(cut) + "."
+        else:
+            return
+        display(HTML(f'<div class="banner banner-short"><p>{text}</p></div>'))
+
+    def answer(self, text: str) -> None:
+        """Display the chapter's answer in one sentence, and glue it as `answer`."""
+        display(Markdown(f"**{text}**"))
+        glue("answer", text, display=False)
+
+    def judge(
+        self,
+        claim: str,
+        holds: Iterable[bool],
+        measured: str,
+        note: str = "",
+        runs: Sequence[Run] = (),
+        share: float = 1.0,
+    ) -> None:
+        """Record the verdict on a claim.
+
+        Args:
+            holds: one judgement per seed or part (see `verdict`). measured: what was found, in numbers.
+            note: the rule that decided, or what an open claim would take.
+            runs: the evidence; shortened runs leave the claim open.
+            share: part of the claimed training that the evidence had; below 1 the claim stays open too.
+
+        Raises:
+            ConfigurationError: an unknown claim, or one already judged.
+        """
+        if claim not in claims():
+            raise ConfigurationError(f"There is no claim {claim!r}.{nearest(claim, claims())}")
+        if any(record["id"] == claim for record in self.records):
+            raise ConfigurationError(f"{claim} was judged already on this page.")
+        if any(run.id in self.shortened for run in runs):
+            holds, note = [], "the schedule was shortened here; run with profile=full"
+        elif share < 1:
+            holds, note = [], f"needs the whole schedule; trained on {100 * share:.3g} % of it. Then: {note}"
+        seeds = sorted({run.training.get("seed", 0) for run in runs})
+        facts = {"id": claim, **claims()[claim], "measured": measured, "verdict": verdict(holds)}
+        self.records.append({**facts, "seeds": seeds, "chapter": self.here.name, "note": note})
+
+    def verdicts(self) -> None:
+        """Display every claim judged on this page, and glue the records as `claims` (JSON)."""
+        rows = [
+            (
+                f"<strong>{record['id']}</strong>",
+                record["claim"],
+                record["stated"],
+                record["measured"],
+                f'<span class="verdict verdict-{record["verdict"]}">{record["verdict"]}</span>',
+                record["note"],
+            )
+            for record in self.records
+        ]
+        table(("claim", "what the lab-book claimed", "stated in 2021", "measured here", "verdict", "decided by"), rows)
+        glue("claims", json.dumps(self.records), display=False)
+
+    def keep(self, cells: Sequence[results.Cell]) -> None:
+        """Glue the records of the benchmark as `benchmark` (JSON); publishing the chapter writes them to
+        `book/results/benchmark.json`."""
+        glue("benchmark", results.content(cells).decode(), display=False)
+
+    def place(self, name: str, shown: HTML) -> None:
+        """Glue an output that another page of the book shows."""
+        glue(name, shown, display=False)
+
+    def costs(self, experiments: Mapping[str, Sequence[Run]]) -> None:
+        """Display what each experiment cost: parameters, images, seconds and the machine, mean over its runs."""
+        rows = []
+        for name, runs in experiments.items():
+            run = runs[0]
+            model = models.build(run.training["model"], **run.training.get("options", {}))
+            seconds = sum(each.seconds for each in runs) / len(runs)
+            rows.append(
+                (
+                    name,
+                    f"{models.count(model):,}",
+                    len(runs),
+                    f"{run.images:,}",
+                    f"{seconds / 60:.1f}",
+                    run.machine["device"],
+                )
+            )
+        header = ("experiment", "parameters", "runs", "training images per run", "minutes per run", "trained on")
+        table(header, rows, once="trained on")
+
+    def provenance(self) -> None:
+        """Display how to run the page again, and where it is from; glue the runs that it used as `store` (JSON)."""
+        where = self.store.used.values()
+        display(HTML(rerun.box(self.here, time.process_time(), list(where))))
+        machines = sorted({f"{run.machine['device']}, torch {run.machine['torch']}" for run in where})
+        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+        minutes = sum(run.seconds for run in where) / 60
+        display(
+            Markdown(
+                f"*Provenance. Data: {self.sets.origin}. Seeds: {', '.join(map(str, self.here.seeds))}. Profile: "
+                f"{self.here.profile}, runs={self.here.runs}. Analysis: {versions}. Training: {len(where)} runs, "
+                f"{minutes:.0f} minutes on {'; '.join(machines)}. Code: {_commit()}.*"
+            )
+        )
+        glue("runs", json.dumps(self.store.manifest()), display=False)
+
+
+def _kept(found: Answers) -> dict:
+    """Return answers as plain data, theta rounded to 5 digits."""
+    theta = found.theta
+    thetas = None if theta is None else [[round(x, 5) for x in each] for each in theta.flatten(1).tolist()]
+    return {"predicted": found.predicted.tolist(), "theta": thetas}
+
+
+def _answers(kept: dict, labels: Tensor, offsets: Tensor) -> Answers:
+    """Return answers that were kept."""
+    predicted = torch.tensor(kept["predicted"])
+    theta = None if kept["theta"] is None else torch.tensor(kept["theta"]).view(-1, 2, 3)
+    return Answers(predicted, predicted == labels, theta, offsets)
+
+
+def _commit() -> str:
+    """Return the commit of the code, with a mark if files beside the executed pages have changed since."""
+    try:
+        command = ("git", "-C", str(root()))
+        commit = subprocess.run(
+            (*command, "rev-parse", "--short=10", "HEAD"), capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(
+            (*command, "status", "--porcelain", "--", "lib", "notebooks"), capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "not under version control"
+    return f"commit {commit.stdout.strip()}{' with changes' if changed.stdout.strip() else ''}"

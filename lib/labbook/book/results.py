@@ -1,0 +1,194 @@
+"""The benchmark as data: one record per system and cell, measured here or stated in 2021, in one file.
+
+Convention: accuracies are proportions, 0 to 1; eccentricities pixels; an interval is 95 %. Numbers are rounded when a
+record is made, so that equal results are equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from .. import files
+from ..errors import ConfigurationError, choose, within
+from ..evaluation import Proportion, wilson
+from ..study2021 import facts as study
+
+SOURCES = ("measured", "2021")
+DIGITS = {"contrast": 4, "eccentricity": 4, "noise": 4, "accuracy": 5, "low": 5, "high": 5, "train_seconds": 1}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A system in one cell of the benchmark.
+
+    Raises:
+        ConfigurationError: a value outside the bounds that its field names.
+    """
+
+    system: str
+    contrast: float  # 0 to 1
+    eccentricity: float  # distance of the digit from the centre, pixels, 0 to 64
+    noise: float  # amplitude of the texture, 0 to 1
+    accuracy: float  # mean over seeds
+    low: float  # the lowest lower bound of the seeds' Wilson intervals
+    high: float  # the highest upper bound
+    n_stimuli: int  # of each seed
+    n_seeds: int
+    parameters: int  # trained ones; 0 for a system without any
+    coefficients: int  # numbers looked at for one answer: pixels of the field, or log-polar coefficients and windows
+    train_images: int  # seen by each seed
+    train_seconds: float | None  # of each seed; None: not known
+    device: str | None  # on which it was trained; None: not known
+    source: str  # "measured", or "2021"
+
+    def __post_init__(self):
+        for name, digits in DIGITS.items():
+            if isinstance(value := getattr(self, name), int | float) and not isinstance(value, bool):
+                object.__setattr__(self, name, round(float(value), digits))
+        if not isinstance(self.system, str) or not self.system:
+            raise ConfigurationError(f"system={self.system!r} must be a name.")
+        for name, high in (("contrast", 1), ("eccentricity", 64), ("noise", 1), ("low", 1), ("high", 1)):
+            within(name, getattr(self, name), 0, high)
+        within("accuracy", self.accuracy, self.low, self.high)
+        for name, low in (
+            ("n_stimuli", 1),
+            ("n_seeds", 1),
+            ("parameters", 0),
+            ("coefficients", 1),
+            ("train_images", 0),
+        ):
+            within(name, getattr(self, name), low, 10**12, whole=True)
+        if self.train_seconds is not None:
+            within("train_seconds", self.train_seconds, 0, 1e9, "seconds")
+        if self.device is not None and not isinstance(self.device, str):
+            raise ConfigurationError(f"device={self.device!r} must be a name or None.")
+        choose("source", self.source, SOURCES)
+
+    @property
+    def key(self) -> tuple:
+        """What no two records share."""
+        return self.source, self.system, self.noise, self.contrast, self.eccentricity
+
+
+NAMES = tuple(field.name for field in fields(Cell))
+
+
+def measured(
+    system: str,
+    found: Sequence[Mapping[tuple[float, float], Proportion]],
+    *,
+    noise: float,
+    parameters: int,
+    coefficients: int,
+    train_images: int,
+    train_seconds: float | None,
+    device: str | None,
+) -> list[Cell]:
+    """Return the records of a system measured here.
+
+    Args:
+        found: of each seed, (contrast, eccentricity) -> the proportion of right answers, the same cells for all.
+        The other arguments are the fields of `Cell`.
+
+    Raises:
+        ConfigurationError: seeds with different cells or numbers of stimuli, or a value that `Cell` refuses.
+    """
+    if not found or any(set(each) != set(found[0]) for each in found):
+        raise ConfigurationError(f"{system}: every seed must have the same cells, and there must be a seed.")
+    records = []
+    for contrast, eccentricity in found[0]:
+        seeds = [each[contrast, eccentricity] for each in found]
+        if len({each.n for each in seeds}) > 1:
+            raise ConfigurationError(
+                f"{system}: the seeds of a cell have {sorted({each.n for each in seeds})} stimuli, not one number."
+            )
+        low, high = min(each.interval[0] for each in seeds), max(each.interval[1] for each in seeds)
+        mean = sum(each.value for each in seeds) / len(seeds)
+        costs = (parameters, coefficients, train_images, train_seconds, device, "measured")
+        counts = (seeds[0].n, len(seeds))
+        records.append(Cell(system, contrast, eccentricity, noise, mean, low, high, *counts, *costs))
+    return records
+
+
+def stated() -> list[Cell]:
+    """Return the records of every system of 2021, with the Wilson intervals of their numbers of stimuli (study 4)."""
+    return [
+        Cell(
+            system=system,
+            contrast=contrast,
+            eccentricity=eccentricity,
+            accuracy=accuracy,
+            low=(bounds := wilson(accuracy * facts["n_stimuli"], facts["n_stimuli"]))[0],
+            high=bounds[1],
+            n_seeds=1,
+            train_seconds=None,
+            device=None,
+            source="2021",
+            **facts,
+        )
+        for system, facts in study.systems().items()
+        for (contrast, eccentricity), accuracy in study.benchmark(system).items()
+    ]
+
+
+def content(cells: Iterable[Cell]) -> bytes:
+    """Return the file of these records, a line each: systems in the order given, cells by noise, contrast (from high
+    to low) and eccentricity.
+
+    Raises:
+        ConfigurationError: two records of one cell.
+    """
+    cells = list(cells)
+    keys = [cell.key for cell in cells]
+    if twice := next((key for key, count in Counter(keys).items() if count > 1), None):
+        raise ConfigurationError(
+            f"the benchmark holds {twice[1]!r} ({twice[0]}) twice at noise {twice[2]}, contrast {twice[3]}."
+        )
+    place = {}
+    for cell in cells:
+        place.setdefault((cell.source, cell.system), len(place))
+    cells.sort(key=lambda cell: (place[cell.source, cell.system], cell.noise, -cell.contrast, cell.eccentricity))
+    lines = ",\n".join(json.dumps(asdict(cell), ensure_ascii=False, allow_nan=False) for cell in cells)
+    return f"[\n{lines}\n]\n".encode()
+
+
+def write(cells: Iterable[Cell], path: Path) -> None:
+    """Write the records to a file, whole or not at all.
+
+    Raises:
+        ConfigurationError: see `content`; or the file cannot be written.
+    """
+    files.write(path, content(cells))
+
+
+def read(path: Path) -> list[Cell]:
+    """Return the records of a file.
+
+    Raises:
+        ConfigurationError: it is no list of records, or one lacks a field, has another one, or a value out of bounds;
+            the sentence names the record.
+    """
+    try:
+        stored = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read as a benchmark: {error}.") from None
+    if not isinstance(stored, list):
+        raise ConfigurationError(f"{path} must hold a list of records, not {type(stored).__name__}.")
+    cells = []
+    for place, record in enumerate(stored):
+        if not isinstance(record, dict) or set(record) != set(NAMES):
+            raise ConfigurationError(f"{path}, record {place}: its fields must be {', '.join(NAMES)}.")
+        try:
+            cells.append(Cell(**record))
+        except ConfigurationError as refusal:
+            raise ConfigurationError(f"{path}, record {place}: {refusal}") from None
+    content(cells)  # refuses doubles
+    return cells
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"it holds {constant}")

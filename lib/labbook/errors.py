@@ -1,0 +1,61 @@
+"""Bad input, answered in one clear sentence."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ConfigurationError(ValueError):
+    """Input that the library does not accept: one sentence that names the value and what is allowed.
+
+    In a notebook the sentence is shown alone, without a traceback.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Refused: {self}"]
+
+
+def shown(value: object) -> str:
+    """Return a value as Python writes it, at most 200 characters of it."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4 300 digits
+        text = f"a {type(value).__name__} too long to be shown"
+    return text if len(text) <= 200 else f"{text[:190]} ... {text[-5:]}"
+
+
+def nearest(word: object, allowed: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the closest allowed name, or an empty string."""
+    match = difflib.get_close_matches(
+        word if isinstance(word, str) else shown(word), [str(name) for name in allowed], n=1, cutoff=0.5
+    )
+    return f" Did you mean {match[0]!r}?" if match else ""
+
+
+def choose(name: str, value: object, allowed: Iterable[str]) -> str:
+    """Return `value` if it is one of `allowed`.
+
+    Raises:
+        ConfigurationError: `value` is something else; the sentence names it, the choices and the nearest one.
+    """
+    allowed = list(allowed)
+    if value not in allowed:
+        raise ConfigurationError(
+            f"{name}={shown(value)} is not one of {', '.join(map(str, allowed))}.{nearest(value, allowed)}"
+        )
+    return value
+
+
+def within(name: str, value: float, low: float, high: float, unit: str = "", whole: bool = False) -> float:
+    """Return `value` if it is a number in [low, high], a whole one if `whole`.
+
+    Raises:
+        ConfigurationError: not such a number, not finite, or outside; the sentence names value, bounds and unit.
+    """
+    unit = f" {unit}" if unit else ""
+    wrong_type = isinstance(value, bool) or not isinstance(value, int if whole else (int, float))
+    if wrong_type or not low <= value <= high:
+        kind = "whole number" if whole else "number"
+        raise ConfigurationError(f"{name}={shown(value)} must be a {kind} from {low:g} to {high:g}{unit}.")
+    return value

@@ -1,0 +1,301 @@
+"""What a trained network can do: accuracies with intervals, the benchmark, accuracy maps, health of theta."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from . import rng, textures
+from . import stimuli as scenes
+from .digits import Digits
+from .errors import within
+from .models import Seen
+from .stimuli import ECCENTRICITIES, Scene, Scene128, Stimuli
+
+BATCH = 500
+BATCH_OF_FIELDS = 100  # for 128x128 images: STN128 takes about 4 MB for each
+CONTRASTS = (0.7, 0.5, 0.3)  # of the benchmark
+VERSION = 1  # of what settings mean; raise it when equal settings would give other results
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """A proportion of successes with its Wilson interval (Wilson 1927), 95 %."""
+
+    correct: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        """The proportion, 0 to 1."""
+        return self.correct / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper bound, 0 to 1."""
+        return wilson(self.correct, self.n)
+
+
+def wilson(correct: float, n: float, z: float = 1.959964) -> tuple[float, float]:
+    """Return the Wilson score interval of `correct` successes in `n` trials, both bounds in [0, 1]."""
+    p = correct / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's answers to a set of stimuli: labels predicted (N,), right or not (N,), theta (N, 2, 3) or None; and
+    the offsets (N, 2) of the digits. A Where network answers with a cell, and is right if it hits the digit."""
+
+    predicted: Tensor
+    right: Tensor
+    theta: Tensor | None
+    offsets: Tensor
+
+    @property
+    def accuracy(self) -> Proportion:
+        """The share of right answers."""
+        return Proportion(int(self.right.sum()), len(self.right))
+
+
+def batches(stimuli: Stimuli) -> Iterator[Stimuli]:
+    """Split stimuli into batches of 500 (128x128: 100)."""
+    size = BATCH if stimuli.images.shape[-1] < scenes.FIELD else BATCH_OF_FIELDS
+    return (Stimuli(*part) for part in zip(*(column.split(size) for column in stimuli), strict=True))
+
+
+@torch.inference_mode()
+def answer(model: nn.Module, stimuli: Stimuli) -> Answers:
+    """Run a model in evaluation mode over stimuli, batch by batch."""
+    was_training = model.training
+    model.eval()
+    is_right = getattr(model, "right", _named)
+    predicted, right, thetas = [], [], []
+    for part in batches(stimuli):
+        seen = model(part.images)
+        predicted.append(seen.logits.argmax(1))
+        right.append(is_right(seen, part))
+        thetas.append(seen.theta)
+    model.train(was_training)
+    theta = None if thetas[0] is None else torch.cat(thetas)
+    return Answers(torch.cat(predicted), torch.cat(right), theta, stimuli.offsets)
+
+
+def _named(seen: Seen, stimuli: Stimuli) -> Tensor:
+    return seen.logits.argmax(1) == stimuli.labels
+
+
+def stream(digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Iterator[Stimuli]:
+    """Draw stimuli of the first `n` digits (default all), 500 at a time, that are the same at every call: the seed is
+    all they depend on."""
+    n = len(digits) if n is None else int(within("n", n, 1, len(digits)))
+    rows = torch.arange(n, device=digits.labels.device)
+    generator = rng.generator("evaluation", seed, device=rows.device)
+    return (scenes.draw(digits, part, scene, generator) for part in rows.split(BATCH))
+
+
+def fixed_stimuli(digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Stimuli:
+    """Return all that `stream` draws; 10 000 images of 128x128 pixels are 0.7 GB."""
+    return Stimuli(*(torch.cat(column) for column in zip(*stream(digits, scene, n, seed), strict=True)))
+
+
+def answers(model: nn.Module, digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Answers:
+    """Return the answers to fixed stimuli, of which no more than 500 are held at once."""
+    parts = [answer(model, stimuli) for stimuli in stream(digits, scene, n, seed)]
+    columns = ([getattr(part, name) for part in parts] for name in ("predicted", "right", "theta", "offsets"))
+    return Answers(*(None if column[0] is None else torch.cat(column) for column in columns))
+
+
+def accuracy(model: nn.Module, digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Proportion:
+    """Return the accuracy on fixed stimuli. At 28x28, std 15 is the study's *general*, std 0 its *central* accuracy."""
+    return answers(model, digits, scene, n, seed).accuracy
+
+
+# ---- the benchmark's cells ------------------------------------------------------------------------------------------
+
+
+def cells(scene: Scene128 | None = None) -> dict[tuple[float, float], Scene128]:
+    """Return the scenes of the benchmark: (contrast, radius) -> the scene at that fixed contrast and distance.
+
+    Nine radii, 40 k / 9 pixels, times three contrasts (study 2.2 and 4). With fixed stimuli, digits and angles are the
+    same in every cell, and with fresh draws the textures too: cells differ by contrast and radius alone.
+    """
+    scene = scene or Scene128()
+    return {
+        (contrast, radius): replace(fixed_contrast(scene, contrast), radius=radius)
+        for contrast in CONTRASTS
+        for radius in ECCENTRICITIES
+    }
+
+
+def benchmark(
+    model: nn.Module, digits: Digits, n: int | None = None, scene: Scene128 | None = None, seed: int = 0
+) -> dict[tuple[float, float], Proportion]:
+    """Return the accuracy in each of the benchmark's cells, (contrast, radius) -> proportion of `n` stimuli (default
+    all digits)."""
+    return {cell: accuracy(model, digits, each, n, seed) for cell, each in cells(scene).items()}
+
+
+def mean_accuracy(
+    cells: Mapping[tuple[float, float], Proportion | float],
+    contrast: float | None = None,
+    eccentricity: float | None = None,
+) -> float:
+    """Return the mean over cells (contrast, radius) -> accuracy, all or those of one contrast or eccentricity."""
+    values = [
+        each.value if isinstance(each, Proportion) else each
+        for (c, r), each in cells.items()
+        if contrast in (None, c) and eccentricity in (None, r)
+    ]
+    return sum(values) / len(values)
+
+
+def average(runs: Sequence[Mapping[tuple[float, float], Proportion]]) -> dict[tuple[float, float], float]:
+    """Return the mean over runs of each cell (contrast, radius)."""
+    return {cell: sum(cells[cell].value for cells in runs) / len(runs) for cell in runs[0]}
+
+
+def oracle_crops(stimuli: Stimuli) -> Stimuli:
+    """Return the 28x28 pixels around each digit of 128x128 stimuli, as after a perfect fixation: the ceiling.
+
+    The scene `Scene128(view="oracle")` draws the same crops directly, for training and testing.
+    """
+    return stimuli._replace(images=scenes.crops(stimuli.images, stimuli.offsets))
+
+
+# ---- theta ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Theta:
+    """The health of theta over a set of stimuli.
+
+    `mean` and `spread` (standard deviation over inputs) per component (a, b, tx, c, d, ty); `follow`: correlation of
+    (tx, ty) with the digit's true offset (x, y), 0 where either does not vary. A transformer that ignores its input
+    has no spread.
+    """
+
+    mean: tuple[float, ...]
+    spread: tuple[float, ...]
+    follow: tuple[float, float]
+
+
+def theta_health(theta: Tensor, offsets: Tensor) -> Theta:
+    """Measure theta (N, 2, 3) against offsets (N, 2), pixels (row, column)."""
+    flat = theta.flatten(1).double()
+    follow = tuple(_correlation(flat[:, column], offsets[:, axis].double()) for column, axis in ((2, 1), (5, 0)))
+    return Theta(tuple(flat.mean(0).tolist()), tuple(flat.std(0).tolist()), follow)
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    scale = (a.square().mean() * b.square().mean()).sqrt().item()
+    return (a * b).mean().item() / scale if scale > 1e-12 else 0.0
+
+
+@torch.inference_mode()
+def alive(model: nn.Module, images: Tensor) -> float:
+    """Return the share of the localisation network's last hidden units that are above 0 for at least one of images
+    (B, 1, h, w).
+
+    A rectified unit that is 0 for every input passes no gradient on: it is dead. Where all are, theta is the same for
+    every input, and stays so.
+    """
+    hidden = []
+    hook = model.localisation.last.register_forward_hook(lambda layer, inputs, output: hidden.append(inputs[0]))
+    try:
+        for part in images.split(BATCH_OF_FIELDS):
+            model.eval()(part)
+    finally:
+        hook.remove()
+    return (torch.cat(hidden) > 0).any(0).float().mean().item()
+
+
+def fixation_error(answers: Answers, edge: int = scenes.FIELD) -> Tensor:
+    """Return the distance (N,) between the window's centre and the digit's, pixels.
+
+    Args:
+        edge: of the images, pixels.
+    """
+    return (scenes.fixations(answers.theta, edge) - answers.offsets).norm(dim=1)
+
+
+# ---- maps -----------------------------------------------------------------------------------------------------------
+
+
+def positions(reach: int = 27, step: int = 1) -> list[int]:
+    """Return the offsets of one axis of an accuracy map: 0 and every `step` pixels up to `reach`, both ways."""
+    one_way = range(step, reach + 1, step)
+    return [*(-d for d in reversed(one_way)), 0, *one_way]
+
+
+@torch.inference_mode()
+def accuracy_map(
+    model: nn.Module, digits: Digits, scene: Scene, n: int = 1000, axis: Sequence[int] | None = None, seed: int = 0
+) -> Tensor:
+    """Return the accuracy at every offset: (rows, columns), 55x55 by default (study 5; claims C5 and C17).
+
+    Digits, contrasts and textures are the same at every position, so that the map's shape is not their noise.
+
+    Args:
+        n: stimuli per position. axis: offsets in pixels along both axes.
+    """
+    axis = positions() if axis is None else axis
+    rows = torch.arange(int(within("n", n, 1, len(digits))), device=digits.labels.device)
+    generator = rng.generator("map", seed, device=rows.device)
+    low, high = scene.contrast
+    contrast = torch.rand(len(rows), generator=generator, device=rows.device) * (high - low) + low
+    texture = textures.draw(len(rows), scene.edge, generator)
+    digit, labels = digits.images[rows], digits.labels[rows]
+    model.eval()
+
+    def right_answers(ink: Tensor, offsets: Tensor, which: Tensor) -> Tensor:
+        images = scene.render(ink, offsets, contrast[which], texture[which])
+        answers = [model(part).logits.argmax(1) for part in images.split(BATCH)]
+        return torch.cat(answers) == labels[which]
+
+    every = torch.arange(len(rows), device=rows.device)
+    centre = torch.zeros(len(rows), 2, dtype=torch.int64, device=rows.device)
+    without_digit = right_answers(torch.zeros_like(digit), centre, every)  # what is blank is the same at every position
+    right = torch.zeros(len(axis), len(axis), dtype=torch.int64, device=rows.device)
+    for i, down in enumerate(axis):
+        for j, across in enumerate(axis):
+            offsets = torch.tensor([[down, across]], device=rows.device).expand(len(rows), 2)
+            if scene.edge == scenes.EDGE:
+                shown = scenes.shift(digit, offsets).flatten(1).amax(1) > 0
+            else:
+                shown = torch.ones_like(every, dtype=torch.bool)
+            right[i, j] = without_digit[~shown].sum()
+            if shown.any():
+                right[i, j] += right_answers(digit[shown], offsets[shown], every[shown]).sum()
+    return right.cpu() / len(rows)
+
+
+def grid_stimuli(digits: Digits, scene: Scene, axis: Sequence[int], count: int = 4, seed: int = 0) -> Stimuli:
+    """Return the first `count` digits of different labels at every offset of a grid, row by row: to look at a map.
+
+    Digits, contrasts and textures are the same at every offset; fresh draws, that depend on the seed alone.
+
+    Args:
+        axis: offsets in pixels along both axes.
+    """
+    labels = digits.labels.tolist()
+    rows = torch.tensor(sorted(map(labels.index, set(labels)))[:count], device=digits.labels.device)
+    fresh = replace(scene, draws="fresh")
+    parts = []
+    for offset in itertools.product(axis, axis):
+        offsets = torch.tensor([offset], device=rows.device).expand(len(rows), 2)
+        parts.append(scenes.draw(digits, rows, fresh, rng.generator("grid", seed, device=rows.device), offsets))
+    return Stimuli(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def fixed_contrast(scene: Scene, contrast: float) -> Scene:
+    """Return the scene at one contrast."""
+    return replace(scene, contrast=(contrast, contrast))

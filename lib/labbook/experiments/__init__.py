@@ -1,0 +1,1 @@
+"""Trainings that chapters share, by name."""

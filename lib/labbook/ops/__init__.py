@@ -1,0 +1,1 @@
+"""Commands: running, sweeping, comparing, measuring speed, a card's session."""

@@ -1,0 +1,427 @@
+"""The command line: run chapters, sweep over parameters, find drift, build the book, train whole schedules, show data,
+measure the speed."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .. import files
+from ..book import chapter, claims, colab
+from ..errors import ConfigurationError
+
+
+class Commands(typer.core.TyperGroup):
+    """Turn what stops a command into one line and an exit code: 1 failed, 2 refused, 130 interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as refusal:
+            line, code = f"Refused: {refusal}", 2
+        except chapter.Failed as failure:
+            line, code = str(failure), 1
+        except KeyboardInterrupt:
+            line, code = "Interrupted; the same command resumes training runs from their last checkpoints.", 130
+        typer.echo(line, err=True)
+        raise typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""The lab-book: chapters are notebooks with parameters, executed by papermill and rendered as a book.
+
+    A chapter is named by its file or the beginning of it: `week1` is notebooks/week1_noisy_stn.ipynb. Its parameters
+    are listed by `papermill --help-notebook notebooks/week1_noisy_stn.ipynb`.
+
+    Exit codes: 0 fine, 1 a chapter failed, 2 refused before any work, 75 the time is up (full), 130 interrupted.""",
+)
+
+
+# ---------------------------------------------------------------- run
+
+
+@app.command()
+def run(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="CHAPTER", help="Names or beginnings of names; none means all.")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="smoke (seconds, numbers meaningless), quick (minutes on two cores) or full (for a GPU)."),
+    ] = None,
+    seed: Annotated[str | None, typer.Option(help="The first seed; the others follow it.")] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter", "-p", metavar="NAME=VALUE", help="A parameter of every chapter named; may be repeated."
+        ),
+    ] = None,
+    publish: Annotated[bool, typer.Option("--publish", help="Also put the executed chapters into book/.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the executed notebooks.", show_default="_build/notebooks")
+    ] = None,
+) -> None:
+    """Execute chapters, all of them checked before the first one starts.
+
+    Values are written as in Python or JSON; a text needs no quotes, a list no brackets:
+
+    `python -m labbook run week1 --profile smoke -p optimiser=adam -p stds=0,15`
+    """
+    pairs = [*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile, seed=seed))]
+    paths = chapter.find(words or ())
+    values = [chapter.overrides(path, pairs) for path in paths]
+    pages = [
+        chapter.root() / "book" / path.name for path, given in zip(paths, values, strict=True) if "data" not in given
+    ]
+    if publish and any(page.exists() and "Data: MNIST" in page.read_text("utf-8") for page in pages):
+        from .. import digits
+
+        digits.load("mnist")  # refuses where there is none: a page of MNIST is not replaced by one of other digits
+    _run(paths, values, out or chapter.root() / "_build" / "notebooks", publish)
+
+
+def _given(**options: Any) -> Iterable[tuple[str, Any]]:
+    return ((name, value) for name, value in options.items() if value is not None)
+
+
+def _run(paths: list[Path], values: list[dict[str, Any]], folder: Path, publish: bool = False) -> dict[Path, Any]:
+    """Check every chapter, then execute one after the other; return the executed notebooks by their paths."""
+    for path, given in zip(paths, values, strict=True):
+        chapter.check(path, given)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    executed = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        book = bars.add_task("chapters", total=len(paths))
+        for path, given in zip(paths, values, strict=True):
+            label = f"[{len(executed) + 1}/{len(paths)}] {path.stem}"
+            console.print(f"{label} ...")
+            cells, start = bars.add_task(path.stem), time.perf_counter()
+
+            def count(done: int, total: int, cells=cells) -> None:
+                bars.update(cells, completed=done, total=total)
+
+            output = folder / path.name
+            notebook = chapter.execute(path, given, output, count)
+            if publish:
+                _publish_runs(notebook, given)
+                colab.give(notebook, colab.repository(chapter.root() / "_config.yml"))
+                chapter.publish(notebook, output := chapter.root() / "book" / path.name)
+                _publish_results(notebook, output.parent)
+            executed[output] = notebook
+            bars.remove_task(cells)
+            bars.advance(book)
+            console.print(f"{label}: {time.perf_counter() - start:.1f} s, {os.path.relpath(output)}")
+    return executed
+
+
+def _publish_runs(notebook: Any, given: dict[str, Any]) -> None:
+    """Copy the training runs that a chapter used to book/runs/."""
+    if manifest := chapter.glued(notebook, "runs"):
+        from ..book import store
+
+        made = Path(given.get("out") or chapter.root() / "_build")
+        store.publish(json.loads(manifest), made / "runs", chapter.root() / "book" / "runs")
+
+
+def _publish_results(notebook: Any, book: Path) -> None:
+    """Write book/results/: the verdicts of all chapters, and the benchmark where this chapter made it."""
+    claims.write(book)
+    if benchmark := chapter.glued(notebook, "benchmark"):
+        files.write(book / "results" / "benchmark.json", benchmark.encode())
+
+
+# ---------------------------------------------------------------- sweep
+
+
+@app.command("sweep")
+def sweep_(
+    word: Annotated[str, typer.Argument(metavar="CHAPTER", help="A chapter, or the beginning of its name.")],
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUES", help="A,B,C or FIRST..LAST; may be repeated."),
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="smoke, quick or full.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Executions at once.", show_default="one per GPU, or per core")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:PORT, or its scheduler file.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the sweep.", show_default="_build/sweeps/CHAPTER")] = None,
+) -> None:
+    """Execute a chapter for every combination of values, and gather the results in one table.
+
+    All combinations are checked before the first one starts. What was executed before, with the same values and the
+    same code, is not executed again; so a sweep that was interrupted goes on where it stopped.
+
+    `python -m labbook sweep week2 --profile smoke -p lr_adam=0.001,0.005 -p seed=0..4`
+    """
+    from . import sweep
+
+    if workers and scheduler:
+        raise ConfigurationError(f"workers={workers} is for this machine; the scheduler has workers of its own.")
+    (path,) = chapter.find([word])
+    pairs = [*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile))]
+    tasks = sweep.grid(path, pairs)
+    folder = out or chapter.root() / "_build" / "sweeps" / path.stem
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if scheduler:
+        where, engine = f"the Dask workers of {scheduler}", lambda missing: sweep.dask(missing, scheduler)
+    else:
+        slots = sweep.slots(workers)
+        where, engine = f"{len(slots)} local workers", lambda missing: sweep.local(missing, slots)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        bar = bars.add_task(path.stem, total=len(tasks))
+        console.print(f"{path.stem}: {len(tasks)} executions on {where}, into {os.path.relpath(folder)}")
+
+        def say(task: sweep.Task, outcome: sweep.Execution, left: int) -> None:
+            bars.update(bar, completed=len(tasks) - left)
+            ended = "" if outcome.done else f", failed: {outcome.message}"
+            console.print(f"[{len(tasks) - left}/{len(tasks)}] {task.words}: {outcome.seconds:.1f} s{ended}")
+
+        outcomes = sweep.run(tasks, folder, engine, say, lambda line: typer.echo(line, err=True))
+    table = sweep.write_tables(folder, sweep.command(path, pairs), tasks, outcomes)
+    console.print(f"The table: {os.path.relpath(table)}, and index.html beside it")
+    if failed := [task for task in tasks if not outcomes[task.id].done]:
+        raise chapter.Failed(
+            f"{len(failed)} of {len(tasks)} executions failed, the first at {failed[0].words}: "
+            f"{outcomes[failed[0].id].message}\nThe same command tries them again."
+        )
+
+
+# ---------------------------------------------------------------- build
+
+
+@app.command()
+def build(
+    no_run: Annotated[bool, typer.Option("--no-run", help="Render the chapters in book/ as they are.")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also print it as one PDF, by Chromium.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Render every page anew; a warning fails.")] = False,
+) -> None:
+    """Execute every chapter as its parameters stand, and render the book around the results.
+
+    book/ is not touched: its pages and the fresh chapters meet in _build/source. LABBOOK_PROFILE sets another profile
+    than quick. The log of the rendering is _build/book.log.
+    """
+    made = chapter.root() / "_build"
+    chapters = [] if no_run else _run(every := chapter.chapters(), [{}] * len(every), made / "notebooks")
+    try:
+        _stage(made / "source", chapters)
+        _render(made / "source", made, strict)
+    except OSError as error:
+        raise ConfigurationError(f"the book cannot be written: {error}.") from None
+    typer.echo(f"The book: {os.path.relpath(made / 'html' / 'index.html')}")
+    if pdf:
+        from ..book import pdf as printer
+
+        try:
+            typer.echo(f"The book as one file: {os.path.relpath(printer.make(made / 'source', made))}")
+        except RuntimeError as error:
+            raise chapter.Failed(str(error)) from None
+
+
+def _stage(source: Path, chapters: Iterable[Path]) -> None:
+    """Copy what the book is made of, then lay the executed chapters over it; unchanged files keep their times."""
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    unread = shutil.ignore_patterns("__pycache__", ".*", "*.safetensors")
+    for part in chapter.root().iterdir():
+        if part.name in ("book", "lib") or (part.name.startswith("_") and part.name not in ("_build", "__pycache__")):
+            copy = shutil.copy2 if part.is_file() else lambda *where: shutil.copytree(*where, ignore=unread)
+            copy(part, source / part.name)
+    for path in chapters:
+        shutil.copy2(path, source / "book" / path.name)
+    claims.write(source / "book")
+
+
+def _render(source: Path, made: Path, strict: bool) -> None:
+    options = ["--all", "-W", "-n", "--keep-going"] if strict else []
+    start = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
+    command = [sys.executable, "-c", start, "build", *options, "--path-output", str(made.parent), str(source)]
+    log = made / "book.log"
+    with open(log, "w", encoding="utf-8") as file:
+        done = subprocess.run(command, cwd=chapter.root(), stdout=file, stderr=subprocess.STDOUT, check=False)
+    said = re.sub(r"\x1b\[[\d;]*m", "", log.read_text("utf-8", errors="replace")).replace(f"{source}{os.sep}", "")
+    for line in re.findall(r".*\b(?:WARNING|ERROR)\b.*", said):
+        typer.echo(line, err=True)
+    if done.returncode:
+        cause = (re.findall(r"^.*(?:Error|Exception): .*\S", said, re.M) or ["see the warnings above"])[-1]
+        raise chapter.Failed(f"jupyter-book failed: {cause}\nIts log: {os.path.relpath(log)}")
+
+
+# ---------------------------------------------------------------- full
+
+
+@app.command()
+def full(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="stn128, atn, polo, stn28, conv_polo, what or where; none means all."),
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="The time of this piece of the work.")] = 9.0,
+    share: Annotated[float, typer.Option(help="Of each schedule; below 1 it is shortened, openly.")] = 1.0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    data: Annotated[str, typer.Option(help="auto, mnist or digits.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="The random seed.")] = 0,
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let a GPU train in TF32.")] = False,
+    publish: Annotated[bool, typer.Option("--publish", help="Put the record, and whole runs, into book/.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of record and runs.", show_default="_build/full")] = None,
+) -> None:
+    """Train the schedules of 2021 as they were, one after another: the check of the device first, then timings.
+
+    A piece ends when its minutes are over, with exit code 75, and the same command goes on:
+
+    `python -m labbook full; while [ $? -eq 75 ]; do python -m labbook full; done`
+
+    Afterwards the chapters find the runs: `python -m labbook run --profile full -p out=_build/full`
+    """
+    chapter.COMMON["data"].check("data", data)
+    place = chapter.device(device)
+    from .. import digits
+    from . import gpu
+
+    names = gpu.chosen(words or ())
+    folder = out or chapter.root() / "_build" / "full"
+    piece = gpu.Piece(names, digits.load(data), place, folder, share, seed, minutes, typer.echo, tf32)
+    done = piece.run()
+    if publish:
+        typer.echo(f"Published: {os.path.relpath(gpu.publish(piece, chapter.root() / 'book'))}")
+    if not done:
+        raise typer.Exit(75)
+
+
+# ---------------------------------------------------------------- drift
+
+
+@app.command("drift")
+def drift_(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="CHAPTER", help="Names or beginnings of names; none means all.")
+    ] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Other than published; may be repeated."),
+    ] = None,
+) -> None:
+    """Execute published chapters again, beside the book, and compare number by number with what is published.
+
+    With the parameters that they were published with, on MNIST, and with the profile quick where these leave it open.
+    What is found goes into book/results/drift.json, in place of what it held of the same chapters. `-p runs=retrain`
+    trains anew. Exit code 1: something differs by more than the tolerance.
+    """
+    import torch
+
+    from .. import digits
+    from ..book import store
+    from . import compare
+
+    os.environ.setdefault("LABBOOK_PROFILE", "quick")
+    book, folder = chapter.root() / "book", chapter.root() / "_build" / "drift"
+    paths = [path for path in chapter.find(words or ()) if words or (book / path.name).exists()]
+    pages = [chapter.read(book / path.name) for path in paths]
+    values = [
+        compare.parameters(page) | chapter.overrides(path, pairs or ()) for path, page in zip(paths, pages, strict=True)
+    ]
+    if not all("data" in given for given in values):
+        digits.load("mnist")  # refuses where there is none: other digits would be compared with the published ones
+    executed = _run(paths, values, folder)
+    records = []
+    for path, page, given, fresh in zip(paths, pages, values, executed.values(), strict=True):
+        here = chapter.check(path, given)
+        settings = {"profile": here.profile, "runs": here.runs, "on": store.processor(), "torch": torch.__version__}
+        found = compare.compare(page, fresh)
+        records.append(compare.record(found, book / path.name, settings))
+        typer.echo(f"{path.stem}: {found}")
+    compare.keep(records, book / "results" / "drift.json")
+    drifted = [record["chapter"] for record in records if not record["held"]]
+    if drifted:
+        raise chapter.Failed(f"{len(drifted)} of {len(records)} chapters differ by more: {', '.join(drifted)}.")
+
+
+# ---------------------------------------------------------------- claims, changes, colab, data, bench
+
+
+@app.command("claims")
+def claims_() -> None:
+    """Collect the verdicts of the executed chapters in book/ into book/results/claims.json, and count them.
+
+    `run --publish` does so by itself; this is for chapters that came by another way, as from a merge.
+    """
+    path = claims.write(chapter.root() / "book")
+    given = [record["verdict"] for record in json.loads(path.read_bytes())]
+    counted = ", ".join(f"{verdict} {given.count(verdict)}" for verdict in claims.VERDICTS)
+    typer.echo(f"{os.path.relpath(path)}: {counted}")
+
+
+@app.command("changes")
+def changes_() -> None:
+    """Write book/results/changes.json: which chapter changed its numbers, when, by how much, from the history of book/.
+
+    It compares committed versions of the executed chapters; run it after they are committed.
+    """
+    from ..book import changes
+
+    path = changes.write(chapter.root())
+    records = json.loads(path.read_bytes())
+    pages = {record["page"] for record in records}
+    typer.echo(f"{os.path.relpath(path)}: {len(records)} changes of {len(pages)} chapters")
+
+
+@app.command("colab")
+def colab_() -> None:
+    """Give the executed chapters in book/ the cell that installs the library in Colab, or take it away.
+
+    The address is `repository` in _config.yml; `run --publish` gives the cell by itself.
+    """
+    where = colab.repository(chapter.root() / "_config.yml")
+    changed = colab.write(chapter.root())
+    typer.echo(
+        f"{changed} chapters changed: {f'the cell installs from {where.url}' if where else 'no address, no cell'}"
+    )
+
+
+@app.command()
+def data(
+    data: Annotated[str, typer.Option(help="auto, mnist or digits.")] = "auto",
+) -> None:
+    """Show which digits a chapter would use: where they are from, how many, and their checksums.
+
+    MNIST is looked for in the folder LABBOOK_DATA (it holds MNIST/raw), then downloaded; without either, auto takes the
+    digits that scikit-learn brings.
+    """
+    chapter.COMMON["data"].check("data", data)
+    from .. import digits
+
+    sets = digits.load(data)
+    typer.echo(f"{sets.name}: {sets.origin}{f', in {sets.folder}' if sets.folder else ''}")
+    for part in ("train", "validation", "test"):
+        images = getattr(sets, part).images
+        digest = hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()
+        typer.echo(f"{part:<11}{len(images):>7} images  sha256 {digest}")
+
+
+@app.command()
+def bench() -> None:
+    """Measure stimuli per second against the pipeline of 2021 and against what the machine could do at best."""
+    from . import bench
+
+    bench.main()

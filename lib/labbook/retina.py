@@ -1,0 +1,728 @@
+"""Log-polar retinas: fixed linear maps from a 128x128 scene to a few hundred or thousand features.
+
+Two retinas of the study: `WhatWhere` (2.4, with its colliculus, 2.5) is a set of log-Gabor filters on the whitened
+scene, their period growing with eccentricity; `Polo` (2.3) shows one small set of filters to the central crops of a
+Laplacian pyramid. Each is defined once, step by step (`Retina.steps`), and computed folded (`Retina.__call__`).
+
+Folded: every map is a list of full-field kernels, and the kernels of one ring span few row profiles and few column
+profiles, since near the centre they are small and far out they are smooth. With an orthonormal basis of the rows R
+(m, 128) and of the columns C (m, 128), a kernel is R^T core C, and a feature is <core, R image C^T>, with m between 30
+and 70 instead of 128. Pyramid and whitening are part of the kernels and cost nothing.
+
+Convention
+    image       (B, 1, 128, 128) in [0, 1], grey is 0.5
+    positions   pixels of the field, (row, column) = (down, right); offsets are relative to pixel (64, 64)
+    azimuth     radians, from down towards right; the unit at angle psi lies at centre + r (cos psi, sin psi)
+    orientation of a filter's wave vector, relative to the azimuth
+    frequency   cycles per pixel of the field
+    features    (B, n) float32; WhatWhere: (orientation, azimuth, ring, phase); Polo: part after part, each
+                (orientation, level x ring, azimuth)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import ConfigurationError, choose, shown, within
+from .stimuli import FIELD, MARGIN
+
+GREY = 0.5
+
+# What folding leaves out of a ring's kernels, relative to their norm. On scenes it changes the features of WhatWhere by
+# 0.1 % of their standard deviation (the clip of 2021: 1 to 3 %), those of Polo not beyond float32.
+TOLERANCE = 3e-4
+RIDGE = 1e-3  # singular values below this, relative to the largest, are damped in the inverse
+
+
+# ---- settings -------------------------------------------------------------------------------------------------------
+
+
+class Settings:
+    """What follows from the settings of every retina; `visual_field` is the edge of its scenes, pixels."""
+
+    field: int
+
+    @property
+    def layout(self) -> list[tuple[int, ...]]:
+        """Shape of each part of the features; the axes are in the module's Convention."""
+        raise NotImplementedError
+
+    @property
+    def n(self) -> int:
+        """Number of features."""
+        return sum(math.prod(shape) for shape in self.layout)
+
+    @property
+    def compression(self) -> float:
+        """Share of the scene's numbers that is saved, 1 - n / field^2."""
+        return 1 - self.n / self.field**2
+
+
+@dataclass(frozen=True)
+class WhatWhere(Settings):
+    """The retina of the What/Where model: 6 x 24 x 10 x 2 = 2 880 filters (study 2.4; Dauce, Albiges, Perrinet 2020).
+
+    Raises:
+        ConfigurationError: a value outside the bounds that its field names.
+    """
+
+    orientations: int = 6
+    azimuths: int = 24
+    rings: int = 10
+    phases: int = 2  # 1: even filters only; 2: even and odd
+    rho: float = 1.41  # ratio of neighbouring radii
+    reach: float = 0.8  # the ring after the last would lie here, relative to the field's half diagonal
+    sf_max: float = 0.45  # frequencies are cut here, cycles per pixel
+    sf_scale: float = 0.015  # frequency x relative radius
+    b_sf: float = 0.4  # bandwidth, natural logarithm of the frequency
+    whitening: bool = True
+    field: int = FIELD
+
+    def __post_init__(self):
+        within("field", self.field, 16, 512, whole=True)
+        within("orientations", self.orientations, 1, 64, whole=True)
+        within("azimuths", self.azimuths, 1, 360, whole=True)
+        within("rings", self.rings, 1, 64, whole=True)
+        within("phases", self.phases, 1, 2, whole=True)
+        within("rho", self.rho, 1.01, 10)
+        within("reach", self.reach, 0.01, 1)
+        within("sf_max", self.sf_max, 0.01, 0.5, "cycles per pixel")
+        within("sf_scale", self.sf_scale, 1e-4, 1)
+        within("b_sf", self.b_sf, 0.05, 10)
+
+    @property
+    def layout(self) -> list[tuple[int, ...]]:
+        return [(self.orientations, self.azimuths, self.rings, self.phases)]
+
+    @property
+    def radii(self) -> list[float]:
+        """Radius of each ring, pixels."""
+        return [self.field / math.sqrt(2) * relative for relative in self._relative]
+
+    @property
+    def frequencies(self) -> list[float]:
+        """Preferred frequency of each ring, cycles per pixel."""
+        return [min(self.sf_scale / relative, self.sf_max) for relative in self._relative]
+
+    @property
+    def _relative(self) -> list[float]:
+        return [self.reach * self.rho ** (i - self.rings) for i in range(self.rings)]
+
+
+@dataclass(frozen=True)
+class Pyramid(Settings):
+    """A Laplacian pyramid whose levels are cropped to their centre and filtered alike (study 2.3).
+
+    Raises:
+        ConfigurationError: a value outside the bounds that its field names.
+    """
+
+    width: int = 32  # of the crops, pixels of their level
+    levels: int = 3  # residual levels and, last, the low-pass level
+    base: float = 2.0  # ratio of neighbouring levels
+    rings: int = 2  # per level
+    azimuths: int = 16
+    orientations: int = 8
+    r_min: float = 8.0  # radius of the first ring, pixels of the crop
+    r_max: float = 16.0  # radius that a further ring would have
+    low_pass: bool = True  # False: the last level is dropped, with the mean of the scene ("norm" in 2021)
+    b_theta: float = math.pi / 12  # bandwidth of the orientation, radians
+    b_sf: float = math.inf  # bandwidth, natural logarithm of the frequency; 2021: infinite, 1/f whatever the ring
+    field: int = FIELD
+
+    def __post_init__(self):
+        within("field", self.field, 16, 512, whole=True)
+        within("width", self.width, 4, 512, whole=True)
+        if self.width > self.field:
+            raise ConfigurationError(f"width={self.width} must not exceed the field, {self.field} pixels.")
+        within("levels", self.levels, 1 if self.low_pass else 2, 16, whole=True)
+        within("base", self.base, 1.05, 8)
+        within("rings", self.rings, 1, 64, whole=True)
+        within("azimuths", self.azimuths, 1, 360, whole=True)
+        within("orientations", self.orientations, 1, 64, whole=True)
+        within("r_min", self.r_min, 0, self.width / 2, "pixels of the crop")
+        within("r_max", self.r_max, 0, self.width / 2, "pixels of the crop")
+        if self.r_min >= self.r_max:
+            raise ConfigurationError(f"r_min={self.r_min} must be below r_max={self.r_max}.")
+        within("b_theta", self.b_theta, 0.05, 10, "radians")
+        within("b_sf", self.b_sf, 0.05, math.inf)
+        if self.sizes[self.kept - 1] < self.width / 2:
+            raise ConfigurationError(
+                f"levels={self.levels}: level {self.kept - 1} would be smaller than half of width={self.width}."
+            )
+
+    @property
+    def layout(self) -> list[tuple[int, ...]]:
+        return [(self.orientations, self.kept * self.rings, self.azimuths)]
+
+    @property
+    def kept(self) -> int:
+        """Number of levels that are filtered."""
+        return self.levels if self.low_pass else self.levels - 1
+
+    @property
+    def sizes(self) -> list[int]:
+        """Edge of each level before cropping, pixels."""
+        sizes = [self.field]
+        for _ in range(self.levels - 1):
+            sizes.append(int(sizes[-1] * (1 / self.base)))
+        return sizes
+
+    @property
+    def ring_radii(self) -> list[float]:
+        """Radius of each ring of a level, pixels of the crop."""
+        span = self.r_max - self.r_min
+        return [self.r_min + span * (2 ** (i / self.rings) - 1) for i in range(self.rings)]
+
+    @property
+    def ring_frequencies(self) -> list[float]:
+        """Nominal frequency of each ring, cycles per pixel of the crop; without effect while b_sf is infinite."""
+        return [8 / (self.width * math.log(2) * 2 ** (i / self.rings)) for i in range(self.rings)]
+
+    @property
+    def radii(self) -> list[float]:
+        """Radius of each ring of each level, pixels of the field."""
+        return [r * self.base**level for level in range(self.kept) for r in self.ring_radii]
+
+    @property
+    def frequencies(self) -> list[float]:
+        """Nominal frequency of each ring of each level, cycles per pixel of the field."""
+        return [f / self.base**level for level in range(self.kept) for f in self.ring_frequencies]
+
+
+@dataclass(frozen=True)
+class Polo(Settings):
+    """One pyramid, or several side by side.
+
+    Raises:
+        ConfigurationError: no part, or parts that do not see the same field.
+    """
+
+    parts: tuple[Pyramid, ...] = (Pyramid(),)
+
+    def __post_init__(self):
+        parts = self.parts
+        pyramids = isinstance(parts, tuple) and parts and all(isinstance(part, Pyramid) for part in parts)
+        if not pyramids or len({part.field for part in parts}) > 1:
+            raise ConfigurationError(
+                f"parts={shown(self.parts)} must be a tuple of pyramids, at least one, over one and the same field."
+            )
+
+    @property
+    def layout(self) -> list[tuple[int, ...]]:
+        return [shape for part in self.parts for shape in part.layout]
+
+    @property
+    def field(self) -> int:
+        """Edge of the scene, pixels."""
+        return self.parts[0].field
+
+
+def _dual(levels: int, low_pass: bool) -> Polo:
+    inner = Pyramid(levels=levels, low_pass=low_pass)
+    outer = Pyramid(64, levels, rings=4, azimuths=32, r_min=16, r_max=32, low_pass=low_pass)
+    return Polo((inner, outer))
+
+
+RETINAS: dict[str, WhatWhere | Polo] = {
+    "whatwhere": WhatWhere(),
+    "polo768": Polo(),  # POLO_ATN_95%
+    "polo1280": Polo((Pyramid(levels=5, base=math.sqrt(2), r_min=8 * math.sqrt(2)),)),  # LOW-COMPRESSION
+    "polo2560": _dual(2, True),  # POLO_ATN_85%
+    "polo2560band": _dual(3, False),  # "norm" and convPOLO_ATN_85%
+}
+
+
+# ---- filters --------------------------------------------------------------------------------------------------------
+
+
+class _Grid:
+    """Polar frequency grid of an n x n image in FFT order, float64; the frequency at 0 is 1e-6 (as in SLIP)."""
+
+    def __init__(self, n: int):
+        f = torch.fft.fftfreq(n, dtype=torch.float64)
+        self.down, self.right = torch.meshgrid(f, f, indexing="ij")
+        self.radius = self.down.hypot(self.right)
+        self.radius[0, 0] = 1e-6
+        self.angle = torch.atan2(self.right, self.down)
+        # band-limiting mask of the SLIP library: up to the Nyquist circle, and not below half a cycle per image
+        self.mask = (1 - torch.exp((self.radius - 0.5) / 0.035)) * (self.radius < 0.5)
+        self.mask *= 1 - torch.exp(-0.5 * (self.radius * n / 0.5) ** 2)
+
+
+def _log_gabor(
+    grid: _Grid, row: float, column: float, sf: float, b_sf: float, angles: Tensor, b_theta: float
+) -> Tensor:
+    """Return complex log-Gabor filters (n, h, w) centred at (row, column), one per orientation in `angles` (n,).
+
+    Real part: the even filter; imaginary part: the odd one (its phase is pi / 2). A single bump in frequency.
+    """
+    band = grid.mask / grid.radius
+    if math.isfinite(b_sf):
+        band = band * torch.exp(-0.5 * (torch.log(grid.radius / sf) / b_sf) ** 2)
+    shift = -2 * math.pi * (row * grid.down + column * grid.right)
+    spectrum = torch.polar(band, shift) * torch.exp((torch.cos(grid.angle - angles[:, None, None]) - 1) / b_theta**2)
+    return torch.fft.ifft2(spectrum)
+
+
+def _normalised(filters: Tensor) -> Tensor:
+    """Subtract each filter's median, then divide by its largest magnitude, (..., h, w)."""
+    median = np.median(filters.numpy(), axis=(-2, -1), keepdims=True)  # mean of the two middle values, unlike torch's
+    filters = filters - torch.from_numpy(median)
+    return filters / filters.abs().amax((-2, -1), keepdim=True)
+
+
+def whatwhere_filters(retina: WhatWhere, ring: int) -> Tensor:
+    """Return the filters of one ring, (orientations, azimuths, phases, h, w) float64, in [-1, 1] (study 2.4)."""
+    grid, n = _Grid(retina.field), retina.field
+    radius, sf = retina.radii[ring], retina.frequencies[ring]
+    turns = math.pi / retina.orientations * torch.arange(retina.orientations, dtype=torch.float64)
+    columns = []
+    for k in range(retina.azimuths):
+        psi = (k + 0.5 * (ring % 2)) * 2 * math.pi / retina.azimuths
+        centre = n / 2 + radius * math.cos(psi), n / 2 + radius * math.sin(psi)
+        z = _log_gabor(grid, *centre, sf, retina.b_sf, turns + psi, math.pi / (2 * retina.orientations))
+        columns.append(torch.stack((z.real, z.imag)[: retina.phases], 1))  # (orientations, phases, h, w)
+    return _normalised(torch.stack(columns, 1))
+
+
+def polo_filters(pyramid: Pyramid) -> Tensor:
+    """Return the filters of a crop, (orientations, rings, azimuths, width, width) float64, up to 1 (study 2.3).
+
+    The library's printed extrema of 2021 are -0.3125 (width 32) and -0.2759 (width 64); its version of 2024 gives the
+    -0.2794 and -0.2555 that this formula gives.
+    """
+    grid, half = _Grid(pyramid.width), pyramid.width // 2
+    turns = math.pi / pyramid.orientations * torch.arange(pyramid.orientations, dtype=torch.float64)
+    cells = []
+    for i, (radius, sf) in enumerate(zip(pyramid.ring_radii, pyramid.ring_frequencies, strict=True)):
+        for k in range(pyramid.azimuths):
+            psi = (k + 0.5 * (i % 2)) * 2 * math.pi / pyramid.azimuths
+            centre = half + radius * math.cos(psi), half + radius * math.sin(psi)
+            cells.append(_log_gabor(grid, *centre, sf, pyramid.b_sf, turns + psi, pyramid.b_theta).real)
+    return _normalised(torch.stack(cells, 1).unflatten(1, (pyramid.rings, pyramid.azimuths)))
+
+
+# ---- steps ----------------------------------------------------------------------------------------------------------
+
+
+def recentred(images: Tensor, fixations: Tensor) -> Tensor:
+    """Return fields (B, 1, 128, 128) laid around fixations (B, 2), grey beyond the old ones: what a moved eye sees."""
+    padded = F.pad(images[:, 0], (MARGIN,) * 4, value=GREY)  # (B, 228, 228)
+    start = MARGIN + fixations.clamp(-MARGIN, MARGIN)  # (B, 2)
+    axis = torch.arange(FIELD, device=images.device)
+    width = padded.shape[-1]
+    index = (start[:, :1] + axis)[:, :, None] * width + (start[:, 1:] + axis)[:, None]  # (B, 128, 128)
+    return padded.flatten(1).gather(1, index.flatten(1)).view(-1, 1, FIELD, FIELD)
+
+
+def whitening(n: int) -> Tensor:
+    """Return Olshausen's whitening filter (n, n), FFT order, float64, mean 1: f^1.4 with a cut at 0.4 (study 2.4)."""
+    f = _Grid(n).radius
+    gain = f**1.4 * torch.exp(-((f / 0.4) ** 4))
+    return gain / gain.mean()
+
+
+def whiten(images: Tensor) -> Tensor:
+    """Whiten (..., n, n): each frequency gets the same power if the scene's spectrum is 1/f^1.4; the mean is lost."""
+    n = images.shape[-1]
+    gain = whitening(n)[:, : n // 2 + 1].to(images)
+    return torch.fft.irfft2(torch.fft.rfft2(images) * gain, s=(n, n))
+
+
+def crops(images: Tensor, pyramid: Pyramid) -> Tensor:
+    """Return the cropped levels (B, kept, width, width) of images (B, 1, n, n): residuals, then the low-pass level.
+
+    A level smaller than the crop is laid into zeros.
+    """
+    levels, level = [], images
+    for _ in range(pyramid.levels - 1):
+        smaller = F.interpolate(level, scale_factor=1 / pyramid.base, mode="bilinear", align_corners=False)
+        larger = F.interpolate(smaller, size=level.shape[-2:], mode="bilinear", align_corners=False)
+        levels.append(_centre(level - larger, pyramid.width))
+        level = smaller
+    levels.append(_centre(level, pyramid.width))
+    return torch.cat(levels[: pyramid.kept], 1)
+
+
+def _centre(level: Tensor, width: int) -> Tensor:
+    """Crop or pad (B, 1, n, n) to (B, 1, width, width), pixel n // 2 going to width // 2."""
+    n = level.shape[-1]
+    before = width // 2 - n // 2
+    after = width - n - before
+    return F.pad(level, (before, after, before, after))
+
+
+def _crop_axes(pyramid: Pyramid) -> list[tuple[Tensor, Tensor | None]]:
+    """Return for each kept level the matrices (P, Q), (width, field): its crop is P image P^T - Q image Q^T.
+
+    Q is None for the low-pass level.
+    """
+    axes, level = [], torch.eye(pyramid.field, dtype=torch.float64)  # (size, field)
+    for _ in range(pyramid.levels - 1):
+        smaller = F.interpolate(level.T[None], scale_factor=1 / pyramid.base, mode="linear")[0].T
+        larger = F.interpolate(smaller.T[None], size=len(level), mode="linear")[0].T
+        axes.append((_centre_rows(level, pyramid.width), _centre_rows(larger, pyramid.width)))
+        level = smaller
+    axes.append((_centre_rows(level, pyramid.width), None))
+    return axes[: pyramid.kept]
+
+
+def _centre_rows(axis: Tensor, width: int) -> Tensor:
+    before = width // 2 - len(axis) // 2
+    return F.pad(axis, (0, 0, before, width - len(axis) - before))
+
+
+# ---- folded ---------------------------------------------------------------------------------------------------------
+
+
+class Group(NamedTuple):
+    """Kernels that share row and column profiles: kernel = rows^T core columns; rows, columns (m, field), core
+    (n, m, m')."""
+
+    rows: Tensor
+    columns: Tensor
+    core: Tensor
+
+
+def _profiles(gram: Tensor, tolerance: float) -> Tensor:
+    """Return the fewest leading eigenvectors (m, n) of a Gram matrix that leave out less than `tolerance`."""
+    power, vectors = torch.linalg.eigh(gram)  # ascending
+    left_out = power.clamp_min(0).cumsum(0)
+    skip = int((left_out <= tolerance**2 * left_out[-1]).sum())
+    return vectors[:, skip:].T.flip(0).contiguous()
+
+
+def fold(kernels: Tensor, tolerance: float = TOLERANCE) -> Group:
+    """Compress kernels (n, h, w), float64, to a shared basis of their rows and of their columns (Tucker).
+
+    What is lost, relative to their norm, is at most sqrt(2) times `tolerance`.
+    """
+    rows = _profiles(torch.tensordot(kernels, kernels, ([0, 2], [0, 2])), tolerance)  # (m, h)
+    columns = _profiles(torch.tensordot(kernels, kernels, ([0, 1], [0, 1])), tolerance)  # (m', w)
+    return Group(rows, columns, rows @ kernels @ columns.T)
+
+
+def _whatwhere_groups(retina: WhatWhere) -> tuple[list[Group], Tensor, Tensor]:
+    groups, offsets, order = [], [], []
+    index = torch.arange(retina.n).view(retina.orientations, retina.azimuths, retina.rings, retina.phases)
+    for ring in range(retina.rings):
+        filters = whatwhere_filters(retina, ring).flatten(0, 2)  # (n, h, w)
+        order.append(index[:, :, ring].flatten())
+        offsets.append(GREY * filters.sum((1, 2)) * retina.whitening)
+        groups.append(fold(whiten(filters) if retina.whitening else filters))  # whitening is its own adjoint
+    return groups, torch.cat(offsets), torch.cat(order)
+
+
+def _polo_groups(polo: Polo) -> tuple[list[Group], Tensor, Tensor]:
+    groups, order, first = [], [], 0
+    for part in polo.parts:
+        filters = polo_filters(part).flatten(0, 2)  # (orientations x rings x azimuths, width, width)
+        index = first + torch.arange(part.n).view(part.orientations, part.kept, part.rings, part.azimuths)
+        for level, (crop, lower) in enumerate(_crop_axes(part)):
+            seen = crop if lower is None else torch.cat((crop, lower))
+            frame = _profiles(seen.T @ seen, 1e-7)  # (m, field): what the crop depends on, orthonormal
+            crop = crop @ frame.T  # (width, m)
+            kernels = crop.T @ filters @ crop  # (n, m, m), in the frame
+            if lower is not None:
+                lower = lower @ frame.T
+                kernels -= lower.T @ filters @ lower
+            rows, columns, core = fold(kernels)
+            groups.append(Group(rows @ frame, columns @ frame, core))
+            order.append(index[:, level].flatten())
+        first += part.n
+    return groups, torch.zeros(polo.n, dtype=torch.float64), torch.cat(order)
+
+
+# Per kind of device, the faster form. One CPU core, batches of 100: "cores" takes a third to a half of the time of
+# "matrix". CUDA: not measured; one product of a few GFLOP per batch should beat some thirty small kernels.
+FORMS = {"cpu": "cores", "cuda": "matrix"}
+
+
+class Retina:
+    """A retina on a device: images (B, 1, field, field) to features (B, n). Use `build`, which keeps it.
+
+    Args:
+        form: "cores" (small products) or "matrix" (one product with n x field^2 numbers).
+    """
+
+    def __init__(self, settings: WhatWhere | Polo, device: str = "cpu", form: str = "cores"):
+        self.settings, self.n, self.device = settings, settings.n, torch.device(device)
+        self.form = choose("form", form, ("cores", "matrix"))
+        make = _whatwhere_groups if isinstance(settings, WhatWhere) else _polo_groups
+        groups, offset, order = make(settings)
+        to = {"device": self.device, "dtype": torch.float32}
+        self.groups = [Group(*(part.to(**to) for part in group)) for group in groups]
+        self.rank = order.argsort().to(self.device)  # (n,), where each feature is found among the groups'
+        self.order = order.to(self.device)  # (n,), which feature each of the groups' is
+        self.offset = offset[order.argsort()].to(**to)  # (n,), what an image of zeros gives
+        self.columns = torch.cat([group.columns for group in self.groups]).T.contiguous()  # (field, sum of m)
+        self.splits = [len(group.columns) for group in self.groups]
+
+    @property
+    def cells(self) -> Cells:
+        """Where it looks, see `cells`."""
+        return cells(self.settings)
+
+    def unflatten(self, features: Tensor) -> list[Tensor]:
+        """Split features (B, n) into parts (B, *layout)."""
+        layout = self.settings.layout
+        parts = features.split([math.prod(shape) for shape in layout], 1)
+        return [part.unflatten(1, shape) for part, shape in zip(parts, layout, strict=True)]
+
+    # -- forward --
+
+    def steps(self, images: Tensor, clip: bool = False) -> Tensor:
+        """Compute the features (B, n) by definition, in the images' precision.
+
+        Args:
+            clip: whether the whitened scene is cut to [0, 1] before it is filtered, as in 2021; not linear, hence not
+                in the folded form. WhatWhere only.
+        """
+        self._check(images)
+        if isinstance(self.settings, WhatWhere):
+            seen = whiten(images) + GREY if self.settings.whitening else images
+            seen = (seen.clamp(0, 1) if clip else seen).flatten(1)  # (B, field^2)
+            rings = range(self.settings.rings)
+            parts = [whatwhere_filters(self.settings, i).to(images) for i in rings]
+            parts = [(seen @ filters.flatten(0, 2).flatten(1).T).unflatten(1, filters.shape[:3]) for filters in parts]
+            return torch.stack(parts, 3).flatten(1)  # (B, orientations, azimuths, rings, phases)
+        parts = []
+        for part in self.settings.parts:
+            filters = polo_filters(part).to(images)  # (orientations, rings, azimuths, width, width)
+            parts.append(torch.einsum("blij,orkij->bolrk", crops(images, part), filters).flatten(1))
+        return torch.cat(parts, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Compute the features (B, n) of images (B, 1, field, field), folded; differentiable.
+
+        Raises:
+            ConfigurationError: images of another size.
+        """
+        self._check(images)
+        if self.form == "matrix":
+            return torch.addmm(self.offset, images.flatten(1), self.matrix.T)
+        parts = (images[:, 0] @ self.columns).split(self.splits, 2)  # each (B, field, m')
+        parts = [
+            (group.rows @ part).flatten(1) @ group.core.flatten(1).T
+            for group, part in zip(self.groups, parts, strict=True)
+        ]
+        return torch.cat(parts, 1)[:, self.rank] + self.offset
+
+    def _check(self, images: Tensor) -> None:
+        edge = self.settings.field
+        if images.shape[1:] != (1, edge, edge):
+            raise ConfigurationError(
+                f"images of shape {tuple(images.shape)}: this retina needs (B, 1, {edge}, {edge})."
+            )
+
+    @cached_property
+    @torch.inference_mode(False)
+    def matrix(self) -> Tensor:
+        """The folded map (n, field^2): features = images.flatten(1) @ matrix.T + offset."""
+        kernels = [(group.rows.T @ group.core @ group.columns).flatten(1) for group in self.groups]
+        return torch.cat(kernels)[self.rank]
+
+    def kernel(self, feature: int) -> Tensor:
+        """Return one full-field kernel (field, field), pyramid and whitening included."""
+        if not 0 <= feature < self.n:
+            raise ConfigurationError(f"feature={feature} must be from 0 to {self.n - 1}.")
+        kernels = [(group, place) for group in self.groups for place in range(len(group.core))]
+        group, place = kernels[self.rank[feature]]
+        return group.rows.T @ group.core[place] @ group.columns
+
+    # -- inverse --
+
+    def invert(self, features: Tensor) -> Tensor:
+        """Return the images (B, 1, field, field) closest to grey that have these features (B, n), for display.
+
+        The Moore-Penrose inverse of the whole map around the grey image, damped by `RIDGE`: what the features do not
+        tell stays grey. (2021 inverted the filters, then the pyramid, whose levels are not orthogonal: as good for 768
+        features, worse for the others.) The first call factors an (n, n) matrix: seconds for 2 880. In float64, because
+        the order of float32 sums, which depends on the number of threads, would show in the pixels.
+        """
+        grey = self(torch.full((1, 1, *[self.settings.field] * 2), GREY, device=self.device))
+        weights = torch.cholesky_solve((features - grey)[:, self.order].T.double(), self._factor).T  # (B, n)
+        image = torch.zeros(len(features), *[self.settings.field] * 2, device=self.device, dtype=torch.float64)
+        for group, part in zip(self.groups, weights.split([len(group.core) for group in self.groups], 1), strict=True):
+            rows, core, columns = group.rows.double(), group.core.double(), group.columns.double()
+            image += rows.T @ torch.tensordot(part, core, 1) @ columns
+        return (image + GREY).float()[:, None]
+
+    @cached_property
+    def _factor(self) -> Tensor:
+        """Cholesky factor (n, n), float64, of the damped inner products of all kernels, in the groups' order."""
+        blocks = []
+        groups = [(group.rows.double(), group.core.double(), group.columns.double()) for group in self.groups]
+        for rows, core, columns in groups:
+            line = []
+            for their_rows, their_core, their_columns in groups:
+                seen = (rows @ their_rows.T) @ their_core @ (their_columns @ columns.T)  # (n', m, m')
+                line.append(core.flatten(1) @ seen.flatten(1).T)
+            blocks.append(torch.cat(line, 1))
+        gram = torch.cat(blocks)
+        vector = torch.ones(self.n, 1, device=self.device, dtype=torch.float64)
+        for _ in range(50):  # power iteration: the norm of vector becomes the largest squared singular value
+            vector = gram @ (vector / vector.norm())
+        gram.diagonal().add_(vector.norm() * RIDGE**2)
+        return torch.linalg.cholesky(gram)
+
+
+def build(retina: str | WhatWhere | Polo, device: str = "cpu", form: str | None = None) -> Retina:
+    """Return the one retina of these settings, or of this name in `RETINAS`, on this device.
+
+    Args:
+        form: None takes the device's faster one.
+
+    Raises:
+        ConfigurationError: an unknown name or form.
+    """
+    settings = RETINAS[choose("retina", retina, RETINAS)] if isinstance(retina, str) else retina
+    return _built(settings, str(device), form or FORMS.get(torch.device(device).type, "matrix"))
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)  # kept: whoever builds it first, others may differentiate it
+def _built(settings: WhatWhere | Polo, device: str, form: str) -> Retina:
+    return Retina(settings, device, form)
+
+
+# ---- geometry -------------------------------------------------------------------------------------------------------
+
+
+class Cells(NamedTuple):
+    """Geometry of the cells, float32 on the CPU.
+
+    centres (n, 2), (row, column), in pixels; radius and azimuth (n,) around the level's centre, which pyramids move
+    outwards: pixel 64 of the field, 64.5 and 65.5 for the second and third level at base 2; nominal frequency (n,),
+    cycles per pixel; sigma (n,), pixels, of the round Gaussian with the same effective area as the energy of the cell's
+    filters.
+    """
+
+    centres: Tensor
+    radius: Tensor
+    azimuth: Tensor
+    frequency: Tensor
+    sigma: Tensor
+
+
+def _sigma(filters: Tensor) -> float:
+    """Return the footprint of a cell from all its filters (..., h, w); a Gaussian's effective area is 4 pi sigma^2."""
+    energy = filters.square().flatten(0, -3).sum(0)
+    return math.sqrt(float(energy.sum() ** 2 / energy.square().sum()) / (4 * math.pi))
+
+
+def _cells(
+    radii: list[float], frequencies: list[float], sigma: Tensor, middle: list[float], azimuths: int, period: int = 0
+) -> Cells:
+    """Lay `azimuths` cells on each ring, (ring, azimuth); odd rings (of each `period`) are turned by half a step."""
+    rings = torch.arange(len(radii))
+    odd = (rings % period if period else rings) % 2
+    psi = (torch.arange(azimuths) + 0.5 * odd[:, None]) * (2 * math.pi / azimuths)  # (rings, azimuths)
+    radius = torch.tensor(radii)[:, None].expand_as(psi)
+    where = torch.stack((psi.cos(), psi.sin()), -1) * radius[..., None] + torch.tensor(middle)[:, None, None]
+    spread = [torch.as_tensor(x, dtype=torch.float32)[:, None].expand_as(psi).flatten() for x in (frequencies, sigma)]
+    return Cells(where.flatten(0, 1), radius.flatten(), psi.flatten(), *spread)
+
+
+@lru_cache(maxsize=8)
+def cells(settings: WhatWhere | Polo) -> Cells:
+    """Return where a retina looks; WhatWhere: (azimuth, ring); Polo: part after part, (level, ring, azimuth)."""
+    if isinstance(settings, WhatWhere):
+        rings, azimuths = settings.rings, settings.azimuths
+        one = replace(settings, azimuths=1)
+        sigma = torch.tensor([_sigma(whatwhere_filters(one, ring)) for ring in range(rings)])
+        laid = _cells(settings.radii, settings.frequencies, sigma, [settings.field / 2] * rings, azimuths)
+        return Cells(*(column.unflatten(0, (rings, azimuths)).transpose(0, 1).flatten(0, 1) for column in laid))
+    parts = []
+    for part in settings.parts:
+        filters = polo_filters(part)[:, :, :1]  # (orientations, rings, 1, width, width)
+        scales = [part.base**level for level in range(part.kept)]
+        sigma = torch.tensor([scale * _sigma(filters[:, ring]) for scale in scales for ring in range(part.rings)])
+        middle = [(size // 2 + 0.5) * scale - 0.5 for size, scale in zip(part.sizes, scales, strict=False)]
+        middle = [pixel for pixel in middle for _ in range(part.rings)]
+        parts.append(_cells(part.radii, part.frequencies, sigma, middle, part.azimuths, part.rings))
+    return Cells(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+# ---- colliculus -----------------------------------------------------------------------------------------------------
+
+
+class Colliculus:
+    """Maps of where each cell of a WhatWhere retina looks, and what they make of an accuracy map (study 2.5).
+
+    `maps` (azimuths x rings, field^2): each row the energy of the cell's filters, a probability over the pixels.
+    """
+
+    def __init__(self, settings: WhatWhere, device: str = "cpu"):
+        self.settings = settings
+        rings = [whatwhere_filters(settings, i).square().sum((0, 2)) for i in range(settings.rings)]
+        maps = torch.stack(rings, 1).flatten(2).flatten(0, 1)  # (azimuths x rings, field^2)
+        self.maps = (maps / maps.sum(1, keepdim=True)).to(device, torch.float32)
+        peak = maps.argmax(1)
+        peak = torch.stack((peak // settings.field, peak % settings.field), 1) - settings.field // 2  # (n, 2)
+        self.peaks = peak.clamp(-MARGIN, MARGIN).to(device)
+
+    def __call__(self, fields: Tensor) -> Tensor:
+        """Average fields (B, field, field) over each cell's map: (B, n)."""
+        return fields.flatten(1) @ self.maps.T
+
+    def target(self, accuracy: Tensor, offsets: Tensor, floor: float = 0.1) -> Tensor:
+        """Return the accuracy (B, n), in (0, 1), to expect when looking at each cell.
+
+        Args:
+            accuracy: (k, k) of the What pathway against the digit's shift, no shift in the middle. 2021: 55 x 55.
+            offsets: (B, 2) of the digit from the centre, pixels. floor: accuracy wherever the map does not reach.
+        """
+        return self(accuracy_field(accuracy, offsets, self.settings.field, floor))
+
+    def offset(self, scores: Tensor) -> Tensor:
+        """Return where to look next, int64 (B, 2), pixels from the centre: the peak of the best cell of (B, n)."""
+        return self.peaks[scores.argmax(1)]
+
+
+def accuracy_field(accuracy: Tensor, offsets: Tensor, size: int = FIELD, floor: float = 0.1) -> Tensor:
+    """Lay an accuracy map (k, k) into fields (B, size, size) of `floor`, its middle k // 2 at size // 2 + offset."""
+    k = len(accuracy)
+    before = size - k // 2  # the padded map's middle is at `size`, of 2 size
+    padded = F.pad(accuracy.to(torch.float32) - floor, (before, 2 * size - before - k) * 2)  # (2 size, 2 size)
+    start = size // 2 - offsets.clamp(-size // 2, size // 2)  # (B, 2)
+    axis = torch.arange(size, device=offsets.device)
+    index = (start[:, :1] + axis)[:, :, None] * (2 * size) + (start[:, 1:] + axis)[:, None]  # (B, size, size)
+    return padded.view(-1)[index] + floor
+
+
+@lru_cache(maxsize=4)
+def colliculus(settings: WhatWhere | None = None, device: str = "cpu") -> Colliculus:
+    """Return the one colliculus of these settings (None: the study's) on this device."""
+    return Colliculus(settings or RETINAS["whatwhere"], device)
+
+
+# ---- standardised features ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Standard:
+    """Frozen statistics of features, mean and std (n,): call it to standardise features (B, n)."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def measured(cls, features: Tensor) -> Standard:
+        """Measure them on a batch (B, n), B > 1; a feature that never changes keeps its unit."""
+        if len(features) < 2:
+            raise ConfigurationError(f"features of {len(features)} scene(s): a standard deviation needs two or more.")
+        std, mean = torch.std_mean(features, 0)
+        return cls(mean, torch.where(std > 1e-6, std, 1.0))
+
+    def __call__(self, features: Tensor) -> Tensor:
+        return (features - self.mean) / self.std

@@ -1,0 +1,1 @@
+"""What is known of the study of 2021: its facts, and its pipeline, re-enacted."""

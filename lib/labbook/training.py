@@ -1,0 +1,534 @@
+"""The training loop: a configuration and a seed determine every step, so a killed run resumes to the same bits.
+
+Each step draws its stimuli from a generator seeded by (seed, stage, epoch, step): nothing but weights, optimiser state
+and position has to survive.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+
+import psutil
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from . import evaluation, files, models, rng, score_function, searcher
+from . import stimuli as scenes
+from .curriculum import Stage
+from .digits import DigitSets
+from .errors import ConfigurationError, choose, shown, within
+from .where import collicular
+
+VERSION = 1  # of what a configuration means; raise it when equal configurations would train differently
+CHECKPOINT = 1  # format of the checkpoint file
+GUARD_EVERY = 50  # steps between looks for NaN and infinity on a CPU; a GPU would have to be waited for: once an epoch
+LOCALISING = ("localisation.", "where.")  # parameters of what decides where to look
+
+OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+def _position(seen: models.Seen, stimuli: scenes.Stimuli) -> Tensor:
+    """Return the distance of the window's centre from the digit's along both axes, Huber's loss in units of 10 px."""
+    if seen.theta is None:  # a perfect fixation
+        return torch.zeros((), device=seen.logits.device)
+    centre = scenes.fixations(seen.theta, stimuli.images.shape[-1])  # (B, 2)
+    return F.smooth_l1_loss(centre / 10, stimuli.offsets / 10)
+
+
+LOSSES: dict[str, Callable[[models.Seen, scenes.Stimuli], Tensor]] = {
+    "cross_entropy": lambda seen, stimuli: F.cross_entropy(seen.logits, stimuli.labels),
+    "mean_squared": lambda seen, stimuli: F.mse_loss(
+        seen.logits.softmax(1), F.one_hot(stimuli.labels, 10).to(torch.float32)
+    ),
+    # the control that is told where the digit is, beside what it is
+    "cross_entropy and position": lambda seen, stimuli: (
+        F.cross_entropy(seen.logits, stimuli.labels) + _position(seen, stimuli)
+    ),
+    "collicular": collicular,  # for a Where network, which is told where the digit is and not what
+    "value of fixations": lambda seen, stimuli: searcher.loss(seen, stimuli.labels),
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that a training run depends on; it is taught by class labels, and by positions only if `loss` says so.
+
+    Raises:
+        ConfigurationError: a value outside the bounds that its field names.
+    """
+
+    model: str  # a name in models.MODELS
+    stages: tuple[Stage, ...]
+    options: Mapping[str, object] = field(default_factory=dict)  # of the model
+    optimiser: str = "sgd"  # "adam" or "adamw"; PyTorch's defaults but for the fields below
+    momentum: float = 0.0  # sgd only
+    weight_decay: float = 0.0
+    localisation_rate: float = 1.0  # learning rate of the localisation relative to the classifier's; 0 saves its part
+    average: float = 0.0  # decay per step of a running average of the weights, which then counts; 0: the last weights
+    renew_optimiser: bool = True  # forget the optimiser's state at the start of each stage, like 2021
+    loss: str = "cross_entropy"  # or another name in LOSSES
+    glimpses: int = 8  # per image, in stages with a jitter
+    batch: int = 100
+    digits: int | None = None  # the first so many training digits alone; None: all
+    fraction: float = 1.0  # share of the training digits that an epoch shows, another one each time
+    arithmetic: str = "float32"  # or "bfloat16", of the networks: see `models.in_bfloat16`
+    seed: int = 0
+    data: str = "mnist"
+    start: Training | None = None  # a run whose final weights this one begins with (default: drawn)
+    start_with: str = "all"  # of its weights; or "classifier" or "localisation", which may be another transformer's
+
+    def __post_init__(self):
+        choose("model", self.model, models.MODELS)
+        choose("optimiser", self.optimiser, OPTIMISERS)
+        choose("loss", self.loss, LOSSES)
+        if self.model == "where" and self.localisation_rate == 0:
+            raise ConfigurationError("localisation_rate=0 leaves a 'where' network nothing to learn.")
+        if (self.model == "where") != (self.loss == "collicular"):
+            raise ConfigurationError(
+                f"loss={self.loss!r} does not fit model={self.model!r}: 'collicular' teaches 'where' alone."
+            )
+        within("momentum", self.momentum, 0, 0.9999)
+        within("weight_decay", self.weight_decay, 0, 10)
+        within("localisation_rate", self.localisation_rate, 0, 1000)
+        within("average", self.average, 0, 0.999999)
+        within("batch", self.batch, 1, 100_000, whole=True)
+        if self.digits is not None:
+            within("digits", self.digits, 1, 1_000_000, whole=True)
+        within("fraction", self.fraction, 1e-6, 1)
+        within("glimpses", self.glimpses, 2, 64, whole=True)
+        if self.glimpses % 2:
+            raise ConfigurationError(f"glimpses={self.glimpses} must be even: they come in pairs.")
+        if not isinstance(self.stages, tuple) or not self.stages or not all(isinstance(s, Stage) for s in self.stages):
+            raise ConfigurationError(f"stages={shown(self.stages)} must hold at least one stage, in a tuple.")
+        if not isinstance(self.options, Mapping) or not _is_plain(self.options):
+            raise ConfigurationError(
+                f"options={shown(self.options)} must map names to numbers, texts, truth values or tuples of them."
+            )
+        choose("arithmetic", self.arithmetic, ("float32", "bfloat16"))
+        within("seed", self.seed, -(2**63), 2**63, whole=True)
+        choose("data", self.data, ("mnist", "digits"))
+        if not isinstance(self.renew_optimiser, bool):
+            raise ConfigurationError(f"renew_optimiser={shown(self.renew_optimiser)} must be True or False.")
+        choose("start_with", self.start_with, ("all", "classifier", "localisation"))
+        if not isinstance(self.start, Training | None):
+            raise ConfigurationError(f"start={shown(self.start)} must be a training or None.")
+        if self.start is not None and not self._can_go_on():
+            raise ConfigurationError(f"start: a {self.start.model!r} cannot go on as a {self.model!r}.")
+        if any(stage.jitter for stage in self.stages):
+            self._check_glimpses()
+
+    def _can_go_on(self) -> bool:
+        if self.start_with != "localisation":
+            return self.start.model == self.model
+        return all(issubclass(models.MODELS[each.model], models.Transformer) for each in (self, self.start))
+
+    def _check_glimpses(self) -> None:
+        if not issubclass(models.MODELS[self.model], models.Window) or self.loss != "cross_entropy":
+            raise ConfigurationError(
+                f"Glimpses teach windows by labels: not model={self.model!r} with loss={self.loss!r}."
+            )
+        for stage in self.stages:
+            if stage.jitter and getattr(stage.scene, "view", "") != "field":
+                raise ConfigurationError(f"jitter={stage.jitter} needs a whole field to look at, not {stage.scene}.")
+
+    def describe(self) -> dict:
+        """Return the configuration as plain data: equal data, equal run.
+
+        Fields at their defaults are left out, so that a field added later leaves old descriptions as they are.
+        """
+        return json.loads(json.dumps({**plain(self), "version": VERSION}))
+
+    def drawn_from(self, digits: int) -> int:
+        """Return how many of `digits` training digits are ever shown."""
+        return min(digits, self.digits or digits)
+
+    def steps(self, digits: int) -> int:
+        """Return the number of steps in an epoch, given `digits` training digits."""
+        return max(1, round(self.drawn_from(digits) * self.fraction / self.batch))
+
+    def images(self, digits: int) -> int:
+        """Return the number of images that the run sees, without those of its `start`."""
+        return sum(stage.epochs for stage in self.stages) * self.steps(digits) * self.batch
+
+
+def _is_plain(options: Mapping) -> bool:
+    try:
+        json.dumps(plain(options), allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return all(isinstance(name, str) for name in options)
+
+
+def plain(value: object) -> object:
+    """Return nested dataclasses as dictionaries of their non-default fields, scenes with the name of their law.
+
+    Whole numbers become integers: 15 and 15.0 are one value.
+    """
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not is_dataclass(value):
+        return value
+    kept = {f.name: plain(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != _default(f)}
+    return {"law": type(value).__name__, **kept} if isinstance(value, scenes.Scene) else kept
+
+
+def _default(f: Field) -> object:
+    return f.default if f.default_factory is MISSING else f.default_factory()
+
+
+def shortened(training: Training, images: int, digits: int, stages: int | None = None) -> Training:
+    """Return the same run cut to about `images` images: one epoch per stage, evenly, on at most `stages` stages, in
+    smaller batches where a stage has less than one; and so the run that it starts from.
+
+    Args:
+        digits: size of the training set. stages: how many to keep, spread from the first to the last (default all).
+    """
+    kept = training.stages
+    if stages is not None and len(kept) > stages:
+        kept = tuple(kept[round(i * (len(kept) - 1) / max(1, stages - 1))] for i in range(stages))
+    each = images / len(kept)
+    fraction, batch = min(1.0, each / training.drawn_from(digits)), min(training.batch, max(2, round(each)))
+    start = training.start and shortened(training.start, images, digits, stages)
+    kept = tuple(replace(stage, epochs=1) for stage in kept)
+    return replace(training, stages=kept, fraction=fraction, batch=batch, start=start)
+
+
+def seeded(training: Training, seed: int, data: str) -> Training:
+    """Return the same training with another seed and other digits, and likewise the run that it starts from."""
+    start = training.start and seeded(training.start, seed, data)
+    return replace(training, seed=seed, data=data, start=start)
+
+
+class Diverged(RuntimeError):
+    """NaN or infinity appeared: says in what, where, and which checkpoint is the last good one."""
+
+
+class Paused(Exception):
+    """The time was up: the state is in the checkpoint, and the same training goes on from it."""
+
+
+@dataclass
+class Outcome:
+    """A finished run: the model in evaluation mode, and one record per epoch (see `_Run.record`)."""
+
+    model: nn.Module
+    history: list[dict]
+
+
+def train(
+    training: Training,
+    sets: DigitSets,
+    device: torch.device | str = "cpu",
+    checkpoint: Path | None = None,
+    every: float = 30.0,
+    say: Callable[[str], None] | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+    until: float = math.inf,
+) -> Outcome:
+    """Train from the start, or from `checkpoint` where it exists; who keeps the result removes it.
+
+    Args:
+        weights: what a training with a `start` begins with: the state of that run's model.
+        checkpoint: file for the state, rewritten every `every` seconds. say: receives one line per stage.
+        until: when to stop (`time.monotonic()`), after a step at least; needs a checkpoint.
+
+    Raises:
+        Paused: the time was up.
+        ConfigurationError: a checkpoint that is foreign, broken or of another format; a disk that is full.
+        Diverged: NaN or infinity in loss, theta or weights.
+    """
+    if (training.start is None) != (weights is None):
+        raise ConfigurationError("weights must be given if and only if the training has a start.")
+    run = _Run(training, sets.to(device), device, checkpoint)
+    if weights is not None:
+        run.begin(weights)
+    if checkpoint and checkpoint.exists():
+        run.load()
+    with torch.random.fork_rng(devices=[]):
+        run.finish(every, say, until)
+    return Outcome(run.kept.eval(), run.history)
+
+
+def stepper(training: Training, sets: DigitSets, device: torch.device | str = "cpu") -> Callable[[], object]:
+    """Return a function that does one step of the training's last stage at each call, for ever: for measurements."""
+    run, stage = _Run(training, sets.to(device), device, None), training.stages[-1]
+    run.set_rate(stage)
+    order = run._order()
+
+    def step() -> object:
+        run.step %= run.steps
+        return run._step(stage, order)
+
+    return step
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that it frees, if its C library is glibc: a CPU trains up to 1.5 times as fast.
+
+    Otherwise every large tensor is handed back to the system and asked for again, page by page, at every step.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: nothing is mapped on its own
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: as much as may stay free
+
+
+def free_memory(device: torch.device | str) -> int:
+    """Return the bytes that are free on a device; 0 where it does not tell."""
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return psutil.virtual_memory().available
+    return torch.cuda.mem_get_info(device)[0] if kind == "cuda" else 0
+
+
+class _Run:
+    """The state of a run: model, optimiser, position (stage, epoch, step), and what the current epoch has summed up."""
+
+    def __init__(self, training: Training, sets: DigitSets, device: torch.device | str, checkpoint: Path | None):
+        if training.data != sets.name:
+            raise ConfigurationError(
+                f"data={training.data!r} is what this training asks for, but it was given {sets.name!r}."
+            )
+        keep_memory()
+        self.training, self.sets, self.device, self.checkpoint = training, sets, device, checkpoint
+        weights = rng.generator("weights", training.seed)
+        self.model = models.build(training.model, weights, **training.options).to(device).train()
+        if training.arithmetic == "bfloat16":
+            models.in_bfloat16(self.model)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(not name.startswith(LOCALISING) or training.localisation_rate > 0)
+        average = get_ema_multi_avg_fn(training.average)
+        self.averaged = AveragedModel(self.model, multi_avg_fn=average) if training.average else None
+        self.optimiser = self._optimiser()
+        self.stage = self.epoch = self.step = 0
+        self.loss = torch.zeros((), dtype=torch.float64, device=device)  # sum over the epoch's steps so far
+        self.seconds = 0.0
+        self.history: list[dict] = []
+        self.steps = training.steps(len(sets.train))
+        self.guard_every = GUARD_EVERY if torch.device(device).type == "cpu" else self.steps
+        self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
+        self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
+        self.album: scenes.Album | None = None
+
+    @property
+    def kept(self) -> nn.Module:
+        """The model that is evaluated and handed out: the average where there is one."""
+        return self.averaged.module if self.averaged else self.model
+
+    def begin(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over the weights of the run that this one starts from.
+
+        Raises:
+            ConfigurationError: that run's model has other options, hence other weights.
+        """
+        own, start, part = self.model.state_dict(), self.training.start, self.training.start_with
+        if part == "localisation":
+            weights = models.localisation_for(self.model, models.build(start.model, **start.options), weights)
+        if part != "all":
+            taken = {name for name in weights if name.startswith(LOCALISING) == (part == "localisation")}
+            weights = own | {name: weights[name] for name in taken}
+        if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:
+            raise ConfigurationError(f"start: a {self.training.model!r} with other options has other weights.")
+        self.model.load_state_dict(weights)
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        training = self.training
+        where = [p for name, p in self.model.named_parameters() if name.startswith(LOCALISING)]
+        what = [p for name, p in self.model.named_parameters() if not name.startswith(LOCALISING)]
+        groups = [{"params": what, "rate": 1.0}, {"params": where, "rate": training.localisation_rate}]
+        extra = {"momentum": training.momentum} if training.optimiser == "sgd" else {}
+        return OPTIMISERS[training.optimiser](
+            [group for group in groups if group["params"]], lr=1.0, weight_decay=training.weight_decay, **extra
+        )
+
+    def set_rate(self, stage: Stage) -> None:
+        """Give the optimiser the learning rates of this epoch of a stage."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = stage.lr_at(self.epoch) * group["rate"]
+
+    def finish(self, every: float, say: Callable[[str], None] | None, until: float = math.inf) -> None:
+        """Run to the end, epoch by epoch."""
+        saved = time.monotonic()
+        while self.stage < len(self.training.stages):
+            stage = self.training.stages[self.stage]
+            if self.epoch == self.step == 0 and self.training.renew_optimiser:
+                self.optimiser = self._optimiser()
+            self.set_rate(stage)
+            if self.album is None or self.album.scene != stage.scene:
+                self.album = None  # its memory is free before another is asked for
+                self.album = self._album(stage)
+            order = self._order()
+            began = time.monotonic()
+            while self.step < self.steps:
+                theta = self._step(stage, order)
+                if self.step % self.guard_every == 0 or self.step == self.steps:
+                    self._guard(stage, theta)
+                if self.checkpoint and time.monotonic() > min(saved + every, until):
+                    self._guard(stage, theta)
+                    self.seconds += time.monotonic() - began
+                    self.save()
+                    saved = began = time.monotonic()
+                    if saved > until:
+                        raise Paused(self._place())
+            self.seconds += time.monotonic() - began
+            self._record(stage)
+            if self.epoch == 0 and self.stage > 0 and say:
+                say(self._line(self.stage - 1))
+
+    def _order(self) -> Tensor:
+        """Return the digits of this epoch, in order (steps * batch,)."""
+        generator = rng.generator("order", self.training.seed, self.stage, self.epoch)
+        n, needed = self.training.drawn_from(len(self.sets.train)), self.steps * self.training.batch
+        order = torch.randperm(n, generator=generator)
+        return order.repeat(math.ceil(needed / n))[:needed].to(self.device)
+
+    def _album(self, stage: Stage) -> scenes.Album | None:
+        """Return the stimuli of a stage, painted once, if each is seen twice or more and memory is plentiful."""
+        n = self.training.drawn_from(len(self.sets.train))
+        again = stage.epochs * self.steps * self.training.batch >= 2 * n
+        if stage.scene.draws != "frozen" or not again or 4 * n * stage.scene.edge**2 > free_memory(self.device) / 3:
+            return None
+        return scenes.Album(self.sets.train[:n], stage.scene)
+
+    def _step(self, stage: Stage, order: Tensor) -> Tensor | None:
+        training = self.training
+        key = (training.seed, self.stage, self.epoch, self.step)
+        torch.manual_seed(rng.seed_of("dropout", *key))
+        rows = order[self.step * training.batch : (self.step + 1) * training.batch]
+        if self.album:
+            stimuli = self.album(rows)
+        else:
+            generator = rng.generator("stimuli", *key, device=self.device)
+            stimuli = scenes.draw(self.sets.train, rows, stage.scene, generator)
+        if stage.jitter:
+            generator = rng.generator("glimpses", *key, device=self.device)
+            loss, theta = score_function.loss(self.model, stimuli, training.glimpses, stage.jitter, generator)
+        else:
+            seen = self.model(stimuli.images)
+            loss, theta = LOSSES[training.loss](seen, stimuli), seen.theta
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        if self.averaged:
+            self.averaged.update_parameters(self.model)
+        self.loss += loss.detach()
+        self.step += 1
+        return theta
+
+    def _guard(self, stage: Stage, theta: Tensor | None) -> None:
+        """Stop at NaN or infinity; waits for the device once."""
+        looked_at = {"loss": [self.loss], "theta": [] if theta is None else [theta], "weights": self.model.parameters()}
+        finite = [(name, torch.isfinite(tensor).all()) for name, tensors in looked_at.items() for tensor in tensors]
+        good = torch.stack([each for _, each in finite]).tolist()
+        bad = dict.fromkeys(name for (name, _), fine in zip(finite, good, strict=True) if not fine)
+        if bad:
+            kept = self.checkpoint if self.checkpoint and self.checkpoint.exists() else "none was written"
+            raise Diverged(
+                f"NaN or infinity in {' and '.join(bad)} at stage {self.stage} ({stage.scene}), epoch {self.epoch}, "
+                f"step {self.step}, learning rate {stage.lr_at(self.epoch):g}; last good checkpoint: {kept}."
+            )
+
+    def _record(self, stage: Stage) -> None:
+        """Close the epoch: evaluate on the stage's stimuli and on the fixed ones, move on.
+
+        A record: stage, epoch, lr, images (seen in this epoch), loss (mean), accuracy (on the stage's law),
+        fixed_accuracy (on the last stage's law, the same stimuli for ever), theta (mean, spread, follow; None without
+        a transformer), seconds; where weights are averaged, last_weights (fixed_accuracy of those that are not).
+        Accuracies are of held-out training digits, 0 to 1.
+        """
+        validation, n = self.sets.validation, self.n_validation
+        here = evaluation.answers(self.kept, validation, stage.scene, n, seed=self.stage)
+        health = None if here.theta is None else asdict(evaluation.theta_health(here.theta, here.offsets))
+        fixed = {"fixed_accuracy": self.kept} | ({"last_weights": self.model} if self.averaged else {})
+        self.history.append(
+            {
+                "stage": self.stage,
+                "epoch": self.epoch,
+                "lr": stage.lr_at(self.epoch),
+                "images": self.steps * self.training.batch,
+                "loss": self.loss.item() / self.steps,
+                "accuracy": here.accuracy.value,
+                **{key: evaluation.accuracy(each, validation, self.widest, n).value for key, each in fixed.items()},
+                "theta": health,
+                "seconds": round(self.seconds, 2),
+            }
+        )
+        self.loss, self.seconds, self.step = torch.zeros_like(self.loss), 0.0, 0
+        self.epoch += 1
+        if self.epoch == stage.epochs:
+            self.stage, self.epoch = self.stage + 1, 0
+
+    def _place(self) -> str:
+        """Return how far the run is, in words."""
+        stages, stage = len(self.training.stages), self.training.stages[self.stage]
+        return f"stage {self.stage + 1} of {stages}, epoch {self.epoch + 1} of {stage.epochs}, step {self.step}"
+
+    def _line(self, stage: int) -> str:
+        """Return a line that sums up a finished stage."""
+        epochs = [record for record in self.history if record["stage"] == stage]
+        last = epochs[-1]
+        spread = f", theta spread {max(last['theta']['spread']):.3f}" if last["theta"] else ""
+        return (
+            f"stage {stage + 1}/{len(self.training.stages)}, std {self.training.stages[stage].scene.std:g} px: "
+            f"loss {last['loss']:.3f}, accuracy {last['accuracy']:.1%} (fixed {last['fixed_accuracy']:.1%}){spread}, "
+            f"{sum(record['seconds'] for record in epochs):.0f} s"
+        )
+
+    # ---- checkpoints ----
+
+    def save(self) -> None:
+        """Write the state atomically, sealed with its checksum."""
+        state = {
+            "format": CHECKPOINT,
+            "training": json.dumps(self.training.describe(), sort_keys=True),
+            "position": [self.stage, self.epoch, self.step],
+            "model": self.model.state_dict(),
+            "averaged": self.averaged and self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "loss": self.loss,
+            "seconds": self.seconds,
+            "history": json.dumps(self.history),
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        files.write(self.checkpoint, files.seal(buffer.getvalue()))
+
+    def load(self) -> None:
+        """Take up the state of the checkpoint.
+
+        Raises:
+            ConfigurationError: see `train`.
+        """
+        path = self.checkpoint
+        content = io.BytesIO(files.unseal(path.read_bytes(), path))
+        try:
+            state = dict(torch.load(content, map_location=self.device, weights_only=True))
+        except Exception:  # whatever foreign bytes lead torch to
+            raise ConfigurationError(f"{path} is no checkpoint of this library.") from None
+        if state.get("format") != CHECKPOINT:
+            raise ConfigurationError(
+                f"{path} has checkpoint format {state.get('format')}; this version reads {CHECKPOINT}."
+            )
+        if json.loads(state["training"]) != self.training.describe():
+            raise ConfigurationError(f"{path} belongs to another configuration; delete it or name another file.")
+        self.stage, self.epoch, self.step = state["position"]
+        self.model.load_state_dict(state["model"])
+        if self.averaged:
+            self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.loss, self.seconds = state["loss"], state["seconds"]
+        self.history = json.loads(state["history"])

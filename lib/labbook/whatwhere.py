@@ -1,0 +1,200 @@
+"""The What/Where model: a What pathway that names what is in the fovea, a Where pathway that moves it (study 1.6).
+
+The eye starts at the centre. The Where network reads the whole field through the retina and says how often the What
+pathway would be right at each collicular cell; the eye jumps to the best one; the field is laid around the new fixation
+and read again. After each fixation, the 28x28 pixels around it are named.
+
+Convention
+    fixations   int64 (..., 2), pixels from the centre of the field, (row, column), within +-50 along each axis
+    looks       saccades + 1: the first is the central one, of "0 saccades"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from . import curriculum, evaluation
+from . import retina as retinas
+from . import stimuli as scenes
+from .digits import Digits
+from .errors import choose, within
+from .evaluation import Proportion
+from .stimuli import MARGIN, Scene128
+from .training import Training
+from .where import HIT
+
+SACCADES = 5  # at most, in the benchmark of 2020
+
+
+class Scanpath(NamedTuple):
+    """What an eye did, look by look: fixations (looks, B, 2); posterior (looks, B, 10) of the What pathway at each;
+    expected (looks - 1, B), the accuracy that the Where pathway predicts, from each fixation but the last, for the next
+    one."""
+
+    fixations: Tensor
+    posterior: Tensor
+    expected: Tensor
+
+    def looks(self, stop: bool = False) -> Tensor:
+        """Return how many looks each eye (B,) took: all, or with `stop` as many as it needs.
+
+        An eye that may stop does so when its answer is at least as probable, by the What pathway's own account, as the
+        Where pathway predicts for the next fixation: nothing better is to be expected elsewhere (study 2.5).
+        """
+        if not stop:
+            return torch.full_like(self.fixations[0, :, 0], len(self.fixations))
+        content = self.posterior[:-1].amax(2) >= self.expected  # (looks - 1, B)
+        ends = torch.ones_like(self.fixations[:1, :, 0], dtype=torch.bool)  # the last look ends it
+        return torch.cat((content, ends)).int().argmax(0) + 1
+
+    def answers(self, looks: Tensor | int) -> Tensor:
+        """Return the digit named (B,) at the last of `looks` (B,), or of as many for all."""
+        looks = torch.as_tensor(looks, device=self.posterior.device).expand(self.posterior.shape[1])
+        return self.posterior.argmax(2).gather(0, looks[None] - 1)[0]
+
+
+@torch.inference_mode()
+def look(where: nn.Module, images: Tensor, saccades: int = 1) -> tuple[Tensor, Tensor]:
+    """Move the eye over fields (B, 1, 128, 128).
+
+    Args:
+        where: `scores(images)` gives logits (B, cells) of the collicular cells of its `settings`.
+
+    Returns:
+        Fixations (saccades + 1, B, 2), and the accuracy (saccades, B) that was expected of each but the first.
+    """
+    within("saccades", saccades, 0, 100, whole=True)
+    was_training = where.training
+    where.eval()  # dropout off, which the test of 2020 forgot
+    colliculus = retinas.colliculus(where.settings, str(images.device))
+    fixation = torch.zeros(len(images), 2, dtype=torch.int64, device=images.device)
+    fixations, expected = [fixation], []
+    for k in range(saccades):
+        logits = where.scores(images if k == 0 else retinas.recentred(images, fixation))  # (B, cells)
+        expected.append(logits.amax(1).sigmoid())
+        fixation = (fixation + colliculus.offset(logits)).clamp(-MARGIN, MARGIN)
+        fixations.append(fixation)
+    where.train(was_training)
+    nothing = torch.zeros(0, len(images), device=images.device)
+    return torch.stack(fixations), torch.stack(expected) if expected else nothing
+
+
+@torch.inference_mode()
+def name(what: nn.Module, images: Tensor, fixations: Tensor) -> Tensor:
+    """Return the posterior (looks, B, 10) of a What pathway for what fixations (looks, B, 2) show."""
+    what.eval()
+    return torch.stack([what(scenes.crops(images, each)).logits.softmax(1) for each in fixations])
+
+
+def trace(what: nn.Module, where: nn.Module, images: Tensor, saccades: int = SACCADES) -> Scanpath:
+    """Return what the eye of a What/Where model does with fields (B, 1, 128, 128)."""
+    fixations, expected = look(where, images, saccades)
+    return Scanpath(fixations, name(what, images, fixations), expected)
+
+
+# ---- in numbers -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Saccades:
+    """A What/Where model on a set of stimuli: right answers after 0, 1, ... saccades; fixations within 7 px of the
+    digit after each; right answers of the eye that may stop, and the saccades that it made in all; of `n` stimuli."""
+
+    right: tuple[int, ...]
+    hits: tuple[int, ...]
+    stopped: int
+    made: int
+    n: int
+
+    def accuracy(self, saccades: int) -> Proportion:
+        """The accuracy after so many saccades."""
+        return Proportion(self.right[saccades], self.n)
+
+
+def measure(
+    whats: Mapping[str, nn.Module],
+    where: nn.Module,
+    digits: Digits,
+    scene: Scene128,
+    n: int,
+    saccades: int = SACCADES,
+    seed: int = 0,
+) -> dict[str, Saccades]:
+    """Measure one Where pathway with several What pathways, which see the same fixations: by name of the What."""
+    totals = {key: torch.zeros(2 * saccades + 4, dtype=torch.int64) for key in whats}
+    for stimuli in evaluation.stream(digits, scene, n, seed):
+        for part in evaluation.batches(stimuli):
+            fixations, expected = look(where, part.images, saccades)
+            hits = ((fixations - part.offsets).double().norm(dim=2) <= HIT).sum(1).cpu()
+            for key, what in whats.items():
+                seen = Scanpath(fixations, name(what, part.images, fixations), expected)
+                right = (seen.posterior.argmax(2) == part.labels).sum(1).cpu()
+                looks = seen.looks(stop=True)
+                stopped = (seen.answers(looks) == part.labels).sum().cpu()
+                totals[key] += torch.cat((right, hits, torch.stack((stopped, (looks - 1).sum().cpu()))))
+    return {key: _saccades(total.tolist(), n) for key, total in totals.items()}
+
+
+def _saccades(total: list[int], n: int) -> Saccades:
+    looks = len(total) // 2 - 1
+    return Saccades(tuple(total[:looks]), tuple(total[looks : 2 * looks]), *total[2 * looks :], n)
+
+
+# ---- how it was trained ---------------------------------------------------------------------------------------------
+
+
+def what_training(noise: float) -> Training:
+    """Return the training of the generic What pathway (study 3.4): LeNet, Adam 0.005, std 0 to 15 px, 5 epochs each."""
+    return Training("lenet", curriculum.week2(lr=0.005, epochs=5, noise=noise, draws="frozen"), optimiser="adam")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A set of parameters of the Where pathway (study 1.6)."""
+
+    noise: float
+    contrast: tuple[float, float]
+    offset_max: float  # pixels
+    lr: float
+    batch_norm: bool
+    dropout: float
+
+
+PARAMETERS = {
+    "2020-07": Parameters(0.75, (0.7, 0.7), 34, 5e-3, True, 0.0),  # set A, the file that the internship loaded
+    "paper": Parameters(1.0, (0.7, 0.7), 40, 1e-4, False, 0.5),  # set B, one network for each contrast
+}
+
+
+def where_training_of_2020(accuracy: Sequence[float], which: str = "paper", contrast: float | None = None) -> Training:
+    """Return the training of 2020, 60 epochs of frozen stimuli, by one of the two sets of parameters.
+
+    Args:
+        accuracy: profile of the What pathway. contrast: of the stimuli, instead of the set's.
+    """
+    them = PARAMETERS[choose("parameters", which, PARAMETERS)]
+    scene = Scene128(std=30.0, offset_max=them.offset_max, contrast=them.contrast, noise=them.noise, draws="frozen")
+    if contrast is not None:
+        scene = evaluation.fixed_contrast(scene, contrast)
+    options = {"accuracy": tuple(accuracy), "batch_norm": them.batch_norm, "dropout": them.dropout}
+    return Training("where", (curriculum.Stage(scene, 60, them.lr),), options, optimiser="adam", loss="collicular")
+
+
+def where_training(
+    accuracy: Sequence[float], noise: float, epochs: int = 12, lr: float = 1e-3, fraction: float = 1.0
+) -> Training:
+    """Return our training: fresh stimuli of all contrasts, standardised features, a learning rate that falls to a
+    twentieth.
+
+    Args:
+        accuracy: profile of the What pathway. epochs: 12 here, 60 in 2020. fraction: of the digits, in each epoch.
+    """
+    scene = Scene128(std=30.0, noise=noise)
+    stage = curriculum.falling(scene, epochs, lr)
+    options = {"accuracy": tuple(accuracy), "standard": True}
+    return Training("where", (stage,), options, optimiser="adam", loss="collicular", fraction=fraction)

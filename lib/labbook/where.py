@@ -1,0 +1,170 @@
+"""The Where pathway: from log-polar features to the accuracy that the What pathway would have at each place.
+
+A network looks at the whole field through the retina of the What/Where model and predicts, for each of 240 collicular
+cells, how often the What pathway would be right if the eye moved there (study 1.6 and 2.5; Dauce, Albiges, Perrinet
+2020). The best cell is the next fixation. It is taught by the digit's place, never by its label.
+
+Convention
+    offsets     int64 (B, 2), pixels from the centre of the field, (row, column)
+    profile     accuracy of the What pathway against the digit's distance from the centre of its crop, 0, 1, ... pixels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import retina as retinas
+from .errors import ConfigurationError, choose, within
+from .stimuli import FIELD, MARGIN, Stimuli, crops, fixations, window
+from .study2021 import facts
+
+REACH = 27  # of an accuracy map, pixels; beyond it the accuracy is FLOOR
+FLOOR = 0.1
+HIT = 7.0  # pixels: a saccade that ends this close to the digit leaves the What pathway on its plateau (study 8)
+
+
+class Sought(NamedTuple):
+    """What a Where network returns: logits (B, cells) of the accuracy to expect at each cell; theta (B, 2, 3), the
+    window at the best one; crop (B, 1, 28, 28), what it shows; expected (101, 101, cells), what the logits are taught:
+    the accuracy to expect if the digit were at each offset, (row, column) + 50."""
+
+    logits: Tensor
+    theta: Tensor
+    crop: Tensor
+    expected: Tensor
+
+
+def rings(accuracy: Tensor) -> tuple[list[int], list[float]]:
+    """Return the distances from the centre, whole pixels up to 27, that an accuracy map (k, k) over -27 to 27 pixels
+    has, and the mean of each: rings of one pixel."""
+    axis = torch.linspace(-REACH, REACH, len(accuracy), dtype=torch.float64)
+    ring = axis[:, None].hypot(axis).round().long().flatten()
+    seen = [r for r in range(REACH + 1) if bool((ring == r).any())]
+    return seen, [accuracy.flatten()[ring == r].double().mean().item() for r in seen]
+
+
+def profile(accuracy: Tensor) -> tuple[float, ...]:
+    """Return the means of an accuracy map (k, k) over its `rings`, 28 numbers to three decimals; a coarse map's missing
+    rings are interpolated."""
+    seen, means = rings(accuracy)
+    return tuple(round(_between(r, seen, means), 3) for r in range(REACH + 1))
+
+
+def _between(x: float, known: Sequence[int], values: Sequence[float]) -> float:
+    """Interpolate linearly, constant beyond the ends."""
+    above = next((k for k, at in enumerate(known) if at >= x), len(known) - 1)
+    below = max(0, above - 1)
+    if known[above] <= x or above == below:
+        return values[above]
+    return values[below] + (values[above] - values[below]) * (x - known[below]) / (known[above] - known[below])
+
+
+def round_map(profile: Sequence[float]) -> Tensor:
+    """Return the accuracy map (55, 55) of a profile, at least `FLOOR` everywhere; between rings, linear."""
+    values = torch.tensor(tuple(profile), dtype=torch.float32).clamp_min(FLOOR)
+    axis = torch.arange(-REACH, REACH + 1, dtype=torch.float32)
+    distance = axis[:, None].hypot(axis).clamp(max=len(values) - 1)
+    below = distance.floor().long().clamp(max=len(values) - 2)
+    return torch.lerp(values[below], values[below + 1], distance - below)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def expected(settings: retinas.WhatWhere, profile: tuple[float, ...], device: str = "cpu") -> Tensor:
+    """Return the collicular targets of all offsets at once, (101, 101, cells): what `Colliculus.target` gives for the
+    map of this profile and the offset (row - 50, column - 50)."""
+    size = 2 * FIELD  # room for a map that reaches beyond the field
+    bump = F.pad(round_map(profile).to(device) - FLOOR, (0, size - 2 * REACH - 1) * 2)  # its middle at (27, 27)
+    spectrum = torch.fft.rfft2(bump).conj()
+    first = FIELD // 2 - REACH - MARGIN  # pixel of the bump's corner at the offset -50: negative, hence from the end
+    places = torch.arange(first, first + 2 * MARGIN + 1, device=device) % size
+    maps = retinas.colliculus(settings, device).maps.view(-1, FIELD, FIELD)  # each sums to 1
+    table = [
+        torch.fft.irfft2(torch.fft.rfft2(part, s=(size, size)) * spectrum)[:, places][:, :, places]
+        for part in maps.split(24)
+    ]  # correlation of each cell's map with the bump
+    return (torch.cat(table).permute(1, 2, 0) + FLOOR).clamp(0, 1).contiguous()
+
+
+class WhereNet(nn.Module):
+    """The Where network: three dense layers on the features of the retina, 2 880-1 000-1 000-240; 4 122 240 parameters,
+    4 000 more with batch normalisation (study 1.6).
+
+    Args:
+        accuracy: profile of the What pathway that it serves; () takes the map published with the model of 2020.
+        retina: a name in `retina.RETINAS`, or settings.
+        hidden: units of the two hidden layers.
+        batch_norm: whether each hidden layer is followed by batch normalisation (momentum 0.5, as in parameter set A).
+        dropout: share of the last hidden units that training leaves out. 2020 left them out in the test too, by
+            mistake; here they are all there.
+        standard: whether each feature is standardised over the batch while training, and with running statistics
+            afterwards. 2020: raw features, of which the outermost ring is by far the largest.
+
+    Raises:
+        ConfigurationError: an accuracy outside [0, 1], a profile of one number, a retina without a colliculus,
+            impossible sizes.
+    """
+
+    def __init__(
+        self,
+        accuracy: Sequence[float] = (),
+        retina: str | retinas.WhatWhere = "whatwhere",
+        hidden: Sequence[int] = (1000, 1000),
+        batch_norm: bool = False,
+        dropout: float = 0.0,
+        standard: bool = False,
+    ):
+        super().__init__()
+        if isinstance(retina, str):
+            retina = retinas.RETINAS[choose("retina", retina, retinas.RETINAS)]
+        if not isinstance(retina, retinas.WhatWhere) or retina.field != FIELD:
+            raise ConfigurationError(f"retina={retina!r} has no colliculus over the field; 'whatwhere' has.")
+        for value in accuracy:
+            within("accuracy", value, 0, 1)
+        if len(accuracy) == 1:
+            raise ConfigurationError(
+                f"accuracy={accuracy!r} must hold a value for distances 0, 1, ... pixels: two at least."
+            )
+        if len(hidden) != 2:
+            raise ConfigurationError(f"hidden={hidden!r} must hold the sizes of two layers.")
+        first, second = (within("hidden", units, 1, 100_000, "units", whole=True) for units in hidden)
+        self.settings = retina
+        self.accuracy = tuple(accuracy) or profile(facts.accuracy_map("what"))
+        self.standard = nn.BatchNorm1d(retina.n, affine=False, momentum=0.01) if standard else nn.Identity()
+        self.dense1 = nn.Linear(retina.n, first)
+        self.dense2 = nn.Linear(first, second)
+        self.last = nn.Linear(second, retina.azimuths * retina.rings)
+        self.norm1, self.norm2 = (
+            nn.BatchNorm1d(units, momentum=0.5) if batch_norm else nn.Identity() for units in (first, second)
+        )
+        self.dropout = nn.Dropout(within("dropout", dropout, 0, 0.99))
+
+    def scores(self, image: Tensor) -> Tensor:
+        """Return the logits (B, cells) of the accuracy to expect at each cell, for images (B, 1, 128, 128)."""
+        x = self.standard(retinas.build(self.settings, image.device)(image))  # (B, 2880)
+        x = self.norm1(F.relu(self.dense1(x)))  # (B, 1000)
+        x = self.dropout(self.norm2(F.relu(self.dense2(x))))  # (B, 1000)
+        return self.last(x)  # (B, 240)
+
+    def forward(self, image: Tensor) -> Sought:
+        logits = self.scores(image)
+        offsets = retinas.colliculus(self.settings, str(image.device)).offset(logits)  # (B, 2)
+        table = expected(self.settings, self.accuracy, str(image.device))
+        return Sought(logits, window(offsets), crops(image, offsets), table)
+
+    @staticmethod
+    def right(sought: Sought, stimuli: Stimuli) -> Tensor:
+        """Return whether each saccade hits (B,): whether the window's centre is within 7 pixels of the digit's."""
+        return (fixations(sought.theta, FIELD) - stimuli.offsets).norm(dim=1) <= HIT
+
+
+def collicular(sought: Sought, stimuli: Stimuli) -> Tensor:
+    """Return the binary cross-entropy between predicted and expected accuracy, mean over cells (study 2.5)."""
+    row, column = (stimuli.offsets + MARGIN).unbind(1)
+    return F.binary_cross_entropy_with_logits(sought.logits, sought.expected[row, column])
