@@ -45,30 +45,37 @@ NOISE = 0.75  # amplitude of the background that a system's name need not mentio
 
 
 @cache
-def _beside(suffix: str) -> str:
-    lines = Path(__file__).with_suffix(suffix).read_text("utf-8").splitlines()
-    return "\n".join(line.strip() for line in lines if line.strip())
+def _beside(name: str) -> str:
+    """Return a file beside this one without what the page does not need: indents, empty lines, lines of comment."""
+    lines = [line.strip() for line in Path(__file__).with_name(name).read_text("utf-8").splitlines()]
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 def _show(kind: str, data: dict, still: Figure, alt: str, caption: str) -> None:
-    display(_made(kind, data, still, alt, caption))
+    display(made(kind, data, still, alt, caption))
 
 
-def _made(kind: str, data: dict, still: Figure, alt: str, caption: str) -> HTML:
+def made(kind: str, data: dict, still: Figure, alt: str, caption: str, scripts: Sequence[str] = ()) -> HTML:
     """Return an explorer over its static picture.
+
+    Args:
+        kind: which: `explorers[kind]` in a script. data: what it gets, plain data. still: the static picture.
+        alt: describes it, for readers without scripts or sight. caption: shown below either.
+        scripts: files beside this module, after `explorers.js`: "tensors.js", and one that defines the explorer.
 
     Raises:
         ConfigurationError: the output would have more than 1.5 MB.
     """
     content = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     name = f"explorer-{kind}-{files.digest(content.encode())[:8]}"
+    script = "\n".join(map(_beside, ("explorers.js", *scripts)))
     output = (
-        f'<figure class="plot explorer" id="{name}"><style>{_beside(".css")}</style>'
+        f'<figure class="plot explorer" id="{name}"><style>{_beside("explorers.css")}</style>'
         f"{figures.picture(still, alt, 'dark-light explorer-still', STILL)}"
         f'<div class="explorer-live" role="group" aria-label="{html.escape(alt, quote=True)}"></div>'
         f"<figcaption>{html.escape(caption)}</figcaption>"
         f'<script type="application/json">{content}</script>'
-        f'<script>(() => {{\n"use strict";\n{_beside(".js")}\nbegin("{name}", "{kind}");\n}})();</script></figure>'
+        f'<script>(() => {{\n"use strict";\n{script}\nbegin("{name}", "{kind}");\n}})();</script></figure>'
     )
     if (size := len(output.encode())) > LIMIT:
         raise ConfigurationError(
@@ -153,7 +160,7 @@ def visual_field(
         f"at {where} " + ", ".join(f"{name} {each.right[k]}" for name, each in systems.items())
         for where, k in ends.items()
     )
-    return _made("field", data, field_still(grid, pictures, systems), f"{alt}.", caption)
+    return made("field", data, field_still(grid, pictures, systems), f"{alt}.", caption)
 
 
 def field_still(grid: Grid, pictures: tuple[Tensor, Sequence[int], Tensor], systems: Mapping[str, Watched]) -> Figure:
