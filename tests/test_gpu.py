@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from labbook import curriculum, evaluation, files, models, retina, training
 from labbook.book import store as runs
+from labbook.config import Training, name_of, seeded
 from labbook.experiments import recipes
 from labbook.ops import bench, cli, gpu
 from labbook.stimuli import ECCENTRICITIES
-from labbook.training import Training
 
 ROOT = Path(__file__).parent.parent
 LIGHT = ("polo", "stn28")
@@ -292,8 +292,8 @@ def test_the_published_record_is_whole_and_of_this_table():
     assert gpu.agrees(full["checks"])
     for name, each in full["trained"].items():
         whole = gpu.SCHEDULES[name].training
-        asked = gpu.cut(training.seeded(whole, full["seed"], full["data"]), full["share"], full["digits"])
-        assert each["run"] == runs.identity(asked.describe())
+        asked = gpu.cut(seeded(whole, full["seed"], full["data"]), full["share"], full["digits"])
+        assert each["run"] == name_of(asked)
         images = each["images"], full["whole"][name]["images"]
         assert images == (asked.images(full["digits"]), whole.images(full["digits"]))
         assert full["timings"]["training"][name]["waits"] == 0

@@ -267,7 +267,7 @@ def test_weights_that_are_a_pickle_are_not_executed(tmp_path):
     folder = tmp_path / "0123456789abcdef"
     torch.save(_Trap(tmp_path / "sprung"), weights := tmp_path / "weights")
     files.write(folder / "weights.safetensors", weights.read_bytes())
-    run = store.Run(folder, {"model": "tutorial"}, [], {}, files.digest(weights.read_bytes()))
+    run = store.Run(folder, Training("tutorial", (FIRST,)).describe(), [], {}, files.digest(weights.read_bytes()))
     with pytest.raises(ConfigurationError, match=r"weights\.safetensors"):
         run.model()
     files.write(folder / "weights.safetensors", other := save({"x": torch.zeros(1)}))

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from labbook import models, stimuli
+from labbook.config import seeded, shortened
 from labbook.curriculum import Stage
 from labbook.experiments import recipes
-from labbook.training import seeded, shortened, train
+from labbook.training import train
 
 
 def test_the_parts_of_stn128_go_on_from_each_other():
@@ -39,7 +40,7 @@ def test_another_localisation_may_follow_the_same_classifier(few, name):
     options = models.of_localisation(models.STEPPING_STONES[name])
     near = recipes.near_centre(recipes.stn128()["still"], 1e-9, options=options)
     assert near.options["classifier_grey"] == 0.5 and near.options["kernels"] == options["kernels"]
-    near = replace(shortened(seeded(near, 0, "digits"), 4, len(few.train)), arithmetic="float32")
+    near = replace(shortened(seeded(near, 0, "digits"), 4, len(few.train)), precision="float32")
     start = models.build("stn128", **near.start.options).state_dict()
     end = train(near, few, weights=start).model.state_dict()
     shapes = [{key: value.shape for key, value in state.items()} for state in (start, end)]

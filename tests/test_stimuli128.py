@@ -9,12 +9,11 @@ import torch
 
 from labbook import evaluation, rng, stimuli
 from labbook import textures as clouds
-from labbook.book import store
+from labbook.config import Training, name_of, plain
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.stimuli import ECCENTRICITIES, Scene28, Scene128
 from labbook.study2021 import pipeline
-from labbook.training import Training, plain
 
 FROZEN = Scene128(draws="frozen")
 CAPPED = (0, 0, 0.003, 0.025, 0.072, 0.134, 0.199, 0.261, 0.317)  # share at 40 pixels, by std (study 2.2)
@@ -265,7 +264,7 @@ def test_scenes_are_described_by_law_and_by_what_they_change():
     assert plain(Scene128(radius=40.0, view="oracle")) == {"law": "Scene128", "radius": 40, "view": "oracle"}
     assert plain(Scene28(std=3)) == {"law": "Scene28", "std": 3}
     described = [
-        store.identity(Training("lenet", (Stage(scene, 1, 0.01),)).describe())
+        name_of(Training("lenet", (Stage(scene, 1, 0.01),)))
         for scene in (Scene28(), Scene128(), Scene128(radius=4.0), Scene128(view="oracle"), Scene128(offset_max=30))
     ]
     assert len(set(described)) == 5

@@ -14,7 +14,9 @@ from test_training import one, processes
 from labbook import digits, files
 from labbook.book import store as runs
 from labbook.book.store import Run, Store
+from labbook.config import describe, digest, name_of
 from labbook.errors import ConfigurationError
+from labbook.stimuli import Scene28, Scene128
 from labbook.training import Training, train
 
 SMALL = one("tutorial")
@@ -52,7 +54,7 @@ def test_a_run_is_trained_once_and_found_again(store, few, trained):
     again = Store(store.published, store.local)
     second = again.obtain(replace(SMALL, momentum=0, seed=0), few)  # equal content, another object
     assert trained == [SMALL] and first == second == again.find(SMALL)
-    assert first.training == SMALL.describe() and first.id == runs.identity(SMALL.describe())
+    assert first.training == SMALL.describe() and first.id == name_of(SMALL)
     assert [record["epoch"] for record in first.history] == [0] and first.images == 20
     assert {"device", "python", "torch"} <= set(first.machine)
     assert store.find(replace(SMALL, seed=1)) is None
@@ -62,7 +64,7 @@ def test_a_run_is_trained_once_and_found_again(store, few, trained):
 @pytest.mark.parametrize("fast", [True, False])
 def test_bfloat16_is_found_anywhere_and_trained_where_it_is_fast(store, few, trained, monkeypatch, fast):
     monkeypatch.setattr(runs.models, "fast_in_bfloat16", lambda device: fast)
-    rough, suited = replace(SMALL, arithmetic="bfloat16"), replace(SMALL, arithmetic="bfloat16" if fast else "float32")
+    rough, suited = replace(SMALL, precision="bfloat16"), replace(SMALL, precision="bfloat16" if fast else "float32")
     onwards = replace(rough, start=rough)
     run = store.obtain(onwards, few)
     assert trained == [suited, replace(suited, start=suited)] and run.training == trained[-1].describe()
@@ -71,7 +73,7 @@ def test_bfloat16_is_found_anywhere_and_trained_where_it_is_fast(store, few, tra
     found = store.obtain(rough, few)  # elsewhere
     monkeypatch.setattr(runs.models, "fast_in_bfloat16", lambda device: fast)
     assert store.obtain(rough, few) == found
-    store.obtain(replace(onwards, seed=1), few)  # goes on from what is stored, whatever its arithmetic
+    store.obtain(replace(onwards, seed=1), few)  # goes on from what is stored, whatever its precision
     assert trained[-1] == replace(suited, start=rough, seed=1)
 
 
@@ -144,15 +146,16 @@ def test_a_run_is_measured_in_pixels_of_its_own_field():
     far = {"accuracy": 0.5, "theta": {"mean": mean, "spread": [0, 0, 0.3, 0, 0, 0.4], "follow": [0.2, 0.4]}}
     near = {"accuracy": 0.9, "theta": {"spread": [0, 0, 0.1, 0, 0, 0.1], "follow": [1.0, 0.0]}}
 
-    def run(law):
-        return Run(Path("run"), {"stages": [{"scene": {"law": law}}]}, [near, far], {}, "")
+    def run(model, scene):
+        return Run(Path("run"), describe(one(model, scene)), [near, far], {}, "")
 
-    assert run("Scene28").measure("spread") == pytest.approx(0.125**0.5 * 14)
-    assert run("Scene128").measure("spread") == pytest.approx(0.125**0.5 * 64)
-    assert run("Scene128").measure("spread", near) == pytest.approx(6.4)
-    assert run("Scene128").measure("displacement") == pytest.approx(0.5 * 64)
-    assert run("Scene128").measure("scale") == run("Scene28").measure("scale") == -0.5
-    assert run("Scene28").measure("follow") == pytest.approx(0.3) and run("Scene28").measure("accuracy") == 0.5
+    small, large = run("stn28", Scene28()), run("stn128", Scene128())
+    assert small.measure("spread") == pytest.approx(0.125**0.5 * 14)
+    assert large.measure("spread") == pytest.approx(0.125**0.5 * 64)
+    assert large.measure("spread", near) == pytest.approx(6.4)
+    assert large.measure("displacement") == pytest.approx(0.5 * 64)
+    assert large.measure("scale") == small.measure("scale") == -0.5
+    assert small.measure("follow") == pytest.approx(0.3) and small.measure("accuracy") == 0.5
 
 
 def test_a_fall_is_between_epochs_of_one_stage():
@@ -163,9 +166,9 @@ def test_a_fall_is_between_epochs_of_one_stage():
 
 
 def test_identities_are_those_of_the_content():
-    assert runs.identity({"a": 1, "b": [2]}) == runs.identity({"b": [2], "a": 1})
-    assert runs.identity({"a": 1}) != runs.identity({"a": 2})
-    assert len(runs.identity({})) == 16
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+    assert len(digest({})) == 16
 
 
 # ---- evaluations -----------------------------------------------------------------------------------------------------
@@ -331,14 +334,14 @@ def test_processes_that_want_the_same_run_train_it_once(few, tmp_path):
         process.join()
     assert [process.exitcode for process in started] == [0, 0, 0]
     got = {(tmp_path / f"got-{number}").read_text() for number in range(3)}
-    assert len(got) == 1 and runs.identity(SMALL.describe()) in got.pop()
+    assert len(got) == 1 and name_of(SMALL) in got.pop()
     assert len(list(tmp_path.glob("said-*"))) == 1  # one of them trained
 
 
 def test_a_killed_writer_leaves_no_run(few, tmp_path):
     """Weights without a record, as a kill between the two writes leaves them, are not a run."""
     store = Store(tmp_path / "published", tmp_path / "local")
-    folder = store.local / runs.identity(SMALL.describe())
+    folder = store.local / name_of(SMALL)
     files.write(folder / "weights.safetensors", b"half a run")
     assert store.find(SMALL) is None
     run = store.obtain(SMALL, few)

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from labbook import curriculum, digits, evaluation, files, models, rng, training
+from labbook.config import Training, seeded, shortened
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.stimuli import Scene28, Scene128
-from labbook.training import Diverged, Training, train
+from labbook.training import Diverged, train
 
 CLEAR = Scene28(std=0, contrast=(0.7, 0.7), noise=0.3)
 
@@ -99,7 +98,7 @@ def test_the_learning_rate_decays_between_epochs(few):
 @pytest.mark.parametrize("arithmetic", ["float32", "bfloat16"])
 def test_averaged_weights_are_those_of_the_formula_and_are_kept(few, arithmetic):
     """Three steps: the average begins with the first step's weights; the weights that are trained are as without it."""
-    config = one("stn28", options={"zero_start": False}, fraction=0.25, arithmetic=arithmetic)
+    config = one("stn28", options={"zero_start": False}, fraction=0.25, precision=arithmetic)
     steps, plain = [], training._Run(config, few, "cpu", None)
     plain.set_rate(config.stages[0])
     order = plain._order()
@@ -153,7 +152,7 @@ def test_networks_in_bfloat16_take_nearly_the_same_step(few, model):
     loss = {"loss": "value of fixations"} if model == "searcher" else {}
     exact = one(model, scene, lr=0.1, batch=10, **loss)
     start = models.build(model, rng.generator("weights", 0)).state_dict()
-    end, rough = (train(replace(exact, arithmetic=each), few).model for each in ("float32", "bfloat16"))
+    end, rough = (train(replace(exact, precision=each), few).model for each in ("float32", "bfloat16"))
     assert {value.dtype for value in rough.state_dict().values()} <= {torch.float32, torch.int64}
     step, difference = (
         sum((a[name] - b[name]).square().sum() for name in start if a[name].is_floating_point()).sqrt().item()
@@ -184,7 +183,7 @@ def test_the_optimiser_s_state_is_renewed_with_each_stage(few):
 @pytest.mark.parametrize("draws, arithmetic", [("fresh", "float32"), ("frozen", "float32"), ("fresh", "bfloat16")])
 def test_equal_seeds_give_equal_bits(few, draws, arithmetic):
     scene, options = replace(CLEAR, std=3, draws=draws), {"classifier": "tutorial"}
-    config = one("stn28", scene, options=options, fraction=0.2, arithmetic=arithmetic)
+    config = one("stn28", scene, options=options, fraction=0.2, precision=arithmetic)
     before = torch.get_rng_state()
     first, second = (train(config, few) for _ in range(2))
     assert torch.equal(before, torch.get_rng_state())  # the global state is left alone
@@ -454,103 +453,6 @@ def test_the_guard_sees_loss_theta_and_weights(few, where):
         run._guard(run.training.stages[0], theta)
 
 
-# ---- configurations --------------------------------------------------------------------------------------------------
-
-
-def test_a_description_is_canonical():
-    one_way = Training("stn28", (Stage(Scene28(std=15), 2, 1),), options={"padding": 0.5, "bias": True})
-    other = Training(
-        "stn28",
-        (Stage(Scene28(std=15.0, noise=0.75), 2, 1.0, decay=1.0),),
-        options={"bias": True, "padding": 0.5},
-        seed=0,
-        optimiser="sgd",
-    )
-    assert one_way.describe() == other.describe()
-    assert json.dumps(one_way.describe(), sort_keys=True) == json.dumps(other.describe(), sort_keys=True)
-    assert one_way.describe() == {
-        "model": "stn28",
-        "options": {"padding": 0.5, "bias": True},
-        "stages": [{"scene": {"law": "Scene28"}, "epochs": 2, "lr": 1}],
-        "version": training.VERSION,
-    }
-
-
-@given(st.floats(0, 30), st.sampled_from(["fresh", "frozen"]), st.integers(1, 9), st.floats(1e-6, 1), st.integers(0, 9))
-def test_a_description_survives_json(std, draws, epochs, lr, seed):
-    config = Training("lenet", (Stage(Scene28(std=std, draws=draws), epochs, lr),), seed=seed)
-    assert json.loads(json.dumps(config.describe())) == config.describe()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"model": "tutorial"},
-        {"options": {"padding": 0.5}},
-        {"optimiser": "adam"},
-        {"momentum": 0.9},
-        {"weight_decay": 0.1},
-        {"average": 0.9},
-        {"localisation_rate": 0.1},
-        {"renew_optimiser": False},
-        {"loss": "mean_squared"},
-        {"batch": 50},
-        {"fraction": 0.5},
-        {"seed": 1},
-        {"data": "digits"},
-        {"stages": (Stage(Scene28(), 2, 0.01),)},
-        {"stages": (Stage(Scene28(), 1, 0.02),)},
-        {"stages": (Stage(Scene28(), 1, 0.01, decay=0.5),)},
-        {"stages": (Stage(Scene28(), 1, 0.01, decay_every=2),)},
-        {"stages": (Stage(Scene28(std=1), 1, 0.01),)},
-        {"stages": (Stage(Scene28(contrast=(0.3, 0.3)), 1, 0.01),)},
-        {"stages": (Stage(Scene28(noise=1), 1, 0.01),)},
-        {"stages": (Stage(Scene28(offset_max=10), 1, 0.01),)},
-        {"stages": (Stage(Scene28(draws="frozen"), 1, 0.01),)},
-        {"stages": (Stage(Scene28(texture="bank"), 1, 0.01),)},
-        {"stages": (Stage(Scene28(), 1, 0.01),) * 2},
-    ],
-)
-def test_every_setting_is_part_of_the_description(change):
-    config = Training("stn28", (Stage(Scene28(), 1, 0.01),))
-    assert replace(config, **change).describe() != config.describe()
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"model": "stn"}, "model='stn' is not one of"),
-        ({"optimiser": "adan"}, "optimiser='adan'.*Did you mean 'adam'"),
-        ({"loss": "nll"}, "loss='nll'"),
-        ({"momentum": 1}, "momentum=1 must"),
-        ({"weight_decay": -1}, "weight_decay=-1 must"),
-        ({"average": 1}, "average=1 must"),
-        ({"localisation_rate": -1}, "localisation_rate=-1 must"),
-        ({"batch": 0}, "batch=0 must"),
-        ({"fraction": 0}, "fraction=0 must"),
-        ({"stages": ()}, r"stages=\(\) must hold at least one stage"),
-    ],
-)
-def test_impossible_settings_are_refused_by_name(change, words):
-    with pytest.raises(ConfigurationError, match=words):
-        replace(one(), **change)
-
-
-@given(st.integers(2, 10_000_000), st.sampled_from([None, 1, 2, 5, 16, 40]))
-def test_a_shortened_run_keeps_its_ends(images, stages):
-    config = Training("stn28", curriculum.week2())
-    short = training.shortened(config, images, 55_000, stages)
-    stds = [stage.scene.std for stage in short.stages]
-    assert len(stds) == min(16, stages or 16) and stds == sorted(set(stds)) and stds[0] == 0
-    assert stds[-1] == (15 if len(stds) > 1 else 0)
-    assert {stage.epochs for stage in short.stages} == {1} and 0 < short.fraction <= 1
-    assert short.images(55_000) <= len(stds) * 55_000
-    if images <= len(stds) * 55_000:
-        assert short.images(55_000) == pytest.approx(images, abs=len(stds) * max(2, short.batch / 2 + 1))
-    assert short.batch == 100 or images < 101 * len(stds)
-    assert replace(short, stages=config.stages, fraction=1.0, batch=config.batch) == config
-
-
 def test_steps_and_images_are_counted(few):
     config = one(fraction=0.33, epochs=2)
     assert config.steps(400) == round(400 * 0.33 / 20) and config.images(400) == 2 * config.steps(400) * 20
@@ -576,9 +478,9 @@ def test_what_a_run_starts_from_is_part_of_its_content():
     fine = replace(one("tutorial"), start=one("tutorial", lr=0.1))
     assert fine.describe() != one("tutorial").describe()
     assert fine.describe()["start"]["stages"][0]["lr"] == 0.1
-    other = training.seeded(fine, 7, "mnist")
+    other = seeded(fine, 7, "mnist")
     assert (other.seed, other.start.seed, other.start.data) == (7, 7, "mnist")
-    assert training.shortened(replace(fine, start=one("tutorial", epochs=9)), 20, 400).start.stages[0].epochs == 1
+    assert shortened(replace(fine, start=one("tutorial", epochs=9)), 20, 400).start.stages[0].epochs == 1
     with pytest.raises(ConfigurationError, match="a 'lenet' cannot go on as a 'tutorial'"):
         replace(one("tutorial"), start=one("lenet"))
     for model, other in (("lenet", "atn"), ("atn", "lenet"), ("lenet", "lenet")):
@@ -608,8 +510,10 @@ def test_an_affine_window_takes_over_where_an_attention_transformer_looks(few, s
     scene = Scene128(std=10)
     first = one("atn", scene, options={**small, "scale": scale})
     begun = train(first, few)
-    config = replace(first, model="stn128", start=first, start_with="localisation", localisation_rate=0.0)
-    config = replace(config, options={**small, "classifier_kernels": (2, 2), "classifier_hidden": 8})
+    options = {**small, "classifier_kernels": (2, 2), "classifier_hidden": 8}
+    config = replace(
+        first, model="stn128", options=options, start=first, start_with="localisation", localisation_rate=0.0
+    )
     taken = train(config, few, weights=begun.model.state_dict())
     images = evaluation.fixed_stimuli(few.test, scene, 5).images
     assert begun.model(images).theta.std(0)[0, 2] > 1e-4

@@ -821,11 +821,12 @@ def of_localisation(options: Mapping[str, object]) -> dict:
     return {name: value for name, value in options.items() if not name.startswith("classifier_")}
 
 
-def _options(kind: type[nn.Module]) -> list[str]:
-    """Return the names of a model's options, those of its base classes included."""
+def defaults(name: str) -> dict[str, object]:
+    """Return the options of a model and their defaults, those of its base classes included."""
+    kind = MODELS[choose("model", name, MODELS)]
     ours = kind.__mro__[: kind.__mro__.index(nn.Module)]
-    named = [p for each in ours for p in inspect.signature(each.__init__).parameters.values()]
-    return [p.name for p in named if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"]
+    named = (p for each in reversed(ours) for p in inspect.signature(each.__init__).parameters.values())
+    return {p.name: p.default for p in named if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty}
 
 
 def build(name: str, generator: torch.Generator | None = None, **options) -> nn.Module:
@@ -834,11 +835,11 @@ def build(name: str, generator: torch.Generator | None = None, **options) -> nn.
     Raises:
         ConfigurationError: an unknown name, option or option value.
     """
-    kind = MODELS[choose("model", name, MODELS)]
+    known = defaults(name)
     for option in options:
-        choose(f"option of {name}", option, _options(kind))
+        choose(f"option of {name}", option, known)
     with torch.random.fork_rng(devices=[]):  # PyTorch's layers draw weights of their own first
-        model = kind(**options)
+        model = MODELS[name](**options)
     initialise(model, generator or rng.generator("weights", 0), getattr(model, "kaiming", False))
     if hasattr(model, "begin"):
         model.begin()

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -24,12 +24,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from . import evaluation, files, models, rng, score_function, searcher
 from . import stimuli as scenes
+from .config import Training
 from .curriculum import Stage
 from .digits import DigitSets
-from .errors import ConfigurationError, choose, shown, within
+from .errors import ConfigurationError
 from .where import collicular
 
-VERSION = 1  # of what a configuration means; raise it when equal configurations would train differently
 CHECKPOINT = 1  # format of the checkpoint file
 GUARD_EVERY = 50  # steps between looks for NaN and infinity on a CPU; a GPU would have to be waited for: once an epoch
 LOCALISING = ("localisation.", "where.")  # parameters of what decides where to look
@@ -57,160 +57,6 @@ LOSSES: dict[str, Callable[[models.Seen, scenes.Stimuli], Tensor]] = {
     "collicular": collicular,  # for a Where network, which is told where the digit is and not what
     "value of fixations": lambda seen, stimuli: searcher.loss(seen, stimuli.labels),
 }
-
-
-@dataclass(frozen=True)
-class Training:
-    """Everything that a training run depends on; it is taught by class labels, and by positions only if `loss` says so.
-
-    Raises:
-        ConfigurationError: a value outside the bounds that its field names.
-    """
-
-    model: str  # a name in models.MODELS
-    stages: tuple[Stage, ...]
-    options: Mapping[str, object] = field(default_factory=dict)  # of the model
-    optimiser: str = "sgd"  # "adam" or "adamw"; PyTorch's defaults but for the fields below
-    momentum: float = 0.0  # sgd only
-    weight_decay: float = 0.0
-    localisation_rate: float = 1.0  # learning rate of the localisation relative to the classifier's; 0 saves its part
-    average: float = 0.0  # decay per step of a running average of the weights, which then counts; 0: the last weights
-    renew_optimiser: bool = True  # forget the optimiser's state at the start of each stage, like 2021
-    loss: str = "cross_entropy"  # or another name in LOSSES
-    glimpses: int = 8  # per image, in stages with a jitter
-    batch: int = 100
-    digits: int | None = None  # the first so many training digits alone; None: all
-    fraction: float = 1.0  # share of the training digits that an epoch shows, another one each time
-    arithmetic: str = "float32"  # or "bfloat16", of the networks: see `models.in_bfloat16`
-    seed: int = 0
-    data: str = "mnist"
-    start: Training | None = None  # a run whose final weights this one begins with (default: drawn)
-    start_with: str = "all"  # of its weights; or "classifier" or "localisation", which may be another transformer's
-
-    def __post_init__(self):
-        choose("model", self.model, models.MODELS)
-        choose("optimiser", self.optimiser, OPTIMISERS)
-        choose("loss", self.loss, LOSSES)
-        if self.model == "where" and self.localisation_rate == 0:
-            raise ConfigurationError("localisation_rate=0 leaves a 'where' network nothing to learn.")
-        if (self.model == "where") != (self.loss == "collicular"):
-            raise ConfigurationError(
-                f"loss={self.loss!r} does not fit model={self.model!r}: 'collicular' teaches 'where' alone."
-            )
-        within("momentum", self.momentum, 0, 0.9999)
-        within("weight_decay", self.weight_decay, 0, 10)
-        within("localisation_rate", self.localisation_rate, 0, 1000)
-        within("average", self.average, 0, 0.999999)
-        within("batch", self.batch, 1, 100_000, whole=True)
-        if self.digits is not None:
-            within("digits", self.digits, 1, 1_000_000, whole=True)
-        within("fraction", self.fraction, 1e-6, 1)
-        within("glimpses", self.glimpses, 2, 64, whole=True)
-        if self.glimpses % 2:
-            raise ConfigurationError(f"glimpses={self.glimpses} must be even: they come in pairs.")
-        if not isinstance(self.stages, tuple) or not self.stages or not all(isinstance(s, Stage) for s in self.stages):
-            raise ConfigurationError(f"stages={shown(self.stages)} must hold at least one stage, in a tuple.")
-        if not isinstance(self.options, Mapping) or not _is_plain(self.options):
-            raise ConfigurationError(
-                f"options={shown(self.options)} must map names to numbers, texts, truth values or tuples of them."
-            )
-        choose("arithmetic", self.arithmetic, ("float32", "bfloat16"))
-        within("seed", self.seed, -(2**63), 2**63, whole=True)
-        choose("data", self.data, ("mnist", "digits"))
-        if not isinstance(self.renew_optimiser, bool):
-            raise ConfigurationError(f"renew_optimiser={shown(self.renew_optimiser)} must be True or False.")
-        choose("start_with", self.start_with, ("all", "classifier", "localisation"))
-        if not isinstance(self.start, Training | None):
-            raise ConfigurationError(f"start={shown(self.start)} must be a training or None.")
-        if self.start is not None and not self._can_go_on():
-            raise ConfigurationError(f"start: a {self.start.model!r} cannot go on as a {self.model!r}.")
-        if any(stage.jitter for stage in self.stages):
-            self._check_glimpses()
-
-    def _can_go_on(self) -> bool:
-        if self.start_with != "localisation":
-            return self.start.model == self.model
-        return all(issubclass(models.MODELS[each.model], models.Transformer) for each in (self, self.start))
-
-    def _check_glimpses(self) -> None:
-        if not issubclass(models.MODELS[self.model], models.Window) or self.loss != "cross_entropy":
-            raise ConfigurationError(
-                f"Glimpses teach windows by labels: not model={self.model!r} with loss={self.loss!r}."
-            )
-        for stage in self.stages:
-            if stage.jitter and getattr(stage.scene, "view", "") != "field":
-                raise ConfigurationError(f"jitter={stage.jitter} needs a whole field to look at, not {stage.scene}.")
-
-    def describe(self) -> dict:
-        """Return the configuration as plain data: equal data, equal run.
-
-        Fields at their defaults are left out, so that a field added later leaves old descriptions as they are.
-        """
-        return json.loads(json.dumps({**plain(self), "version": VERSION}))
-
-    def drawn_from(self, digits: int) -> int:
-        """Return how many of `digits` training digits are ever shown."""
-        return min(digits, self.digits or digits)
-
-    def steps(self, digits: int) -> int:
-        """Return the number of steps in an epoch, given `digits` training digits."""
-        return max(1, round(self.drawn_from(digits) * self.fraction / self.batch))
-
-    def images(self, digits: int) -> int:
-        """Return the number of images that the run sees, without those of its `start`."""
-        return sum(stage.epochs for stage in self.stages) * self.steps(digits) * self.batch
-
-
-def _is_plain(options: Mapping) -> bool:
-    try:
-        json.dumps(plain(options), allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return all(isinstance(name, str) for name in options)
-
-
-def plain(value: object) -> object:
-    """Return nested dataclasses as dictionaries of their non-default fields, scenes with the name of their law.
-
-    Whole numbers become integers: 15 and 15.0 are one value.
-    """
-    if isinstance(value, tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if not is_dataclass(value):
-        return value
-    kept = {f.name: plain(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != _default(f)}
-    return {"law": type(value).__name__, **kept} if isinstance(value, scenes.Scene) else kept
-
-
-def _default(f: Field) -> object:
-    return f.default if f.default_factory is MISSING else f.default_factory()
-
-
-def shortened(training: Training, images: int, digits: int, stages: int | None = None) -> Training:
-    """Return the same run cut to about `images` images: one epoch per stage, evenly, on at most `stages` stages, in
-    smaller batches where a stage has less than one; and so the run that it starts from.
-
-    Args:
-        digits: size of the training set. stages: how many to keep, spread from the first to the last (default all).
-    """
-    kept = training.stages
-    if stages is not None and len(kept) > stages:
-        kept = tuple(kept[round(i * (len(kept) - 1) / max(1, stages - 1))] for i in range(stages))
-    each = images / len(kept)
-    fraction, batch = min(1.0, each / training.drawn_from(digits)), min(training.batch, max(2, round(each)))
-    start = training.start and shortened(training.start, images, digits, stages)
-    kept = tuple(replace(stage, epochs=1) for stage in kept)
-    return replace(training, stages=kept, fraction=fraction, batch=batch, start=start)
-
-
-def seeded(training: Training, seed: int, data: str) -> Training:
-    """Return the same training with another seed and other digits, and likewise the run that it starts from."""
-    start = training.start and seeded(training.start, seed, data)
-    return replace(training, seed=seed, data=data, start=start)
 
 
 class Diverged(RuntimeError):
@@ -307,7 +153,7 @@ class _Run:
         self.training, self.sets, self.device, self.checkpoint = training, sets, device, checkpoint
         weights = rng.generator("weights", training.seed)
         self.model = models.build(training.model, weights, **training.options).to(device).train()
-        if training.arithmetic == "bfloat16":
+        if training.precision == "bfloat16":
             models.in_bfloat16(self.model)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(LOCALISING) or training.localisation_rate > 0)

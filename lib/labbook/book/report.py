@@ -21,10 +21,10 @@ from torch import Tensor
 
 from .. import digits, evaluation, fixation, models, searcher, visual_field, whatwhere
 from .. import stimuli as scenes
+from ..config import Training, plain, seeded, shortened
 from ..errors import ConfigurationError, nearest
 from ..evaluation import CONTRASTS, Answers, Proportion
 from ..stimuli import ECCENTRICITIES, Scene, Scene128, Stimuli
-from ..training import Training, plain, seeded, shortened
 from . import rerun, results
 from .chapter import Here, root
 from .claims import claims
@@ -424,7 +424,7 @@ class Page:
         rows = []
         for name, runs in experiments.items():
             run = runs[0]
-            model = models.build(run.training["model"], **run.training.get("options", {}))
+            model = models.build(run.configuration.model, **run.configuration.options)
             seconds = sum(each.seconds for each in runs) / len(runs)
             rows.append(
                 (

@@ -24,10 +24,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from .. import evaluation, files, models, stimuli
+from .. import evaluation, files, models
+from ..config import Training, digest, name_of, parse
 from ..digits import DigitSets
 from ..errors import ConfigurationError
-from ..training import Training, train
+from ..training import train
 
 WEIGHTS_LIMIT = 5_000_000  # bytes of a published weights file
 
@@ -46,6 +47,11 @@ class Run:
     def id(self) -> str:
         """The first 16 hexadecimal digits of the configuration's SHA-256."""
         return self.folder.name
+
+    @property
+    def configuration(self) -> Training:
+        """The configuration, with every option that the code would choose otherwise today."""
+        return parse(self.training)
 
     @property
     def images(self) -> int:
@@ -77,7 +83,7 @@ class Run:
     @property
     def edge(self) -> int:
         """Edge of the images that it was trained on, pixels."""
-        return getattr(stimuli, self.training["stages"][-1]["scene"]["law"]).edge
+        return self.configuration.stages[-1].scene.edge
 
     def measure(self, quantity: str, record: dict | None = None) -> float:
         """Return a quantity of the last epoch, or of another record of the history.
@@ -125,7 +131,8 @@ class Run:
             raise ConfigurationError(
                 f"{path} is truncated or altered: expected SHA-256 {self.weights_sha256}, found {found}."
             )
-        model = models.build(self.training["model"], **self.training.get("options", {}))
+        config = self.configuration
+        model = models.build(config.model, **config.options)
         try:
             model.load_state_dict(load_tensors(content))
         except (SafetensorError, RuntimeError) as error:
@@ -134,11 +141,6 @@ class Run:
                 f"{path} does not hold the weights of {self.training['model']!r}: {reason}."
             ) from None
         return model.to(device).eval()
-
-
-def identity(description: dict) -> str:
-    """Return the name of a description: 16 hexadecimal digits of the SHA-256 of its canonical JSON."""
-    return files.digest(json.dumps(description, sort_keys=True).encode())[:16]
 
 
 class Store:
@@ -169,7 +171,7 @@ class Store:
         Raises:
             ConfigurationError: a stored run that is truncated or altered.
         """
-        name = identity(training.describe())
+        name = name_of(training)
         stored = [root / name for root in (self.published, self.local) if (root / name / "run.json").exists()]
         stored.sort(key=lambda folder: not (folder / "weights.safetensors").exists())  # one with weights, if any
         return _read(stored[0]) if stored else None
@@ -184,7 +186,7 @@ class Store:
         candidates = [candidates] if isinstance(candidates, Training) else list(candidates)
         candidates.append(self._suited(candidates[-1], device))
         run = next(filter(None, map(self.find, candidates)), None) if self.reuse else None
-        run = run or self.used.get(identity(candidates[-1].describe())) or self._train(candidates[-1], sets, device)
+        run = run or self.used.get(name_of(candidates[-1])) or self._train(candidates[-1], sets, device)
         self.used[run.id] = run
         return run
 
@@ -193,11 +195,12 @@ class Store:
         start = training.start
         if start is not None and not (self.reuse and self.find(start)):
             start = self._suited(start, device)
-        slow = training.arithmetic == "bfloat16" and not models.fast_in_bfloat16(device)
-        return replace(training, start=start, arithmetic="float32" if slow else training.arithmetic)
+        fast = {"tf32": torch.device(device).type == "cuda", "bfloat16": models.fast_in_bfloat16(device)}
+        precision = training.precision if fast.get(training.precision) else "float32"
+        return replace(training, start=start, precision=precision)
 
     def _train(self, training: Training, sets: DigitSets, device: str) -> Run:
-        name = identity(training.describe())
+        name = name_of(training)
         lock = FileLock(self.local / f"{name}.lock")
         try:
             self.local.mkdir(parents=True, exist_ok=True)
@@ -281,7 +284,7 @@ def publish(manifest: Sequence[dict], local: Path, published: Path) -> None:
 
 
 def _evaluation_file(name: str, settings: dict) -> str:
-    return f"{name}-{identity({**settings, 'version': evaluation.VERSION})}.json"
+    return f"{name}-{digest({**settings, 'version': evaluation.VERSION})}.json"
 
 
 def machine(device: torch.device | str) -> dict:

@@ -120,7 +120,7 @@ def attention(
         localisation_rate=rate,
         fraction=share,
         batch=20,
-        arithmetic="bfloat16",
+        precision="bfloat16",
         **ADAMW,
     )
 
@@ -151,7 +151,7 @@ def _seeing_grey(scene: Scene128, noisy: int, share: float, lr: float) -> Traini
         localisation_rate=0.03,
         batch=32,
         fraction=share,
-        arithmetic="bfloat16",
+        precision="bfloat16",
         **ADAMW,
     )
 
@@ -175,7 +175,7 @@ def polo(
         options: of the model.
     """
     ours = attention(warm, stay, lr, rate, share)
-    return replace(ours, model=model, options={**options, **POLAR}, batch=50, arithmetic="float32")
+    return replace(ours, model=model, options={**options, **POLAR}, batch=50, precision="float32")
 
 
 def polo_by_gradient(

@@ -32,11 +32,12 @@ import torch
 from .. import curriculum, evaluation, files, models, retina, rng, stimuli, whatwhere
 from ..book import store
 from ..book.store import Run, Store
+from ..config import Training, plain, seeded, shortened
 from ..curriculum import Stage
 from ..digits import DigitSets
 from ..errors import ConfigurationError, choose, within
 from ..stimuli import Scene28, Scene128
-from ..training import Paused, Training, plain, seeded, shortened, stepper, train
+from ..training import Paused, stepper, train
 from . import bench
 
 CENTRAL, GENERAL = 0.0, 15.0  # std of the shift, pixels, of the two accuracies at 28x28
@@ -90,7 +91,7 @@ def chosen(words: Iterable[str] = ()) -> list[str]:
 def cut(training: Training, share: float, digits: int) -> Training:
     """Return a training cut to about a share of its images: each epoch shows so much less of `digits` training digits.
 
-    Where that would be less than one batch, there is one epoch per stage (`training.shortened`).
+    Where that would be less than one batch, there is one epoch per stage (`config.shortened`).
     """
     if share == 1:
         return training
