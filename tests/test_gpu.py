@@ -92,7 +92,7 @@ STEPS = {
     "128x128, told where": recipes.polo_by_gradient(loss="cross_entropy and position"),
     "glimpses": replace(recipes.attention(), batch=4),
     "searcher": recipes.searcher(),
-    "searcher, log-polar": recipes.searcher(periphery="log-polar", retina="polo768"),
+    "foveal searcher": recipes.searcher(periphery="log-polar", retina="polo768"),
     "where": replace(gpu.SCHEDULES["where"].training, options={"retina": SMALL, "batch_norm": True, "standard": True}),
 }
 

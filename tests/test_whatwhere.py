@@ -230,7 +230,7 @@ def test_the_systems_are_the_runs_that_the_chapters_published():
 def test_the_benchmark_takes_no_more_seeds_than_the_chapters_train():
     for name, system in systems.SYSTEMS.items():
         declared = chapter.declared(chapter.root() / "notebooks" / f"{system.chapter}.ipynb")
-        seeds = "n_seeds_polar" if name == "searcher, log-polar" else "n_seeds"
+        seeds = "n_seeds_polar" if name == "foveal searcher" else "n_seeds"
         assert 1 <= system.n_seeds <= declared[seeds].default, name
 
 

@@ -1,5 +1,5 @@
-"""Pages written from `book/results/` when the book is rendered: systems, claims, the cost of a sweep, faults
-tried, the drift and the changes of results; and on the first page a link to the PDF, if there is one.
+"""Pages written from `book/results/` when the book is rendered: claims, the cost of a sweep, faults tried, the drift
+and the changes of results; and on the first page a link to the PDF, if there is one.
 
 Nothing of the library is imported, so the book renders without torch.
 """
@@ -19,7 +19,6 @@ EXAMPLE, COST = "% example of a sweep", "% cost of a sweep"
 FAULTS = "% faults tried"
 CHANGES, PDF = "% changes of results", "% the book as one file"
 LONG = 160  # letters of a text that changed
-SYSTEMS = "% systems compared"
 DRIFT = "% drift of the chapters"
 RUNS, WORKERS = 1000, (2, 16, 100)
 VERDICTS = ("confirmed", "refuted", "partly", "open")
@@ -255,37 +254,6 @@ def write_pdf(app, docname, source):
     source[0] = source[0].replace(PDF, link if app.builder.name == "html" else "")
 
 
-def write_systems(app, docname, source):
-    """Replace the mark on the landing page by the systems measured here, the best first."""
-    if SYSTEMS in source[0]:
-        source[0] = source[0].replace(SYSTEMS, systems(json.loads(result(app, "benchmark.json"))))
-
-
-def systems(cells, noise=0.75):
-    """A row per system: its accuracy over all cells and by contrast, and its size and training."""
-    here = {}
-    for cell in cells:
-        if cell["source"] == "measured" and cell["noise"] == noise:
-            here.setdefault(cell["system"], []).append(cell)
-    contrasts = sorted({cell["contrast"] for cell in cells}, reverse=True)
-
-    def mean(found, contrast=None):
-        values = [cell["accuracy"] for cell in found if contrast in (None, cell["contrast"])]
-        return sum(values) / len(values)
-
-    rows = [
-        [
-            text(name),
-            f"**{100 * mean(found):.1f} %**",
-            *(f"{100 * mean(found, contrast):.1f} %" for contrast in contrasts),
-            *(f"{found[0][key]:,}" for key in ("coefficients", "parameters", "train_images")),
-        ]
-        for name, found in sorted(here.items(), key=lambda each: -mean(each[1]))
-    ]
-    names = (f"{100 * contrast:.0f} %" for contrast in contrasts)
-    return table(["system", "accuracy", *names, "looks at", "parameters", "training images"], rows)
-
-
 def write_drift(app, docname, source):
     """Replace the mark on the page of drift by a row per chapter, and by the largest differences."""
     if DRIFT not in source[0]:
@@ -354,5 +322,4 @@ def setup(app):
     app.connect("source-read", write_sweeps)
     app.connect("source-read", write_changes)
     app.connect("source-read", write_pdf)
-    app.connect("source-read", write_systems)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

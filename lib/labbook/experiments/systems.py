@@ -52,24 +52,24 @@ def _polo(model: str, kept: str, row: str | None, plotted: bool = True, **option
 
 
 SYSTEMS: dict[str, System] = {
-    "searcher": System(recipes.searcher(), PIXELS, None, "beyond"),
-    "searcher, log-polar": System(
+    "sliding-window searcher": System(recipes.searcher(), PIXELS, None, "beyond"),
+    "foveal searcher": System(
         recipes.searcher(**recipes.LOG_POLAR),
         recipes.LOG_POLAR["saccades"] * (retina.RETINAS["whatwhere"].n + WINDOW),
         None,
         "beyond",
         n_seeds=1,
     ),
-    "STN 128": System(recipes.stn128_led(), PIXELS, "STN_128x128", "week5_contrast", n_seeds=1, tested=300),
-    "ATN": System(recipes.attention(), PIXELS, "ATN", "week6_attention", tested=1000),
-    "polo 768": _polo("polo", "polo768", "POLO_ATN_95%"),
-    "polo 1 280": _polo(
+    "STN-128": System(recipes.stn128_led(), PIXELS, "STN_128x128", "week5_contrast", n_seeds=1, tested=300),
+    "attention STN": System(recipes.attention(), PIXELS, "ATN", "week6_attention", tested=1000),
+    "log-polar STN, 768 features": _polo("polo", "polo768", "POLO_ATN_95%"),
+    "log-polar STN, 1 280 features": _polo(
         "polo", "polo1280", "POLO_ATN 1280 features (LOW-COMPRESSION notebook)", plotted=False, retina="polo1280"
     ),
-    "polo 2 560": _polo("polo", "polo2560", "POLO_ATN_85%", retina="polo2560"),
-    "polo 2 560 band-pass": _polo("polo", "polo2560band", None, False, retina="polo2560band"),
-    "polo convolution": _polo("conv_polo", "polo2560band", "convPOLO_ATN_85%", wrap=True),
-    "polo 768, told where": System(
+    "log-polar STN, 2 560 features": _polo("polo", "polo2560", "POLO_ATN_85%", retina="polo2560"),
+    "log-polar STN, 2 560 band-pass features": _polo("polo", "polo2560band", None, False, retina="polo2560band"),
+    "convolutional log-polar STN": _polo("conv_polo", "polo2560band", "convPOLO_ATN_85%", wrap=True),
+    "position-supervised log-polar STN": System(
         recipes.polo_by_gradient(loss="cross_entropy and position"),
         retina.RETINAS["polo768"].n + WINDOW,
         None,
