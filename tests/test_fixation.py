@@ -12,11 +12,12 @@ from labbook.searcher import NEAR, Search
 AWAY = ((0, 0), (-1, 0), (0, 4), (20, 0), (3, 0), (0, 1))  # of the fixations from the digits
 
 
-class Narrow:
+class Narrow(torch.nn.Module):
     """A searcher that looks beside the digits, each time `AWAY` from it; its what network names the digit 1 if a bright
     pixel is no further than 2 pixels from the middle of the crop, else the digit 0."""
 
     def __init__(self, offsets):
+        super().__init__()
         self.fixations = offsets + torch.tensor(AWAY)
 
     def what(self, crops):

@@ -1,4 +1,8 @@
-"""What a trained network can do: accuracies with intervals, the benchmark, accuracy maps, health of theta."""
+"""What a trained network can do: accuracies with intervals, the benchmark, accuracy maps, health of theta.
+
+Convention: stimuli are drawn on the device of their digits, a model computes on its own, and what an evaluation returns
+is on the CPU. The same draws on every machine are those of digits on the CPU.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from . import rng, textures
 from . import stimuli as scenes
 from .digits import Digits
 from .errors import within
-from .models import Seen
+from .models import Seen, device_of
 from .stimuli import ECCENTRICITIES, Scene, Scene128, Stimuli
 
 BATCH = 500
@@ -65,27 +69,27 @@ class Answers:
         return Proportion(int(self.right.sum()), len(self.right))
 
 
-def batches(stimuli: Stimuli) -> Iterator[Stimuli]:
-    """Split stimuli into batches of 500 (128x128: 100)."""
+def batches(stimuli: Stimuli, device: torch.device | str) -> Iterator[Stimuli]:
+    """Split stimuli into batches of 500 (128x128: 100), each moved to a device."""
     size = BATCH if stimuli.images.shape[-1] < scenes.FIELD else BATCH_OF_FIELDS
-    return (Stimuli(*part) for part in zip(*(column.split(size) for column in stimuli), strict=True))
+    return (Stimuli(*part).to(device) for part in zip(*(column.split(size) for column in stimuli), strict=True))
 
 
 @torch.inference_mode()
 def answer(model: nn.Module, stimuli: Stimuli) -> Answers:
-    """Run a model in evaluation mode over stimuli, batch by batch."""
+    """Run a model in evaluation mode over stimuli, batch by batch; the answers are on the CPU."""
     was_training = model.training
     model.eval()
     is_right = getattr(model, "right", _named)
     predicted, right, thetas = [], [], []
-    for part in batches(stimuli):
+    for part in batches(stimuli, device_of(model)):
         seen = model(part.images)
         predicted.append(seen.logits.argmax(1))
         right.append(is_right(seen, part))
         thetas.append(seen.theta)
     model.train(was_training)
-    theta = None if thetas[0] is None else torch.cat(thetas)
-    return Answers(torch.cat(predicted), torch.cat(right), theta, stimuli.offsets)
+    theta = None if thetas[0] is None else torch.cat(thetas).cpu()
+    return Answers(torch.cat(predicted).cpu(), torch.cat(right).cpu(), theta, stimuli.offsets.cpu())
 
 
 def _named(seen: Seen, stimuli: Stimuli) -> Tensor:
@@ -212,7 +216,7 @@ def alive(model: nn.Module, images: Tensor) -> float:
     hook = model.localisation.last.register_forward_hook(lambda layer, inputs, output: hidden.append(inputs[0]))
     try:
         for part in images.split(BATCH_OF_FIELDS):
-            model.eval()(part)
+            model.eval()(part.to(device_of(model)))
     finally:
         hook.remove()
     return (torch.cat(hidden) > 0).any(0).float().mean().item()
@@ -253,8 +257,9 @@ def accuracy_map(
     low, high = scene.contrast
     contrast = torch.rand(len(rows), generator=generator, device=rows.device) * (high - low) + low
     texture = textures.draw(len(rows), scene.edge, generator)
-    digit, labels = digits.images[rows], digits.labels[rows]
-    model.eval()
+    device = device_of(model.eval())
+    drawn = (rows, contrast, texture, digits.images[rows], digits.labels[rows])
+    rows, contrast, texture, digit, labels = (each.to(device) for each in drawn)
 
     def right_answers(ink: Tensor, offsets: Tensor, which: Tensor) -> Tensor:
         images = scene.render(ink, offsets, contrast[which], texture[which])

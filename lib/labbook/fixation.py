@@ -23,6 +23,7 @@ from torch import Tensor
 from . import evaluation
 from . import stimuli as scenes
 from .digits import Digits
+from .models import device_of
 from .searcher import NEAR, Searcher
 
 
@@ -113,7 +114,7 @@ def measure(model: Searcher, digits: Digits, n: int, saccades: int) -> list[list
     for scene in evaluation.cells().values():
         counts = torch.zeros(6, NEAR + 2, dtype=torch.int64)
         for stimuli in evaluation.stream(digits, scene, n):
-            for images, labels, offsets, _ in evaluation.batches(stimuli):
+            for images, labels, offsets, _ in evaluation.batches(stimuli, device_of(model)):
                 trace = model.search(images, saccades)
                 away = trace.fixation - offsets  # (B, 2)
                 error = _error(away)

@@ -846,6 +846,11 @@ def build(name: str, generator: torch.Generator | None = None, **options) -> nn.
     return model.to(memory_format=torch.channels_last)  # 1.6 times as fast on a CPU
 
 
+def device_of(module: nn.Module) -> torch.device:
+    """Return the device that the weights of a model are on; the CPU if it has none."""
+    return next(module.parameters(), torch.empty(0)).device
+
+
 def count(module: nn.Module) -> int:
     """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import ConfigurationError
-from .models import Window
+from .models import Window, device_of
 from .stimuli import EDGE, Stimuli
 
 PAIRS_TAUGHT = 1  # pairs of glimpses from which the classifier learns: its backward pass is what they cost
@@ -93,8 +93,9 @@ def pointing(model: Window, stimuli: Stimuli, glimpses: int, jitter: float, gene
     """Return how a window in the middle of fields would be taught to move: cosines (2, B) with the way to the digit.
 
     First the gradient of the cross-entropy through the sampler, then `slope`; 1 is towards the digit, and what points
-    anywhere has a positive cosine half of the time.
+    anywhere has a positive cosine half of the time. They are on the CPU.
     """
+    stimuli = stimuli.to(device_of(model))
     image, labels = model.shown(stimuli.images), stimuli.labels
     edge = image.shape[-1]
     middle = torch.zeros(len(image), 2, device=image.device, requires_grad=True)
@@ -104,8 +105,8 @@ def pointing(model: Window, stimuli: Stimuli, glimpses: int, jitter: float, gene
     with torch.enable_grad():
         seen = look(model, image, torch.cat((size, middle[:, None, :, None]), 3))
         F.cross_entropy(model.classifier(seen.flatten(0, 1)).logits, labels, reduction="sum").backward()
-    aside = displacements(len(image), glimpses, jitter, edge, generator)
+    aside = displacements(len(image), glimpses, jitter, edge, generator).to(image.device)
     error = errors(model, image, labels, torch.cat((size.expand(-1, glimpses, -1, -1), aside[..., None]), 3))
     way = stimuli.offsets.flip(1).float()  # (x, y)
     steps = torch.stack((-middle.grad, -slope(error, aside, jitter, edge)))  # (2, B, 2)
-    return F.cosine_similarity(steps, way.expand_as(steps), dim=2)
+    return F.cosine_similarity(steps, way.expand_as(steps), dim=2).cpu()

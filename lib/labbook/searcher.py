@@ -439,7 +439,7 @@ def benchmark(model: Searcher, digits: Digits, n: int, saccades: int) -> dict[st
     for scene in evaluation.cells().values():
         right, others = torch.zeros(saccades, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)
         for stimuli in evaluation.stream(digits, scene, n):
-            for images, labels, offsets, _ in evaluation.batches(stimuli):
+            for images, labels, offsets, _ in evaluation.batches(stimuli, models.device_of(model)):
                 trace = model.search(images, saccades)
                 named = [trace.cut(s).answer == labels for s in range(1, saccades + 1)]
                 perfect = model.what(scenes.crops(images, offsets)).logits.argmax(1) == labels

@@ -43,6 +43,10 @@ class Stimuli(NamedTuple):
     offsets: Tensor
     contrast: Tensor
 
+    def to(self, device: torch.device | str) -> Stimuli:
+        """Return the same batch on `device`."""
+        return Stimuli(*(column.to(device) for column in self))
+
 
 # ---- laws -----------------------------------------------------------------------------------------------------------
 

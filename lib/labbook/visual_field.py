@@ -94,8 +94,8 @@ def watch(look: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], digits: Digit
     """
     columns: list[list[Tensor]] = [[], [], [], []]
     for stimuli in grid.stimuli(digits):
-        seen = look(stimuli.images)
-        right = (seen[0] == stimuli.labels).sum()
+        seen = [each.cpu() for each in look(stimuli.images)]
+        right = (seen[0] == stimuli.labels.cpu()).sum()
         for column, value in zip(columns, (*(each[: grid.shown] for each in seen), right), strict=True):
-            column.append(value.cpu())
+            column.append(value)
     return Watched(*(torch.stack(column) for column in columns))

@@ -24,6 +24,7 @@ from . import stimuli as scenes
 from .digits import Digits
 from .errors import choose, within
 from .evaluation import Proportion
+from .models import device_of
 from .stimuli import MARGIN, Scene128
 from .training import Training
 from .where import HIT
@@ -92,9 +93,10 @@ def name(what: nn.Module, images: Tensor, fixations: Tensor) -> Tensor:
 
 
 def trace(what: nn.Module, where: nn.Module, images: Tensor, saccades: int = SACCADES) -> Scanpath:
-    """Return what the eye of a What/Where model does with fields (B, 1, 128, 128)."""
+    """Return what the eye of a What/Where model does with fields (B, 1, 128, 128), on the CPU."""
+    images = images.to(device_of(where))
     fixations, expected = look(where, images, saccades)
-    return Scanpath(fixations, name(what, images, fixations), expected)
+    return Scanpath(*(each.cpu() for each in (fixations, name(what, images, fixations), expected)))
 
 
 # ---- in numbers -----------------------------------------------------------------------------------------------------
@@ -128,7 +130,7 @@ def measure(
     """Measure one Where pathway with several What pathways, which see the same fixations: by name of the What."""
     totals = {key: torch.zeros(2 * saccades + 4, dtype=torch.int64) for key in whats}
     for stimuli in evaluation.stream(digits, scene, n, seed):
-        for part in evaluation.batches(stimuli):
+        for part in evaluation.batches(stimuli, device_of(where)):
             fixations, expected = look(where, part.images, saccades)
             hits = ((fixations - part.offsets).double().norm(dim=2) <= HIT).sum(1).cpu()
             for key, what in whats.items():

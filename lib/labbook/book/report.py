@@ -11,13 +11,13 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 import torch
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import digits, evaluation, fixation, models, searcher, visual_field, whatwhere
 from .. import stimuli as scenes
@@ -106,11 +106,14 @@ class Page:
 
     Args:
         here: the checked parameters.
+
+    Trainings and evaluations compute on the chapter's device, from digits on the CPU, so that stimuli are the same on
+    every machine; all that a page returns, and `store.model`, is on the CPU.
     """
 
     def __init__(self, here: Here):
         self.here = here
-        self.sets = digits.load(here.data).to(here.device)
+        self.sets = digits.load(here.data)
         reuse = here.runs == "reuse" and here.profile != "smoke"
         self.store = Store(root() / "book" / "runs", (here.out or root() / "_build") / "runs", reuse, print)
         self.records: list[dict] = []
@@ -146,6 +149,10 @@ class Page:
             obtained.append(run)
         return obtained
 
+    def evaluate(self, run: Run, name: str, compute: Callable[[nn.Module], object], **settings) -> object:
+        """Return an evaluation of a run, see `Store.evaluate`; `compute` gets the model on the chapter's device."""
+        return self.store.evaluate(run, name, compute, self.here.device, **settings)
+
     def accuracy(self, run: Run, scene: Scene, seed: int = 0) -> Proportion:
         """Return the accuracy of a run on the test digits, fixed stimuli of a scene (smoke: of 200 digits)."""
         n = 200 if self.here.profile == "smoke" else len(self.sets.test)
@@ -155,7 +162,7 @@ class Page:
             return [proportion.correct, proportion.n]
 
         settings = {"scene": plain(scene), "n": n, "seed": seed}
-        return Proportion(*self.store.evaluate(run, "accuracy", compute, self.here.device, **settings))
+        return Proportion(*self.evaluate(run, "accuracy", compute, **settings))
 
     def answers(self, run: Run, scene: Scene, n: int = 500, seed: int = 0) -> Answers:
         """Return a run's answers to fixed stimuli of the first `n` test digits (smoke: of 8); kept, so that they are
@@ -165,9 +172,9 @@ class Page:
         def compute(model):
             return _kept(evaluation.answers(model, self.sets.test, scene, n, seed))
 
-        kept = self.store.evaluate(run, "answers", compute, self.here.device, scene=plain(scene), n=n, seed=seed)
+        kept = self.evaluate(run, "answers", compute, scene=plain(scene), n=n, seed=seed)
         stimuli = [(each.labels, each.offsets) for each in evaluation.stream(self.sets.test, scene, n, seed)]
-        return _answers(kept, *(torch.cat(column).cpu() for column in zip(*stimuli, strict=True)))
+        return _answers(kept, *(torch.cat(column) for column in zip(*stimuli, strict=True)))
 
     def answers_on_grid(self, run: Run, scene: Scene, axis: Sequence[int], count: int = 4, seed: int = 0) -> Answers:
         """Return a run's answers to the stimuli of `evaluation.grid_stimuli`; kept like those of `answers`."""
@@ -177,8 +184,8 @@ class Page:
             return _kept(evaluation.answer(model, stimuli))
 
         settings = {"scene": plain(scene), "axis": list(axis), "count": count, "seed": seed}
-        kept = self.store.evaluate(run, "grid", compute, self.here.device, **settings)
-        return _answers(kept, stimuli.labels.cpu(), stimuli.offsets.cpu())
+        kept = self.evaluate(run, "grid", compute, **settings)
+        return _answers(kept, stimuli.labels, stimuli.offsets)
 
     def alive(self, run: Run, scene: Scene, n: int = 500) -> float:
         """Return the share of a run's last hidden localisation units that answer to any of `n` test stimuli."""
@@ -187,7 +194,7 @@ class Page:
         def compute(model):
             return round(evaluation.alive(model, evaluation.fixed_stimuli(self.sets.test, scene, n).images), 5)
 
-        return self.store.evaluate(run, "alive", compute, self.here.device, scene=plain(scene), n=n)
+        return self.evaluate(run, "alive", compute, scene=plain(scene), n=n)
 
     def benchmark(
         self, run: Run, n: int = 2000, view: str = "field", noise: float = 0.75
@@ -206,7 +213,7 @@ class Page:
             return [[each.correct for (c, _), each in found.items() if c == contrast] for contrast in CONTRASTS]
 
         scene = Scene128(view=view, noise=noise)
-        correct = self.store.evaluate(run, "benchmark", compute, self.here.device, scene=plain(scene), n=n)
+        correct = self.evaluate(run, "benchmark", compute, scene=plain(scene), n=n)
         return {
             (contrast, radius): Proportion(each, n)
             for contrast, row in zip(CONTRASTS, correct, strict=True)
@@ -232,7 +239,7 @@ class Page:
             return [[asdict(each[run.id]) for each in found] for run in whats]
 
         settings = {"whats": [run.id for run in whats], "scene": plain(scene), "n": n, "saccades": saccades}
-        found = self.store.evaluate(where, "saccades", compute, self.here.device, **settings)
+        found = self.evaluate(where, "saccades", compute, **settings)
         return [
             {cell: whatwhere.Saccades(**each) for cell, each in zip(evaluation.cells(scene), column, strict=True)}
             for column in found
@@ -248,7 +255,7 @@ class Page:
             return [seen.fixations.tolist(), seen.posterior.argmax(2).tolist()]
 
         settings = {"what": what.id, "scene": plain(scene), "n": n}
-        found = self.store.evaluate(where, "traces", compute, self.here.device, **settings)
+        found = self.evaluate(where, "traces", compute, **settings)
         return stimuli, *(torch.tensor(each) for each in found)
 
     def searches(self, run: Run, n: int = 1000, saccades: int = 5) -> searcher.Benchmark:
@@ -259,7 +266,7 @@ class Page:
         def compute(model):
             return searcher.benchmark(model, self.sets.test, n, saccades)
 
-        counts = self.store.evaluate(run, "searches", compute, self.here.device, n=n, saccades=saccades)
+        counts = self.evaluate(run, "searches", compute, n=n, saccades=saccades)
         return searcher.Benchmark.read(counts, n)
 
     def aims(self, run: Run, n: int = 1000, saccades: int = 1) -> dict[tuple[float, float], fixation.Aim]:
@@ -270,7 +277,7 @@ class Page:
         def compute(model):
             return fixation.measure(model, self.sets.test, n, saccades)
 
-        counts = self.store.evaluate(run, "aims", compute, self.here.device, n=n, saccades=saccades)
+        counts = self.evaluate(run, "aims", compute, n=n, saccades=saccades)
         return {cell: fixation.Aim(torch.tensor(each)) for cell, each in zip(evaluation.cells(), counts, strict=True)}
 
     def scanpaths(self, run: Run, scene: Scene128, n: int, saccades: int = 5) -> tuple[Stimuli, searcher.Search]:
@@ -279,14 +286,12 @@ class Page:
 
         def compute(model):
             with torch.inference_mode():
-                trace = model.search(stimuli.images, saccades)
+                trace = model.search(stimuli.images.to(self.here.device), saccades)
             rounded = [[[round(p, 4) for p in look] for look in each] for each in trace.answers.tolist()]
             worth = [[round(w, 4) for w in each] for each in trace.worth.tolist()]
             return [trace.fixations.tolist(), trace.values.tolist(), rounded, worth, trace.made.tolist()]
 
-        found = self.store.evaluate(
-            run, "scanpaths", compute, self.here.device, scene=plain(scene), n=n, saccades=saccades
-        )
+        found = self.evaluate(run, "scanpaths", compute, scene=plain(scene), n=n, saccades=saccades)
         return stimuli, searcher.Search(*(torch.tensor(each) for each in found))
 
     def watched(self, grid: visual_field.Grid, run: Run, what: Run | None = None) -> visual_field.Watched:
@@ -299,7 +304,7 @@ class Page:
 
             def look(images):
                 if named is None:
-                    seen = model(images)
+                    seen = model(images.to(self.here.device))
                     return seen.logits.argmax(1), seen.theta, torch.zeros(len(images), 0, 2)
                 seen = whatwhere.trace(named, model, images)
                 return seen.posterior[-1].argmax(1), scenes.window(seen.fixations[-1]), seen.fixations.transpose(0, 1)
@@ -310,7 +315,7 @@ class Page:
             return [found.answers.tolist(), windows, found.fixations.tolist(), found.right.tolist()]
 
         settings = {"grid": asdict(grid), "what": what and what.id}
-        kept = self.store.evaluate(run, "field", compute, self.here.device, **settings)
+        kept = self.evaluate(run, "field", compute, **settings)
         answers, windows, fixations, right = map(torch.tensor, kept)
         return visual_field.Watched(answers, windows.unflatten(2, (2, 3)), fixations, right)
 
@@ -332,7 +337,7 @@ class Page:
             values = evaluation.accuracy_map(model, self.sets.test, scene, count, evaluation.positions(step=step))
             return [[round(value, 5) for value in row] for row in values.tolist()]
 
-        return torch.tensor(self.store.evaluate(run, "map", compute, self.here.device, **settings))
+        return torch.tensor(self.evaluate(run, "map", compute, **settings))
 
     # ---- text ----
 
