@@ -180,8 +180,8 @@ def test_the_check_tells_steps_that_differ_and_why(few, monkeypatch):
     assert good["same"] and gpu.agrees({"a": good})
     train, calls = gpu.train, iter(range(100))
 
-    def noisy(*given):
-        outcome = train(*given)
+    def noisy(*given, **more):
+        outcome = train(*given, **more)
         with torch.no_grad():
             next(outcome.model.parameters()).add_(1e-3 * next(calls))
             torch.zeros(3).put_(torch.tensor([0]), torch.tensor([1.0]))  # an operation that PyTorch calls undetermined

@@ -192,3 +192,31 @@ def test_building_leaves_the_global_state_alone(name):
 def test_unknown_names_and_values_are_refused(name, options, words):
     with pytest.raises(ConfigurationError, match=words):
         models.build(name, **options)
+
+
+def test_the_first_gradient_of_theta_hangs_on_rounding_where_samples_fall_on_pixels(sets, monkeypatch):
+    """Why a step of the 28x28 transformer differs between devices: the identity window, not the stimuli."""
+    drawn = stimuli.draw(sets.train, torch.arange(10), stimuli.Scene28(draws="frozen"))
+
+    def gradients(moved: float, nudge: float = 0.0, level: float = 0.0) -> dict[str, torch.Tensor]:
+        model = models.build("stn28")
+        with torch.no_grad():
+            model.localisation.last.bias.add_(moved * torch.linspace(1, 2, 6))
+        images = drawn.images.clone()
+        images[0, 0, 14, 14] += level
+        with monkeypatch.context() as patch:
+            grid = models.F.affine_grid
+            patch.setattr(models.F, "affine_grid", lambda *given, **more: grid(*given, **more) + nudge)
+            torch.nn.functional.cross_entropy(model(images).logits, drawn.labels).backward()
+        return {name: each.grad for name, each in model.named_parameters()}
+
+    def apart(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], part: str) -> float:
+        names = [name for name in a if name.startswith(part)]
+        size = sum(a[name].square().sum() for name in names)
+        return (sum((a[name] - b[name]).square().sum() for name in names) / size).sqrt().item()
+
+    on, off = gradients(0.0), gradients(0.01)  # 1e-7 of half an edge is a millionth of a pixel
+    assert apart(on, gradients(0.0, nudge=1e-7), "localisation") > 0.1
+    assert apart(on, gradients(0.0, nudge=1e-7), "classifier") < 1e-4
+    assert apart(off, gradients(0.01, nudge=1e-7), "localisation") < 1e-4
+    assert apart(on, gradients(0.0, level=1 / 255), "classifier") > 1e-4  # what one grey level of one pixel does
