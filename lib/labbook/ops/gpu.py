@@ -196,9 +196,9 @@ def check_steps(name: str, sets: DigitSets, device: str, seed: int = 0, tf32: bo
 def off_the_pixels(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return the weights of a model, an affine window moved and turned by some hundredths.
 
-    Such a window first shows every pixel once: its samples fall on the middles of pixels, where the slope of the bilinear
-    sampler jumps. On which side of them they are is a matter of the last bit of their coordinates, which at 28x28
-    differs between devices and changes the gradient of theta by half of its size.
+    Such a window first shows every pixel once: its samples fall on the middles of pixels, where the slope of the
+    bilinear sampler jumps. On which side of them they are is a matter of the last bit of their coordinates, which at
+    28x28 differs between devices and changes the gradient of theta by half of its size.
     """
     if isinstance(getattr(model, "parametrisation", None), models.Affine):
         with torch.no_grad():
