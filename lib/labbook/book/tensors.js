@@ -116,37 +116,46 @@ const tensors = (() => {
 
   // ---- layers
 
-  // Calls act(weight index, image offset, image step, output offset, how many) for every run of products along a row.
-  function runs([outputs, inputs, kh, kw], [, h, w], [, height, width], stride, padding, act) {
-    for (let o = 0; o < outputs; o++) for (let c = 0; c < inputs; c++) for (let y = 0; y < kh; y++) for (let x = 0; x < kw; x++) {
-      const from = Math.max(0, Math.ceil((padding - x) / stride)), to = Math.min(width - 1, Math.floor((w - 1 + padding - x) / stride));
-      if (to < from) continue;
-      const weight = ((o * inputs + c) * kh + y) * kw + x;
+  // The pixels under each weight of a kernel, one row per weight, one column per output pixel, and back again: calls
+  // act(place in the columns, place in the image) for every pixel inside the image.
+  function unfolded([channels, h, w], [, , kh, kw], [, height, width], stride, padding, act) {
+    for (let c = 0, at = 0; c < channels; c++) for (let y = 0; y < kh; y++) for (let x = 0; x < kw; x++)
       for (let i = 0; i < height; i++) {
         const row = i * stride + y - padding;
-        if (row >= 0 && row < h) act(weight, (c * h + row) * w + from * stride + x - padding, (o * height + i) * width + from, to - from + 1);
+        if (row < 0 || row >= h) { at += width; continue; }
+        for (let j = 0, column = x - padding, from = (c * h + row) * w; j < width; j++, at++, column += stride)
+          if (column >= 0 && column < w) act(at, from + column);
       }
-    }
   }
 
   function conv2d(image, weight, bias, stride = 1, padding = 0) {
-    const [outputs, , kh, kw] = weight.shape, [, h, w] = image.shape;
+    const [outputs, inputs, kh, kw] = weight.shape, [, h, w] = image.shape, size = inputs * kh * kw;
     const out = tensor([outputs, Math.floor((h + 2 * padding - kh) / stride) + 1, Math.floor((w + 2 * padding - kw) / stride) + 1]);
-    const area = out.shape[1] * out.shape[2], from = image.data, to = out.data;
-    if (bias) for (let o = 0; o < outputs; o++) to.fill(bias.data[o], o * area, (o + 1) * area);
-    runs(weight.shape, image.shape, out.shape, stride, padding, (at, source, target, n) => {
-      const factor = weight.data[at];
-      for (let k = 0; k < n; k++) to[target + k] += factor * from[source + k * stride];
-    });
+    const area = out.shape[1] * out.shape[2], columns = new Float32Array(size * area), from = image.data, to = out.data;
+    unfolded(image.shape, weight.shape, out.shape, stride, padding, (at, pixel) => { columns[at] = from[pixel]; });
+    for (let o = 0; o < outputs; o++) {
+      const row = to.subarray(o * area, (o + 1) * area);
+      if (bias) row.fill(bias.data[o]);
+      for (let k = 0; k < size; k++) {
+        const factor = weight.data[o * size + k];
+        if (factor) for (let j = 0, at = k * area; j < area; j++, at++) row[j] += factor * columns[at];
+      }
+    }
     return out;
   }
 
   function conv2dBackward(grad, weight, shape, stride = 1, padding = 0) {
-    const out = tensor(shape), from = grad.data, to = out.data;
-    runs(weight.shape, shape, grad.shape, stride, padding, (at, target, source, n) => {
-      const factor = weight.data[at];
-      for (let k = 0; k < n; k++) to[target + k * stride] += factor * from[source + k];
-    });
+    const [outputs, inputs, kh, kw] = weight.shape, size = inputs * kh * kw, area = grad.shape[1] * grad.shape[2];
+    const out = tensor(shape), columns = new Float32Array(size * area);
+    for (let o = 0; o < outputs; o++) {
+      const row = grad.data.subarray(o * area, (o + 1) * area);
+      if (row.every(each => each === 0)) continue;
+      for (let k = 0; k < size; k++) {
+        const factor = weight.data[o * size + k];
+        for (let j = 0, at = k * area; j < area; j++, at++) columns[at] += factor * row[j];
+      }
+    }
+    unfolded(shape, weight.shape, grad.shape, stride, padding, (at, pixel) => { out.data[pixel] += columns[at]; });
     return out;
   }
 

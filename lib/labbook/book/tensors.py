@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -87,3 +89,8 @@ def lenet(model: nn.Module, dtype: str = "int8", bits: int = 8) -> list[dict]:
     pool, relu = nn.MaxPool2d(2), nn.ReLU()
     modules = (model.conv1, pool, relu, model.conv2, pool, relu, model.dense1, relu, model.dense2)
     return [{"kind": "subtract", "value": model.grey}, *network(modules, dtype, bits)]
+
+
+def ten_digits() -> Tensor:
+    """Return one test digit of MNIST per label, 0 to 9, for pages that need no more: uint8 (10, 28, 28), ink bright."""
+    return decode(json.loads(Path(__file__).with_name("ten_digits.json").read_text("utf-8"))).to(torch.uint8)

@@ -1,0 +1,175 @@
+"""The primer's explorer of a spatial transformer: its numbers are PyTorch's; mouse, touch and keys; 100 ms a frame."""
+
+import copy
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from playwright.sync_api import sync_playwright
+
+from labbook import models, rng
+from labbook.book import pdf, tensors, transformer
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<style>:root {{ color-scheme: light dark }} body {{ margin: 12px; font: 16px sans-serif }}</style><body>{}</html>"""
+WINDOW = {"x": 18, "y": -20, "scale": 0.3, "angle": 20}
+SCENE = (7, (14, -26), 0.7)  # digit, offset, contrast
+FRAME = """async () => {
+    const plane = document.querySelector(".transformer-plane"), times = [];
+    for (let k = 0; k < 30; k++) {
+        const start = performance.now();
+        plane.dispatchEvent(new KeyboardEvent("keydown", {key: k % 2 ? "ArrowLeft" : "ArrowRight"}));
+        await new Promise(requestAnimationFrame);
+        await new Promise(done => {
+            const {port1, port2} = new MessageChannel();
+            port1.onmessage = done;
+            port2.postMessage(0);
+        });
+        times.push(performance.now() - start);
+    }
+    return Math.min(...times);
+}"""  # milliseconds from a key to the drawn frame, the least of thirty
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    """A LeNet with random weights: what is held is the arithmetic."""
+    return models.initialise(models.LeNet(), rng.generator("weights", 3), kaiming=True).eval()
+
+
+@pytest.fixture(scope="module")
+def output(classifier):
+    return transformer.explorer(classifier, transformer.scene(*SCENE), WINDOW, "A caption.").data
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if pdf.chromium() is None:
+        pytest.skip("no chromium here")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=pdf.chromium(), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, output, tmp_path):
+    """Open the explorer as its only page; what was wrong, and what was asked of the network, is checked at the end."""
+    (path := tmp_path / "page.html").write_text(PAGE.format(output), "utf-8")
+    wrong, contexts = [], []
+
+    def opened(width=1000, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: wrong.append(request.url) if request.url.startswith("http") else None)
+        page.goto(path.as_uri())
+        if options.get("java_script_enabled", True):
+            page.wait_for_function("document.querySelector('.explorer').seen")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def seen(page):
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return page.evaluate("""(() => {
+        const {theta, crop, probabilities, loss, gradient} = document.querySelector(".explorer").seen;
+        return {theta, crop: [...crop.data], probabilities: [...probabilities], loss, gradient: [...gradient]};
+    })()""")
+
+
+@pytest.mark.parametrize("padding", [0.5, 0.0])
+def test_the_numbers_in_the_page_are_those_of_pytorch(opened, classifier, padding):
+    sent = copy.deepcopy(classifier)  # the weights as the page has them
+    for layer in (sent.conv1, sent.conv2, sent.dense1, sent.dense2):
+        layer.weight.data = tensors.decode(tensors.encode(layer.weight, "int8"))
+    page = opened()
+    if not padding:
+        page.get_by_label("black").check()
+    for y in (WINDOW["y"], -62):  # the second leaves the field
+        if y != WINDOW["y"]:
+            page.get_by_label("down").fill(str(y))
+        found = seen(page)
+        theta = transformer.theta_of(**(WINDOW | {"y": y}))
+        expected = transformer.look(sent, transformer.scene(*SCENE), theta, padding)
+        for name, value in {
+            "theta": theta.flatten(),
+            "crop": expected.crop.flatten(),
+            "probabilities": expected.probabilities,
+            "loss": torch.tensor(expected.loss),
+            "gradient": expected.gradient.flatten(),
+        }.items():
+            torch.testing.assert_close(torch.tensor(found[name]), value, rtol=1e-3, atol=1e-3)
+
+
+def test_mouse_keys_and_touch_move_resize_and_turn_the_window(opened):
+    page = opened()
+    plane = page.locator(".transformer-plane")
+    box = plane.bounding_box()
+
+    def place(theta, u=0.0, v=0.0):  # of a point of the window, on the screen
+        a, b, tx, c, d, ty = theta
+        unit = box["width"] / 2 / 1.16
+        middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        return middle[0] + (a * u + b * v + tx) * unit, middle[1] + (c * u + d * v + ty) * unit
+
+    def drag(start, right, down):
+        page.mouse.move(*start)
+        page.mouse.down()
+        page.mouse.move(start[0] + right, start[1] + down, steps=4)
+        page.mouse.up()
+        return seen(page)["theta"]
+
+    before = seen(page)["theta"]
+    after = drag(place(before), 40, 30)
+    assert after[2] - before[2] == pytest.approx(40 / (box["width"] / 2 / 1.16), abs=0.02) and after[0] == before[0]
+    larger = drag(place(after, 1, 1), 20, 40)
+    assert larger[0] > 1.1 * after[0] and larger[2] == pytest.approx(after[2])
+    plane.focus()
+    for key in ("ArrowLeft", "-", "."):
+        page.keyboard.press(key)
+    typed = seen(page)["theta"]
+    assert typed[2] == pytest.approx(larger[2] - 1 / 64) and typed[3] != larger[3]
+    phone = opened(390, has_touch=True, is_mobile=True)
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    box = phone.locator(".transformer-plane").bounding_box()
+    phone.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.8)
+    assert seen(phone)["theta"][2] == pytest.approx(0, abs=0.02) and seen(phone)["theta"][5] > 0.5
+
+
+def test_the_gradient_is_followed_downhill_and_a_scene_can_be_changed(opened):
+    page = opened()
+    first = seen(page)
+    page.get_by_text("Follow the gradient").click()
+    page.get_by_text("Stop").wait_for(state="detached")
+    assert seen(page)["loss"] < first["loss"]
+    page.get_by_text("Another scene").click()
+    assert seen(page)["crop"] != first["crop"]
+    page.get_by_text("Put it on the digit").click()
+    assert page.locator(".explorer-said").first.text_content().startswith("classified as")
+
+
+def test_a_frame_is_drawn_within_100_ms_on_a_processor_of_a_phone(opened):
+    page = opened(390, has_touch=True, device_scale_factor=3)
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    assert page.evaluate(FRAME) < 100
+
+
+def test_without_scripts_a_picture_and_its_description_remain(opened, output):
+    page = opened(java_script_enabled=False)
+    assert page.locator("img.explorer-still").is_visible() and not page.locator(".explorer-live").is_visible()
+    assert re.search(r'alt="A window of 28 × 28 samples[^"]*On the digit', output)
+    assert len(output.encode()) < 900_000
+
+
+def test_the_ten_digits_are_one_of_each_label():
+    ten = tensors.ten_digits()
+    assert ten.shape == (10, 28, 28) and ten.dtype == torch.uint8 and ten.flatten(1).amax(1).min() > 200
+    assert Path(tensors.__file__).with_name("ten_digits.json").stat().st_size < 4000
