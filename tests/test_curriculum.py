@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from labbook import curriculum
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
-from labbook.stimuli import Scene28
+from labbook.stimuli import Scene28, Scene128
 
 
 def test_week_2_is_that_of_2021():
@@ -53,3 +53,17 @@ def test_growing_changes_the_std_alone():
 def test_impossible_stages_are_refused_by_name(make, words):
     with pytest.raises(ConfigurationError, match=words):
         make()
+
+
+def test_a_cosine_falls_over_several_stages_as_over_one():
+    """The learning rate is that of one half wave, whichever stages share it."""
+    whole, parts = curriculum.clear_then_faint(10, 0.002, clear=0), curriculum.clear_then_faint(10, 0.002, clear=0.4)
+    rates = [[stage.lr_at(epoch) for stage in stages for epoch in range(stage.epochs)] for stages in (whole, parts)]
+    assert rates[0] == pytest.approx(rates[1])
+    assert rates[0] == sorted(rates[0], reverse=True) and 0 < rates[0][-1] < 2e-5 and 0.0019 < rates[0][0] < 0.002
+
+
+@pytest.mark.parametrize("change", ({"cosine": (0.5, 0.2)}, {"cosine": (0.0,)}, {"cosine": (0, 1), "decay": 0.5}))
+def test_impossible_waves_are_refused(change):
+    with pytest.raises(ConfigurationError, match="cosine"):
+        Stage(Scene128(), 2, 0.01, **change)

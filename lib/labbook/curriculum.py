@@ -3,6 +3,7 @@ openly."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ class Stage:
     """Some epochs on one law of stimuli. The learning rate is multiplied by `decay` after every `decay_every`
     epochs.
 
+    With `cosine` it falls instead, by epoch, along a part of half a cosine wave from `lr` to 0; (0, 1) is the whole.
+
     With a `jitter` the window is taught by glimpses beside the chosen place (see `score_function`), on fields;
     `jitter` is their standard deviation along each axis, in pixels.
     """
@@ -25,6 +28,7 @@ class Stage:
     decay: float = 1.0
     decay_every: int = 1
     jitter: float = 0.0
+    cosine: tuple[float, float] | None = None  # first and last point of the wave, 0 to 1
 
     def __post_init__(self):
         if not isinstance(self.scene, Scene):
@@ -34,10 +38,22 @@ class Stage:
         within("lr", self.lr, 1e-9, 100)
         within("decay", self.decay, 1e-6, 1)
         within("decay_every", self.decay_every, 1, 10_000, "epochs", whole=True)
+        if self.cosine is not None:
+            if not isinstance(self.cosine, tuple) or len(self.cosine) != 2:
+                raise ConfigurationError(
+                    f"cosine={shown(self.cosine)} must be a pair (first, last), each from 0 to 1, or None."
+                )
+            first, last = (within("cosine", point, 0, 1) for point in self.cosine)
+            if first >= last or self.decay != 1:
+                raise ConfigurationError(f"cosine={self.cosine!r} must run from low to high, without a decay.")
 
     def lr_at(self, epoch: int) -> float:
         """Return the learning rate of an epoch (0 is the stage's first)."""
-        return self.lr * self.decay ** (epoch // self.decay_every)
+        if self.cosine is None:
+            return self.lr * self.decay ** (epoch // self.decay_every)
+        first, last = self.cosine
+        point = first + (last - first) * (epoch + 0.5) / self.epochs  # of the epoch's middle
+        return self.lr * (1 + math.cos(math.pi * point)) / 2
 
 
 def growing(
@@ -144,6 +160,25 @@ def searching(warm: int = 6, grow: int = 1, stay: int = 3, lr: float = 0.001, **
         Stage(widest, stay, lr, jitter=6),
         falling(widest, stay, lr, 1 / 3, jitter=4),
         falling(widest, stay, lr / 3, 0.15, jitter=2),
+    )
+
+
+def clear_then_faint(epochs: int = 56, lr: float = 0.002, clear: float = 0.4, **scene) -> tuple[Stage, ...]:
+    """Our curriculum for an evidence map, for AdamW: digits anywhere from the first step, std 40 pixels; the highest
+    contrast alone at first, then all; the learning rate falls along half a cosine wave.
+
+    Args:
+        epochs: of both stages together, two at least. clear: share of them at the highest contrast; 0 leaves the first
+            stage out.
+    """
+    widest = Scene128(**scene)
+    if not clear:
+        return (Stage(widest, epochs, lr, cosine=(0.0, 1.0)),)
+    first = min(epochs - 1, max(1, round(clear * epochs)))
+    highest = replace(widest, contrast=(widest.contrast[1],) * 2)
+    return (
+        Stage(highest, first, lr, cosine=(0.0, first / epochs)),
+        Stage(widest, epochs - first, lr, cosine=(first / epochs, 1.0)),
     )
 
 

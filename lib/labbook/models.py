@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from . import retina as retinas
 from . import rng
 from .errors import ConfigurationError, choose, within
+from .evidence import EvidenceMap
 from .where import WhereNet
 
 
@@ -802,6 +803,7 @@ MODELS = {
     "polo": PoloATN,
     "conv_polo": ConvPoloATN,
     "where": WhereNet,
+    "evidence": EvidenceMap,
 }
 
 _FOUR = {"classifier_kernels": (20, 50, 80, 100)}

@@ -347,15 +347,17 @@ def compose_field(ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tenso
 
 
 def crops(images: Tensor, offsets: Tensor) -> Tensor:
-    """Cut the 28x28 pixels around digits at offsets (B, 2) out of fields (B, 1, 128, 128): (B, 1, 28, 28)."""
-    index = _window(str(images.device)) + (offsets[:, 0] * FIELD + offsets[:, 1])[:, None]  # (B, 784)
+    """Cut the 28x28 pixels around digits at offsets (B, 2) out of square fields (B, 1, h, h): (B, 1, 28, 28)."""
+    edge = images.shape[-1]
+    index = _window(str(images.device), edge) + (offsets[:, 0] * edge + offsets[:, 1])[:, None]  # (B, 784)
     return images.flatten(1).gather(1, index).view(-1, 1, EDGE, EDGE)
 
 
-def window(offsets: Tensor) -> Tensor:
-    """Return theta (B, 2, 3) of the windows that `crops` cuts at offsets (B, 2), a sample per pixel (see models)."""
-    scale = torch.eye(2, device=offsets.device).expand(len(offsets), 2, 2) * (EDGE / FIELD)
-    return torch.cat((scale, (offsets.flip(1) * 2 / FIELD)[:, :, None]), 2)
+def window(offsets: Tensor, edge: int = FIELD) -> Tensor:
+    """Return theta (B, 2, 3) of the windows that `crops` cuts at offsets (B, 2) of fields of `edge` pixels, a sample
+    per pixel (see models)."""
+    scale = torch.eye(2, device=offsets.device).expand(len(offsets), 2, 2) * (EDGE / edge)
+    return torch.cat((scale, (offsets.flip(1) * 2 / edge)[:, :, None]), 2)
 
 
 def fixations(theta: Tensor, edge: int) -> Tensor:
@@ -363,11 +365,11 @@ def fixations(theta: Tensor, edge: int) -> Tensor:
     return theta[:, :, 2].flip(1) * edge / 2
 
 
-@lru_cache(maxsize=4)
-def _window(device: str) -> Tensor:
-    """Return the positions (784,) of an unshifted digit's pixels in a flattened field."""
-    axis = torch.arange(MARGIN, MARGIN + EDGE, device=device)
-    return (axis[:, None] * FIELD + axis).flatten()
+@lru_cache(maxsize=16)
+def _window(device: str, edge: int = FIELD) -> Tensor:
+    """Return the positions (784,) of an unshifted digit's pixels in a flattened field of `edge` pixels."""
+    axis = torch.arange((edge - EDGE) // 2, (edge + EDGE) // 2, device=device)
+    return (axis[:, None] * edge + axis).flatten()
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,145 @@
+"""Evidence maps: one small convolutional network at every place of the field, and the sum over places.
+
+The network gives eleven numbers at each place of a grid: one for each digit, one for "no digit here". Their difference
+is a log likelihood ratio, the *evidence* s_c(p) that the pixels around place p show digit c rather than texture alone.
+A field holds one digit at one unknown place, so that its likelihood under the label c is a sum over places,
+
+    p(image | c) = p(image | no digit) x mean over p of exp s_c(p),
+
+and the evidence of the field for c is the log-sum-exp of s_c over the places. Its softmax is the posterior over labels,
+and the cross-entropy with the label is the negative log marginal likelihood: multiple-instance learning with the place
+as the latent instance (Dietterich et al. 1997; Maron & Lozano-Perez 1998). The gradient with respect to the evidence,
+
+    dL / ds_c(p) = p(c, p | image) - [c = label] p(p | image, label),
+
+is the difference of two posteriors: every place is pulled up in so far as it explains the label and down in so far as
+it explains any label. It reaches all places at once. A window, in contrast, is only pushed by the pixels next to its
+own samples.
+
+Convention
+    places      pixels, (row, column) = (down, right) from the middle of the field: the centre of the 28x28 pixels that
+                a place sees. On 128 pixels and a stride of 4: 26x26 places, -50, -46, ..., 50
+    evidence    (B, 10, rows, columns), natural logarithms of likelihood ratios
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import stimuli
+from .errors import ConfigurationError, choose, within
+from .retina import GREY
+from .stimuli import EDGE
+
+NEAR = 6.0  # pixels around the place of highest evidence within which the posterior is averaged
+
+
+class EvidenceOutput(NamedTuple):
+    """What an evidence map returns: logits (B, 10), the evidence of the field; theta (B, 2, 3), the 28x28 window at the
+    place that most probably holds the digit; crop (B, 1, 28, 28), what that window shows; evidence (B, 10, rows,
+    columns)."""
+
+    logits: Tensor
+    theta: Tensor
+    crop: Tensor
+    evidence: Tensor
+
+
+class EvidenceMap(nn.Module):
+    """A fully convolutional network with one output per digit and place; 46 907 parameters by default.
+
+    5x5, 5x5 and 4x4 convolutions to w, 2 w and 4 w channels, the first two followed by 2x2 max pooling, all by batch
+    normalisation and rectification; then a 1x1 convolution. Pooling comes first, where it leaves a quarter of the
+    values to normalise.
+
+    Args:
+        width: w, channels of the first layer; 16 gives 46 907 parameters, 23 gives 95 899.
+        stride: distance of neighbouring places, pixels: 2, 4 or 8; each sees 28x28 pixels through the same weights
+            (2: the second pooling moves by a pixel, and what follows is dilated).
+        pooling: how the evidence of the places becomes the field's: "marginal" (log-sum-exp), "max", "mean", or
+            "attention" (weights from the eleventh output, Ilse et al. 2018).
+        blank: whether the eleventh output, "no digit", is subtracted from the others. Attention takes it for itself.
+
+    Example:
+        >>> EvidenceMap()(torch.rand(2, 1, 128, 128)).evidence.shape
+        torch.Size([2, 10, 26, 26])
+    """
+
+    kaiming = True  # see `models.initialise`
+
+    def __init__(self, width: int = 16, stride: int = 4, pooling: str = "marginal", blank: bool = True):
+        super().__init__()
+        within("width", width, 1, 512, whole=True)
+        self.stride = choose("stride", stride, (2, 4, 8))
+        self.pooling = choose("pooling", pooling, POOLINGS)
+        self.blank = blank and pooling != "attention"
+        widths = width, 2 * width, 4 * width
+        self.conv1 = nn.Conv2d(1, widths[0], 5, bias=False)
+        self.conv2 = nn.Conv2d(widths[0], widths[1], 5, bias=False)
+        self.conv3 = nn.Conv2d(
+            widths[1], widths[2], 4, stride=2 if stride == 8 else 1, dilation=2 if stride == 2 else 1, bias=False
+        )
+        self.norm1, self.norm2, self.norm3 = map(nn.BatchNorm2d, widths)
+        self.last = nn.Conv2d(widths[2], 11 if blank or pooling == "attention" else 10, 1)
+
+    def begin(self) -> None:
+        """Start without evidence: every digit equally likely at every place."""
+        nn.init.zeros_(self.last.weight)
+
+    def outputs(self, image: Tensor) -> Tensor:
+        """Return the numbers (B, 11 or 10, rows, columns) at each place of images (B, 1, h, w)."""
+        x = F.max_pool2d(self.conv1(image - GREY), 2)  # (B, w, 62, 62)
+        x = F.relu(self.norm1(x))
+        x = F.max_pool2d(self.conv2(x), 2, 1 if self.stride == 2 else 2)  # (B, 2 w, 29, 29)
+        x = F.relu(self.norm2(x))
+        x = F.relu(self.norm3(self.conv3(x)))  # (B, 4 w, 26, 26)
+        return self.last(x).float()
+
+    def forward(self, image: Tensor) -> EvidenceOutput:
+        outputs = self.outputs(image)
+        evidence = outputs[:, :10] - outputs[:, 10:] if self.blank else outputs[:, :10]
+        logits = POOLINGS[self.pooling](evidence, outputs[:, 10:])  # (B, 10)
+        with torch.no_grad():
+            somewhere = outputs[:, 10] if self.pooling == "attention" else evidence.logsumexp(1)  # (B, rows, columns)
+            place = self.place(somewhere, image.shape[-1])  # (B, 2)
+            crop = stimuli.crops(image, place.round().to(torch.int64))
+        return EvidenceOutput(logits, stimuli.window(place, image.shape[-1]), crop, evidence)
+
+    def place(self, somewhere: Tensor, edge: int) -> Tensor:
+        """Return where the digit most probably is (B, 2), given log posteriors of places (B, rows, columns) up to a
+        constant: the mean of the posterior within `NEAR` pixels of its highest place."""
+        grid = places(edge, self.stride, str(somewhere.device))  # (n, 2)
+        share = somewhere.flatten(1).softmax(1)  # (B, n)
+        best = grid[share.argmax(1)]  # (B, 2)
+        share = share * ((grid - best[:, None]).norm(dim=2) <= NEAR)
+        return share @ grid / share.sum(1, keepdim=True)
+
+
+def _attended(evidence: Tensor, attention: Tensor) -> Tensor:
+    return (evidence * attention.flatten(2).softmax(2).view_as(attention)).sum((2, 3))
+
+
+POOLINGS = {  # evidence (B, 10, rows, columns), the eleventh output (B, 1, rows, columns) -> logits (B, 10)
+    "marginal": lambda evidence, _: evidence.flatten(2).logsumexp(2),
+    "max": lambda evidence, _: evidence.amax((2, 3)),
+    "mean": lambda evidence, _: evidence.mean((2, 3)),
+    "attention": _attended,
+}
+
+
+@lru_cache(maxsize=16)
+def places(edge: int = stimuli.FIELD, stride: int = 4, device: str = "cpu") -> Tensor:
+    """Return the places (n, 2) of the map of a field of `edge` pixels, row by row.
+
+    Raises:
+        ConfigurationError: a field smaller than a digit.
+    """
+    if edge < EDGE:
+        raise ConfigurationError(f"A field of {edge} pixels is smaller than a digit; {EDGE} pixels are the least.")
+    axis = torch.arange(0, edge - EDGE + 1, stride, device=device, dtype=torch.float32) - (edge - EDGE) / 2
+    return torch.cartesian_prod(axis, axis)
