@@ -12,13 +12,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from . import models, retina, schema, searcher
+from . import foveal, models, retina, schema, searcher
 from . import stimuli as scenes
 from .curriculum import Stage
 from .errors import ConfigurationError, choose, shown, within
 from .schema import ATTRIBUTES, CHOICES, WRITTEN
 
-assert searcher  # registers its model
+assert searcher and foveal  # register their models
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ class Training:
     seed: int = 0
     data: str = "mnist"
     start: Training | None = None  # a run whose final weights this one begins with (default: drawn)
-    start_with: str = "all"  # of its weights; or "classifier" or "localisation", which may be another transformer's
+    # of its weights; or "classifier" or "localisation", which may be another transformer's; or "teacher", for the part
+    # of this model that is an evidence map
+    start_with: str = "all"
 
     def __post_init__(self):
         choose("model", self.model, models.MODELS)
@@ -92,6 +94,8 @@ class Training:
             self._check_glimpses()
 
     def _can_go_on(self) -> bool:
+        if self.start_with == "teacher":
+            return self.start.model == "evidence" and hasattr(models.MODELS[self.model], "teacher")
         if self.start_with != "localisation":
             return self.start.model == self.model
         return all(issubclass(models.MODELS[each.model], models.Transformer) for each in (self, self.start))

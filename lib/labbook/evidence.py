@@ -106,18 +106,11 @@ class EvidenceMap(nn.Module):
         logits = POOLINGS[self.pooling](evidence, outputs[:, 10:])  # (B, 10)
         with torch.no_grad():
             somewhere = outputs[:, 10] if self.pooling == "attention" else evidence.logsumexp(1)  # (B, rows, columns)
-            place = self.place(somewhere, image.shape[-1])  # (B, 2)
+            place = most_probable(
+                somewhere.flatten(1), places(image.shape[-1], self.stride, str(image.device))
+            )  # (B, 2)
             crop = stimuli.crops(image, place.round().to(torch.int64))
         return EvidenceOutput(logits, stimuli.window(place, image.shape[-1]), crop, evidence)
-
-    def place(self, somewhere: Tensor, edge: int) -> Tensor:
-        """Return where the digit most probably is (B, 2), given log posteriors of places (B, rows, columns) up to a
-        constant: the mean of the posterior within `NEAR` pixels of its highest place."""
-        grid = places(edge, self.stride, str(somewhere.device))  # (n, 2)
-        share = somewhere.flatten(1).softmax(1)  # (B, n)
-        best = grid[share.argmax(1)]  # (B, 2)
-        share = share * ((grid - best[:, None]).norm(dim=2) <= NEAR)
-        return share @ grid / share.sum(1, keepdim=True)
 
 
 def _attended(evidence: Tensor, attention: Tensor) -> Tensor:
@@ -130,6 +123,21 @@ POOLINGS = {  # evidence (B, 10, rows, columns), the eleventh output (B, 1, rows
     "mean": lambda evidence, _: evidence.mean((2, 3)),
     "attention": _attended,
 }
+
+
+def most_probable(scores: Tensor, grid: Tensor) -> Tensor:
+    """Return where the digit most probably is (B, 2), given log posteriors (B, n), up to a constant, of places (n, 2):
+    the mean of the posterior within `NEAR` pixels of its highest place."""
+    share = scores.softmax(1)  # (B, n)
+    best = grid[share.argmax(1)]  # (B, 2)
+    share = share * ((grid - best[:, None]).norm(dim=2) <= NEAR)
+    return share @ grid / share.sum(1, keepdim=True)
+
+
+def given_label(evidence: Tensor, labels: Tensor, edge: int = stimuli.FIELD, stride: int = 4) -> Tensor:
+    """Return the most probable place (B, 2) of the digit whose label (B,) is known, by evidence (B, 10, n)."""
+    scores = evidence.gather(1, labels[:, None, None].expand(-1, 1, evidence.shape[2]))[:, 0]  # (B, n)
+    return most_probable(scores, places(edge, stride, str(evidence.device)))
 
 
 @lru_cache(maxsize=16)

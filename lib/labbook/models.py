@@ -654,6 +654,44 @@ class ATN(Window):
         )
 
 
+class TaughtOutput(NamedTuple):
+    """What a taught transformer returns in training mode: `Seen`, and the evidence (B, 10, n) of its teacher."""
+
+    logits: Tensor
+    theta: Tensor
+    crop: Tensor
+    evidence: Tensor
+
+
+class TaughtATN(ATN):
+    """An attention transformer whose localisation is taught by an evidence map, see `evidence`, during training; the
+    map comes from the run that the training starts from, stays as it is, and has no part in evaluation.
+
+    Args:
+        evidence_width: of the map, see `EvidenceMap`.
+        options: of `ATN`.
+    """
+
+    teacher = "taught_by"  # the part that a run of "evidence" may begin with
+
+    def __init__(self, evidence_width: int = 16, **options):
+        super().__init__(**options)
+        self.taught_by = EvidenceMap(evidence_width)
+
+    def train(self, mode: bool = True) -> TaughtATN:
+        """Set the mode of the transformer; the evidence map is never in training mode."""
+        super().train(mode)
+        self.taught_by.eval()
+        return self
+
+    def forward(self, image: Tensor) -> Seen | TaughtOutput:
+        seen = super().forward(image)
+        if not self.training:
+            return seen
+        with torch.no_grad():
+            return TaughtOutput(*seen, self.taught_by(image).evidence.flatten(2))
+
+
 class OneWindow(Window):
     """One window for all inputs: an attention transformer without a localisation network; 431 083 parameters.
 
@@ -799,6 +837,7 @@ MODELS = {
     "stn28": STN28,
     "stn128": STN128,
     "atn": ATN,
+    "taught_atn": TaughtATN,
     "one_window": OneWindow,
     "polo": PoloATN,
     "conv_polo": ConvPoloATN,

@@ -36,7 +36,15 @@ TRAINING = {
     "start_with": "all",
 }
 
-STAGE = {"scene": WRITTEN, "epochs": WRITTEN, "lr": WRITTEN, "decay": 1, "decay_every": 1, "jitter": 0}
+STAGE = {
+    "scene": WRITTEN,
+    "epochs": WRITTEN,
+    "lr": WRITTEN,
+    "decay": 1,
+    "decay_every": 1,
+    "jitter": 0,
+    "cosine": None,
+}
 
 _SCENE = {"contrast": [0.3, 0.7], "noise": 0.75, "draws": "fresh", "texture": "cloud"}
 SCENES = {
@@ -98,6 +106,7 @@ MODELS = {
         **_TRANSFORMER,
     },
     "atn": {"scale_start": WRITTEN, **_WINDOW, **_LOCALISATION, **_TRANSFORMER},
+    "taught_atn": {"scale_start": WRITTEN, "evidence_width": 16, **_WINDOW, **_LOCALISATION, **_TRANSFORMER},
     "one_window": {"scale_start": 0.2, **_WINDOW, **_TRANSFORMER},
     "polo": {
         "retina": "polo768",
@@ -135,6 +144,16 @@ MODELS = {
         "inhibition": 3,
         "learns": "tries",
     },
+    "evidence": {"width": 16, "stride": 4, "pooling": "marginal", "blank": True},
+    "foveal": {
+        "retina": "whatwhere",
+        "width": 96,
+        "what_width": 16,
+        "fovea": 36,
+        "saccades": 5,
+        "sure": 10,
+        "near": 10,
+    },
 }
 
 ATTRIBUTES = {"arithmetic": "precision"}  # key of a description -> attribute in the code, where they differ
@@ -145,8 +164,16 @@ NAMES = {  # of trainings from when options at their defaults were written out: 
 
 CHOICES = {  # what a key may hold; names may be added
     "optimiser": ["sgd", "adam", "adamw"],
-    "loss": ["cross_entropy", "mean_squared", "cross_entropy and position", "collicular", "value of fixations"],
+    "loss": [
+        "cross_entropy",
+        "mean_squared",
+        "cross_entropy and position",
+        "cross_entropy and evidence",
+        "collicular",
+        "value of fixations",
+        "posterior of places",
+    ],
     "arithmetic": ["float32", "tf32", "bfloat16"],
     "data": ["mnist", "digits"],
-    "start_with": ["all", "classifier", "localisation"],
+    "start_with": ["all", "classifier", "localisation", "teacher"],
 }

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from . import evaluation, files, models, rng, score_function, searcher
+from . import evaluation, evidence, files, foveal, models, rng, score_function, searcher
 from . import stimuli as scenes
 from .config import Training
 from .curriculum import Stage
@@ -45,6 +45,15 @@ def _position(seen: models.Seen, stimuli: scenes.Stimuli) -> Tensor:
     return F.smooth_l1_loss(centre / 10, stimuli.offsets / 10)
 
 
+def _taught_position(seen: models.TaughtOutput | models.Seen, stimuli: scenes.Stimuli) -> Tensor:
+    """Return the distance of the window's centre from the place that an evidence map finds, given the label, as in
+    `_position`."""
+    if not isinstance(seen, models.TaughtOutput):
+        return torch.zeros((), device=seen.logits.device)
+    place = evidence.given_label(seen.evidence, stimuli.labels, stimuli.images.shape[-1])
+    return F.smooth_l1_loss(scenes.fixations(seen.theta, stimuli.images.shape[-1]) / 10, place / 10)
+
+
 LOSSES: dict[str, Callable[[models.Seen, scenes.Stimuli], Tensor]] = {
     "cross_entropy": lambda seen, stimuli: F.cross_entropy(seen.logits, stimuli.labels),
     "mean_squared": lambda seen, stimuli: F.mse_loss(
@@ -54,6 +63,10 @@ LOSSES: dict[str, Callable[[models.Seen, scenes.Stimuli], Tensor]] = {
     "cross_entropy and position": lambda seen, stimuli: (
         F.cross_entropy(seen.logits, stimuli.labels) + _position(seen, stimuli)
     ),
+    "cross_entropy and evidence": lambda seen, stimuli: (
+        F.cross_entropy(seen.logits, stimuli.labels) + _taught_position(seen, stimuli)
+    ),
+    "posterior of places": lambda seen, stimuli: foveal.loss(seen, stimuli.labels),
     "collicular": collicular,  # for a Where network, which is told where the digit is and not what
     "value of fixations": lambda seen, stimuli: searcher.loss(seen, stimuli.labels),
 }
@@ -184,7 +197,9 @@ class _Run:
         own, start, part = self.model.state_dict(), self.training.start, self.training.start_with
         if part == "localisation":
             weights = models.localisation_for(self.model, models.build(start.model, **start.options), weights)
-        if part != "all":
+        if part == "teacher":
+            weights = own | {f"{self.model.teacher}.{name}": value for name, value in weights.items()}
+        elif part != "all":
             taken = {name for name in weights if name.startswith(LOCALISING) == (part == "localisation")}
             weights = own | {name: weights[name] for name in taken}
         if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:

@@ -1,0 +1,238 @@
+"""A foveal searcher taught by an evidence map: the sum over places, evaluated only where a log-polar periphery expects it.
+
+An evidence map (see `evidence`) computes the evidence s_c(p) for each digit c at all 676 places p of the field. Here the
+same network sees a fovea of 36x36 pixels only, nine places at a time. Where to direct it is estimated from the
+coefficients of a log-polar retina by a small *where* network, whose map over the retina's cells is read out at the
+places. The where network is taught by the evidence map, which was itself trained from the labels of fields alone: its
+target is the posterior over places, given the label,
+
+    q(p) = p(p | image, label) = softmax over p of s_label(p),     loss = - sum over p of q(p) log softmax_p v(p),
+
+so that neither positions nor crops are needed. In a search each fixation is the one whose fovea holds most of the
+posterior that is not yet examined; the answer is the softmax of the evidence summed over the places examined. With all
+places examined it would be the evidence map's own answer.
+
+Convention
+    places      as in `evidence`: (row, column), pixels from the middle of the field, n = 676 of them
+    gaze        (B, 2) the place the eye is directed at, on which the retina is centred
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import evidence, models, stimuli
+from .errors import ConfigurationError, within
+from .evidence import EvidenceMap
+from .retina import GREY
+from .searcher import LogPolar
+from .stimuli import EDGE, FIELD, MARGIN
+
+
+class FovealOutput(NamedTuple):
+    """What a foveal searcher returns in training mode: logits (B, 10), theta (B, 2, 3) and crop (B, 1, 28, 28) of its
+    evidence map; scores (B, glances, n), logits of the posterior over places as estimated from the periphery; evidence
+    (B, 10, n), which teaches them."""
+
+    logits: Tensor
+    theta: Tensor
+    crop: Tensor
+    scores: Tensor
+    evidence: Tensor
+
+
+class Trace(NamedTuple):
+    """A search of s fixations: fixations (B, s, 2); expected (B, s), the posterior probability that the periphery gave
+    to the fovea's places before each; found (B, s), the log evidence for any digit in each fovea; evidence (B, s, 10),
+    that of all places examined so far; made (B,), how many fixations were made before the search stopped."""
+
+    fixations: Tensor
+    expected: Tensor
+    found: Tensor
+    evidence: Tensor
+    made: Tensor
+
+    @property
+    def logits(self) -> Tensor:
+        """The evidence (B, 10) when the search stopped."""
+        return self.evidence[torch.arange(len(self.made), device=self.made.device), self.made - 1]
+
+    @property
+    def predicted(self) -> Tensor:
+        """The digit (B,)."""
+        return self.logits.argmax(1)
+
+    @property
+    def fixation(self) -> Tensor:
+        """The fixation (B, 2) with the highest evidence of those made."""
+        made = torch.arange(self.found.shape[1], device=self.made.device) < self.made[:, None]
+        best = self.found.where(made, float("-inf")).argmax(1)
+        return self.fixations[torch.arange(len(self.made), device=self.made.device), best]
+
+    def cut(self, saccades: int) -> Trace:
+        """Return the search that would have been allowed fewer saccades: its first are the same."""
+        return Trace(*(each[:, :saccades] for each in self[:4]), self.made.clamp(max=saccades))
+
+
+class Periphery(LogPolar):
+    """The where network of the log-polar searcher; its features are standardised by running statistics."""
+
+    def __init__(self, retina: str = "whatwhere", width: int = 96):
+        super().__init__(retina, width)
+        self.standard = nn.BatchNorm1d(self.settings.n, affine=False)
+
+
+class FovealEvidence(nn.Module):
+    """A log-polar where network and an evidence map in the fovea.
+
+    In training mode the evidence map sees the whole field and teaches the where network at two glances: one from the
+    middle of the field, one from near a place drawn from the posterior. Its own weights stay as they are: they come
+    from the run that the training starts from. In evaluation mode the network searches.
+
+    Training draws from PyTorch's global generator, like dropout.
+
+    Args:
+        retina: a name in `retina.RETINAS` with one part. width: channels of the where network.
+        what_width: of the evidence map, see `EvidenceMap`.
+        fovea: edge of what the evidence map sees at a fixation, pixels: 28, 36 or 44, hence 1, 9 or 25 places.
+        saccades: at most, in evaluation. sure: log evidence for a digit in the fovea at which a search stops.
+        near: standard deviation of the second glance about the place drawn, pixels.
+    """
+
+    kaiming = True  # see `models.initialise`
+    teacher = "what"  # the part that a run of "evidence" may begin with
+
+    def __init__(
+        self,
+        retina: str = "whatwhere",
+        width: int = 96,
+        what_width: int = 16,
+        fovea: int = 36,
+        saccades: int = 5,
+        sure: float = 10.0,
+        near: float = 10.0,
+    ):
+        super().__init__()
+        if fovea not in (28, 36, 44):
+            raise ConfigurationError(f"fovea={fovea!r} must be 28, 36 or 44 pixels.")
+        self.fovea = fovea
+        self.saccades = within("saccades", saccades, 1, 100, whole=True)
+        self.sure = within("sure", sure, -100, 1000)
+        self.near = within("near", near, 0, FIELD, "pixels")
+        self.where = Periphery(retina, width)
+        self.what = EvidenceMap(what_width)
+        self.register_buffer("grid", evidence.places().to(torch.int64), persistent=False)  # (n, 2)
+        axis = torch.arange(-2 * MARGIN, 2 * MARGIN + 1)
+        ways = torch.cartesian_prod(axis, axis).float()  # all displacements of a place from a gaze
+        nearest = [torch.cdist(part, self.where.grid.float()).argmin(1) for part in ways.split(4096)]
+        self.register_buffer("cells", torch.cat(nearest), persistent=False)  # the retina's cell nearest to each
+
+    def begin(self) -> None:
+        """Start with the same score for all places."""
+        nn.init.zeros_(self.where.last.weight)
+        self.what.begin()
+
+    def train(self, mode: bool = True) -> FovealEvidence:
+        """Set the mode of the where network; the evidence map is never in training mode."""
+        super().train(mode)
+        self.what.eval()
+        return self
+
+    def glance(self, image: Tensor, gaze: Tensor) -> Tensor:
+        """Return scores (B, n) of the places of images (B, 1, 128, 128), seen from gazes (B, 2): those of the cells
+        nearest to them, less than which the periphery does not resolve."""
+        values = self.where(image, gaze)  # (B, cells)
+        way = self.grid - gaze[:, None] + 2 * MARGIN  # (B, n, 2)
+        return values.gather(1, self.cells[way[..., 0] * (4 * MARGIN + 1) + way[..., 1]])
+
+    def forward(self, image: Tensor) -> FovealOutput | evidence.EvidenceOutput:
+        if self.training:
+            return self.practise(image)
+        trace = self.search(image)
+        place = trace.fixation
+        return evidence.EvidenceOutput(
+            trace.logits, stimuli.window(place), stimuli.crops(image, place), trace.evidence[:, -1, :, None, None]
+        )
+
+    def practise(self, image: Tensor) -> FovealOutput:
+        """Glance from the middle and from near a place that the evidence map deems likely."""
+        with torch.no_grad():
+            taught = self.what(image)
+            somewhere = taught.evidence.logsumexp(1).flatten(1)  # (B, n)
+            gumbel = -torch.empty_like(somewhere).exponential_().log()
+            drawn = self.grid[(somewhere + gumbel).argmax(1)]  # (B, 2), from the posterior
+            aside = drawn + self.near * torch.randn(len(image), 2, device=image.device)
+            gaze = torch.cat((torch.zeros_like(aside), aside)).round().clamp(-MARGIN, MARGIN).to(torch.int64)
+        scores = self.glance(torch.cat((image, image)), gaze)  # both in one batch: one standard for all glances
+        return FovealOutput(*taught[:3], torch.stack(scores.chunk(2), 1), taught.evidence.flatten(2))
+
+    def look(self, image: Tensor, gaze: Tensor) -> Tensor:
+        """Return the evidence (B, 10, k, k) of the places in the fovea at gazes (B, 2), grey beyond the field."""
+        edge, margin = self.fovea, (self.fovea - EDGE) // 2
+        padded = F.pad(image - GREY, (margin,) * 4) + GREY  # a gaze is at least 14 pixels from the border
+        start = gaze + MARGIN  # (B, 2), of the fovea in the padded field
+        axis = torch.arange(edge, device=image.device)
+        width = FIELD + 2 * margin
+        index = (start[:, :1] + axis)[:, :, None] * width + (start[:, 1:] + axis)[:, None]  # (B, edge, edge)
+        fovea = padded.flatten(1).gather(1, index.flatten(1)).view(-1, 1, edge, edge)
+        return self.what(fovea.contiguous(memory_format=torch.channels_last)).evidence
+
+    def search(self, image: Tensor, saccades: int | None = None, sure: float | None = None) -> Trace:
+        """Look from place to place; see `Trace`.
+
+        The first glance is from the middle of the field. Each fixation is at the place whose fovea holds most of the
+        posterior of places not yet examined. A place's score is that of the glance whose gaze was nearest to it.
+
+        Args:
+            saccades, sure: see the class (default: the searcher's own).
+        """
+        s = self.saccades if saccades is None else within("saccades", saccades, 1, 100, whole=True)
+        sure = self.sure if sure is None else sure
+        n, k, side = len(image), (self.fovea - EDGE) // 4 + 1, round(len(self.grid) ** 0.5)
+        reach, wide = k // 2, side + 2 * (k // 2)  # of the fovea, places; side of the padded map
+        gaze = self.grid.new_zeros(n, 2)
+        posterior = self.glance(image, gaze).log_softmax(1)  # (B, n)
+        nearest = self.grid.float().norm(dim=1).expand(n, -1)  # distance of each place from the nearest gaze
+        field = image.new_full((n, 10, wide * wide), float("-inf"))  # the evidence of the places examined
+        fixations, expected, found, total = [], [], [], []
+        span = torch.arange(k, device=image.device)
+        for turn in range(s):
+            inner = field[:, 0].view(n, wide, wide)[:, reach : reach + side, reach : reach + side].flatten(1)
+            open_ = posterior.exp() * inner.isneginf()
+            mass = F.avg_pool2d(open_.view(n, 1, side, side), k, 1, reach, divisor_override=1).flatten(1)
+            most, at = mass.max(1)
+            gaze = self.grid[at]
+            local = self.look(image, gaze)  # (B, 10, k, k)
+            rows, columns = at // side, at % side  # of the fovea's corner in the padded map
+            index = ((rows[:, None] + span)[:, :, None] * wide + (columns[:, None] + span)[:, None]).flatten(1)
+            field = field.scatter(2, index[:, None].expand(-1, 10, -1), local.flatten(2))
+            fixations.append(gaze)
+            expected.append(most)
+            found.append(local.flatten(1).logsumexp(1))
+            total.append(field.logsumexp(2))
+            if turn < s - 1:
+                apart = (self.grid - gaze[:, None]).float().norm(dim=2)
+                fresh = self.glance(image, gaze).log_softmax(1)
+                posterior = torch.where(apart < nearest, fresh, posterior)
+                nearest = torch.minimum(apart, nearest)
+        fixations, expected, found, total = (torch.stack(each, 1) for each in (fixations, expected, found, total))
+        still = total.logsumexp(2) < sure  # (B, s): the search goes on
+        made = (still.int().cumprod(1).sum(1) + 1).clamp(max=s)
+        return Trace(fixations, expected, found, total, made)
+
+
+def loss(output: FovealOutput, labels: Tensor) -> Tensor:
+    """Return the cross-entropy between the posterior over places, given the label, and the periphery's estimate; mean
+    over glances, in nats. An output in evaluation mode has the cross-entropy of its label."""
+    if not isinstance(output, FovealOutput):
+        return F.cross_entropy(output.logits, labels)
+    index = labels[:, None, None].expand(-1, 1, output.evidence.shape[2])
+    target = output.evidence.gather(1, index).softmax(2)  # (B, 1, n)
+    return -(target * output.scores.log_softmax(2)).sum(2).mean()
+
+
+models.MODELS["foveal"] = FovealEvidence
