@@ -1,8 +1,8 @@
-"""A foveal searcher taught by an evidence map: the sum over places, evaluated only where a log-polar periphery expects it.
+"""A foveal searcher taught by an evidence map: the sum over places, computed only where a periphery expects the digit.
 
-An evidence map (see `evidence`) computes the evidence s_c(p) for each digit c at all 676 places p of the field. Here the
-same network sees a fovea of 36x36 pixels only, nine places at a time. Where to direct it is estimated from the
-coefficients of a log-polar retina by a small *where* network, whose map over the retina's cells is read out at the
+An evidence map (see `evidence`) computes the evidence s_c(p) for each digit c at all 676 places p of the field. Here
+the same network sees a fovea of 36x36 pixels only, nine places at a time. Where to direct it is estimated from the
+coefficients of a log-polar retina by a small *where* network, whose map over the retina's cells is evaluated at the
 places. The where network is taught by the evidence map, which was itself trained from the labels of fields alone: its
 target is the posterior over places, given the label,
 
@@ -198,11 +198,11 @@ class FovealEvidence(nn.Module):
         posterior = self.glance(image, gaze).log_softmax(1)  # (B, n)
         nearest = self.grid.float().norm(dim=1).expand(n, -1)  # distance of each place from the nearest gaze
         field = image.new_full((n, 10, wide * wide), float("-inf"))  # the evidence of the places examined
+        inner = field[..., : side * side]  # without the places beyond the map
         fixations, expected, found, total = [], [], [], []
         span = torch.arange(k, device=image.device)
         for turn in range(s):
-            inner = field[:, 0].view(n, wide, wide)[:, reach : reach + side, reach : reach + side].flatten(1)
-            open_ = posterior.exp() * inner.isneginf()
+            open_ = posterior.exp() * inner[:, 0].isneginf()
             mass = F.avg_pool2d(open_.view(n, 1, side, side), k, 1, reach, divisor_override=1).flatten(1)
             most, at = mass.max(1)
             gaze = self.grid[at]
@@ -210,10 +210,11 @@ class FovealEvidence(nn.Module):
             rows, columns = at // side, at % side  # of the fovea's corner in the padded map
             index = ((rows[:, None] + span)[:, :, None] * wide + (columns[:, None] + span)[:, None]).flatten(1)
             field = field.scatter(2, index[:, None].expand(-1, 10, -1), local.flatten(2))
+            inner = field.unflatten(2, (wide, wide))[..., reach : reach + side, reach : reach + side].flatten(2)
             fixations.append(gaze)
             expected.append(most)
             found.append(local.flatten(1).logsumexp(1))
-            total.append(field.logsumexp(2))
+            total.append(inner.logsumexp(2))
             if turn < s - 1:
                 apart = (self.grid - gaze[:, None]).float().norm(dim=2)
                 fresh = self.glance(image, gaze).log_softmax(1)

@@ -1,0 +1,118 @@
+"""The foveal searcher: its fovea agrees with the evidence map, its search examines and stops, labels alone teach it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from labbook import curriculum, evaluation, evidence, foveal, models, rng
+from labbook import stimuli as scenes
+from labbook.curriculum import Stage
+from labbook.errors import ConfigurationError
+from labbook.stimuli import Scene128
+from labbook.training import Training, train
+
+SMALL = {"retina": "polo768", "width": 8, "what_width": 2}
+
+
+@pytest.fixture(scope="module")
+def model() -> foveal.FovealEvidence:
+    """A searcher whose map and evidence differ from place to place."""
+    model = models.build("foveal", **SMALL)
+    for layer in (model.where.last, model.what.last):
+        torch.nn.init.normal_(layer.weight, generator=rng.generator("last", layer.out_channels))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def image() -> torch.Tensor:
+    return torch.rand(3, 1, 128, 128, generator=rng.generator("image"))
+
+
+def teacher(sets) -> Training:
+    return Training(
+        "evidence", curriculum.clear_then_faint(2), {"width": 2}, "adamw", batch=10, fraction=0.05, data=sets.name
+    )
+
+
+def tiny(sets, model: str = "foveal", **changes) -> Training:
+    loss = {"foveal": "posterior of places", "taught_atn": "cross_entropy and evidence"}[model]
+    options = SMALL if model == "foveal" else {"kernels": (2, 2, 2, 2), "evidence_width": 2}
+    start = {"start": teacher(sets), "start_with": "teacher"}
+    stages = (Stage(Scene128(), 2, 0.002),)
+    return Training(
+        model, stages, options, "adamw", loss=loss, batch=10, fraction=0.05, data=sets.name, **start | changes
+    )
+
+
+def test_the_fovea_sees_what_the_map_sees_there(model, image):
+    """Nine places around a gaze have the evidence that the whole field's map has at them, also at its border."""
+    whole = model.what(image).evidence
+    gaze = model.grid[torch.tensor([5 * 26 + 6, 0, 675])]
+    local = model.look(image, gaze)
+    assert local.shape == (3, 10, 3, 3)
+    torch.testing.assert_close(local[0], whole[0, :, 4:7, 5:8])
+    torch.testing.assert_close(local[1, :, 1:, 1:], whole[1, :, :2, :2])
+    torch.testing.assert_close(local[2, :, :-1, :-1], whole[2, :, -2:, -2:])
+
+
+def test_a_search_adds_up_what_it_examined(model, image):
+    trace = model.search(image, 4, sure=1e3)
+    whole = model.what(image).evidence
+    for row in range(3):
+        near = (model.grid[:, None] - trace.fixations[row]).abs().amax(2).amin(1) <= 4  # places in any fovea
+        torch.testing.assert_close(trace.evidence[row, -1], whole[row].flatten(1)[:, near].logsumexp(1))
+    assert (trace.evidence.diff(dim=1) >= 0).all()  # more places, more evidence
+    assert torch.equal(trace.made, torch.full((3,), 4))
+    assert len({tuple(place) for place in trace.fixations[0].tolist()}) == 4  # never twice the same
+
+
+def test_a_search_stops_when_it_is_sure(model, image):
+    trace = model.search(image, 5, sure=-100)
+    assert torch.equal(trace.made, torch.ones(3, dtype=torch.int64))
+    assert torch.equal(trace.logits, trace.evidence[:, 0])
+    assert torch.equal(model.search(image, 5, sure=1e3).cut(2).made, torch.full((3,), 2))
+
+
+def test_a_place_is_scored_by_the_nearest_cell(model, image):
+    gaze = torch.tensor([[0, 0], [20, -30], [50, 50]])
+    scores, values = model.glance(image, gaze), model.where(image, gaze)
+    for row in range(3):
+        nearest = torch.cdist((model.grid - gaze[row]).float(), model.where.grid.float()).argmin(1)
+        torch.testing.assert_close(scores[row], values[row][nearest])
+
+
+def test_the_loss_is_lowest_at_the_posterior():
+    evidence_ = torch.randn(2, 10, 7, generator=rng.generator("evidence"))
+    labels = torch.tensor([3, 8])
+    right = torch.stack((evidence_[0, 3], evidence_[1, 8]))[:, None]
+    output = foveal.FovealOutput(torch.zeros(2, 10), None, None, right.clone().requires_grad_(), evidence_)
+    foveal.loss(output, labels).backward()
+    torch.testing.assert_close(output.scores.grad, torch.zeros_like(right), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("model", ("foveal", "taught_atn"))
+def test_no_position_reaches_the_training_and_the_teacher_stays(few, model, monkeypatch):
+    taught = train(teacher(few), few).model.state_dict()
+    one = train(tiny(few, model), few, weights=taught).model
+    drawn = scenes.draw
+    monkeypatch.setattr(scenes, "draw", lambda *given: drawn(*given)._replace(offsets=torch.zeros(10, 2)))
+    monkeypatch.setattr(evaluation, "theta_health", lambda theta, offsets: evaluation.Theta((), (), ()))
+    other = train(tiny(few, model), few, weights=taught).model.state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in one.state_dict().items())
+    kept = getattr(one, one.teacher).state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in taught.items())
+
+
+def test_the_taught_window_is_pulled_to_the_place_of_the_label():
+    scores = torch.zeros(1, 10, 676)
+    scores[0, 7, 3] = scores[0, 2, 600] = 20.0
+    place = evidence.given_label(scores, torch.tensor([7]))
+    assert (place - evidence.places()[3]).norm() < 0.1
+
+
+def test_only_an_evidence_map_can_be_the_teacher(few):
+    with pytest.raises(ConfigurationError, match="cannot go on"):
+        tiny(few, start=replace(teacher(few), model="lenet", options={}))
+    with pytest.raises(ConfigurationError, match="fovea"):
+        models.build("foveal", fovea=30)
