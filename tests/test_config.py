@@ -69,6 +69,7 @@ OTHERS = {  # another value for a default that is not a number or a truth value
     "rho": 1.3,
     "base": 1.5,
     "r_max": 12.0,
+    "cosine": (0.0, 0.5),
 }
 
 
