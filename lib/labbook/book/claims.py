@@ -75,3 +75,25 @@ def write(book: Path) -> Path:
     path = book / "results" / "claims.json"
     files.write(path, content(book))
     return path
+
+
+def write_locks(book: Path, why: str = "") -> list[str]:
+    """Write down the rules of all claims as they are now (see `experiments.claim`); return the names of those changed.
+
+    Raises:
+        ConfigurationError: a rule changed after its result was published, and no reason is given.
+    """
+    from ..experiments import claim
+    from ..experiments import claims as declared
+
+    records = json.loads((book / "results" / "claims.json").read_text("utf-8"))
+    decided = {record["id"]: record.get("rule", "") for record in records if record["verdict"] != "open"}
+    return claim.write_locks(declared(), decided, why)
+
+
+if __name__ == "__main__":  # python -m labbook.book.claims [WHY]
+    import sys
+
+    from . import chapter as here
+
+    print("changed:", ", ".join(write_locks(here.root() / "book", " ".join(sys.argv[1:]))) or "none")

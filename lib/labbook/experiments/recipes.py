@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from .. import curriculum
+from ..config import Training
 from ..curriculum import Stage, growing
 from ..stimuli import ECCENTRICITIES, EDGE, FIELD, Scene128
-from ..training import Training
 
 ADAMW = {"optimiser": "adamw", "weight_decay": 0.01, "renew_optimiser": False}
 GREY = {"centre": True, "padding": 0.5}  # the localisation sees grey as 0; the field is grey all around

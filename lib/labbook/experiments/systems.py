@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import retina
+from ..config import Training
 from ..errors import ConfigurationError
 from ..stimuli import EDGE, FIELD
-from ..training import Training
 from . import recipes
 
 WINDOW = EDGE**2  # pixels of the window that is named at last

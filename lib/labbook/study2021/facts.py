@@ -25,7 +25,8 @@ def _read(name: str) -> dict:
 
 
 def series(run: str) -> list[dict]:
-    """Return the stages of a run: std (pixels), optimiser, lr (None: not logged), accuracy (test, per epoch, 0 to 1).
+    """Return the stages of a run: std (pixels; None: digits at a fixed distance), optimiser, lr (None: not logged),
+    accuracy (test, per epoch, 0 to 1).
 
     Raises:
         ConfigurationError: an unknown run.
@@ -36,6 +37,11 @@ def series(run: str) -> list[dict]:
 def final_accuracies(run: str) -> dict[float, float]:
     """Return the accuracy at the end of each stage of a run, by std."""
     return {stage["std"]: stage["accuracy"][-1] for stage in series(run)}
+
+
+def ends(run: str) -> tuple[float, ...]:
+    """Return the accuracy at the end of each stage of a run, in order."""
+    return tuple(stage["accuracy"][-1] for stage in series(run))
 
 
 def accuracy_map(run: str) -> Tensor:
