@@ -39,6 +39,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SMALL = one("tutorial")
 TASK = sweep.Task("week1_a", {"seed": 0}, "0" * 16, "")
 CELLS = 40
+NONE = digits.Digits(torch.zeros(0, 28, 28, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
+NO_DIGITS = digits.DigitSets(NONE, NONE, NONE, "digits", "")
 GLUED = """
 import json, os
 from IPython.display import display
@@ -64,7 +66,16 @@ def row(fault: str, to: str, tried: int, good: int, means: str) -> dict:
 def _instant(training, *given, **options) -> Outcome:
     """Stand in for a training, so that a writer does little but write."""
     generator = torch.Generator().manual_seed(training.seed)
-    return Outcome(models.build(training.model, generator), [{"epoch": 0, "images": 20, "seconds": 0.0}])
+    record = {"stage": 0, "epoch": 0, "images": 20, "accuracy": 0.5, "seconds": 0.0}
+    return Outcome(models.build(training.model, generator), [record])
+
+
+def _elsewhere(training, *given, **options) -> Outcome:
+    """Be instant, with other bits each time."""
+    outcome = _instant(training)
+    with torch.no_grad():
+        next(outcome.model.parameters()).view(-1)[0] = random.getrandbits(16)
+    return outcome
 
 
 def few() -> digits.DigitSets:
@@ -95,7 +106,7 @@ def _checkout(folder: Path, *cells: str) -> Path:
     (folder / "book" / "intro.md").write_text("# Intro\n")
     with mock.patch.object(runs, "train", _instant):
         store = runs.Store(folder / "book" / "runs", folder / "_build" / "runs")
-        store.model(store.obtain(SMALL, None))
+        store.model(store.get_or_train(SMALL, NO_DIGITS))
     (folder / "manifest").write_text(json.dumps(store.manifest()))
     return path
 
@@ -139,14 +150,18 @@ def alive(process: int) -> bool:
 def write_runs(folder: Path) -> None:
     """Keep runs and evaluations in a store, and publish them."""
     torch.set_num_threads(1)
-    runs.train = _instant
-    for seed in itertools.count(len(list((folder / "local").glob("*/run.json")))):
-        store = runs.Store(folder / "published", folder / "local")
-        run = store.obtain(replace(SMALL, seed=seed), None)
-        store.evaluate(run, "accuracy", lambda model: [1, 2])
-        store.model(run)
-        runs.publish(store.manifest(), store.local, store.published)
+    for seed in itertools.count(len(list((folder / "local").glob("*/current.json")))):
+        for runs.train, reuse in ((_instant, True), (_elsewhere, False)):
+            store = runs.Store(folder / "published", folder / "local", reuse)
+            run = store.get_or_train(replace(SMALL, seed=seed), NO_DIGITS)
+            store.evaluate(run, "accuracy", _first)
+            store.model(run)
+            runs.publish(store.manifest(), store.local, store.published)
         (folder / "begun").touch()
+
+
+def _first(model) -> float:
+    return next(model.parameters()).view(-1)[0].item()
 
 
 def _notebook(version: int) -> nbformat.NotebookNode:
@@ -171,16 +186,20 @@ def write_sweep(folder: Path) -> None:
 
 
 def runs_are_whole(folder: Path) -> bool:
-    """Every record is intact, and its weights are those that it names; what was not finished is made again."""
-    for record in folder.glob("*/*/run.json"):
-        run = runs._read(record.parent)
-        run.model()
-        for evaluation in record.parent.glob("accuracy-*.json"):
-            files.unseal(evaluation.read_bytes(), evaluation)
+    """Every record is intact, its weights are those that it names and its evaluation is of them; what was not finished
+    is made again."""
+    for pointer in folder.glob("*/*/current.json"):
+        run = runs.read_run(pointer.parent)
+        first = _first(run.model())
+        for evaluation in run.folder.glob("accuracy-*.json"):
+            if runs.read_evaluation(evaluation)["result"] != first:
+                return False
     store = runs.Store(folder / "published", folder / "local")
     with mock.patch.object(runs, "train", _instant):
-        last = len(list((folder / "local").glob("*/run.json")))
-        again = store.obtain(replace(SMALL, seed=last), None)  # the next one, begun perhaps when the kill came
+        last = len(list((folder / "local").glob("*/current.json")))
+        again = store.get_or_train(
+            replace(SMALL, seed=last), NO_DIGITS
+        )  # the next one, begun perhaps when the kill came
         return same(weights(_instant(replace(SMALL, seed=last))), again.model().state_dict())
 
 
@@ -300,7 +319,7 @@ def kill_run(times: int, folder: Path, moments: random.Random, publish: bool) ->
         if publish:
             survived -= len(json.loads((folder / "book" / "results" / "claims.json").read_bytes())) != 94
             for path in folder.glob("book/runs/*"):
-                runs._read(path).model()
+                runs.read_run(path).model()
     process = _started(_lib, folder, *words, "--seed", "0")
     process.join()
     again = process.exitcode == 0 and [page.read_bytes() for page in pages] == whole
@@ -388,13 +407,14 @@ def _obtain(place: Path) -> tuple[Callable, Callable, int]:
 
     def write():
         with mock.patch.object(runs, "train", _instant):
-            store.model(store.obtain(replace(SMALL, seed=next(seeds)), None))
+            store.model(store.get_or_train(replace(SMALL, seed=next(seeds)), NO_DIGITS))
             runs.publish(store.manifest()[-1:], store.local, store.published)
 
     def whole():
-        for record in place.glob("*/*/run.json"):
-            runs._read(record.parent).model() if record.with_name("weights.safetensors").exists() else None
-        return all((record.parent / "weights.safetensors").exists() for record in place.glob("local/*/run.json"))
+        every = [runs.read_run(pointer.parent) for pointer in place.glob("*/*/current.json")]
+        return all([run.model() for run in every if run.weights.exists()]) and all(
+            run.weights.exists() for run in every if run.folder.is_relative_to(place / "local")
+        )
 
     write()
     return write, whole, 2 * sum(path.stat().st_size for path in store.local.rglob("*") if path.is_file())
@@ -466,7 +486,7 @@ def strike(name: str, times: int, folder: Path, moments: random.Random, fault: C
     attempts = iter(range(20 * times))
     with disk(folder, 48 if name == "the pages in HTML" else 24) as place:
         write, whole, needed = prepare(place)
-        while tried < times and next(attempts, None) is not None:
+        while tried < times and next(attempts, NO_DIGITS) is not None:
             refused = None
             with fault(place, moments.randrange(needed)):
                 try:
@@ -502,7 +522,7 @@ def _samples(folder: Path) -> dict[str, tuple[Path, Callable]]:
     """One whole file of each kind, and what reads it."""
     with mock.patch.object(runs, "train", _instant):
         store = runs.Store(folder / "published", folder / "local")
-        run = store.obtain(SMALL, None)
+        run = store.get_or_train(SMALL, NO_DIGITS)
         store.evaluate(run, "accuracy", lambda model: [1, 2])
     state = _Run(SMALL, few(), "cpu", folder / "checkpoint")
     state.save()
@@ -515,9 +535,10 @@ def _samples(folder: Path) -> dict[str, tuple[Path, Callable]]:
     (evaluation,) = run.folder.glob("accuracy-*.json")
     recall = lambda: sweep.recall(folder / "sweep", replace(TASK, id="0" * 16))  # noqa: E731
     samples = {
+        "generation of a run": (run.folder.parent / "current.json", lambda: store.find(SMALL)),
         "metrics of a run": (run.folder / "run.json", lambda: store.find(SMALL)),
         "weights of a run": (run.folder / "weights.safetensors", run.model),
-        "evaluation of a run": (evaluation, lambda: store.recall(run, "accuracy")),
+        "evaluation of a run": (evaluation, lambda: store.load_result(run, "accuracy")),
         "checkpoint": (folder / "checkpoint", state.load),
         "record of a sweep": (folder / "sweep" / f"{'0' * 16}.json", recall),
         "notebook of a sweep": (folder / "sweep" / f"{'0' * 16}.ipynb", recall),
@@ -564,7 +585,7 @@ def altered(times: int, folder: Path, places: random.Random) -> Iterator[dict]:
 def _obtain_beside(folder: Path, number: int, seed: int) -> None:
     torch.set_num_threads(1)
     store = runs.Store(folder / "published", folder / "local")
-    run = store.obtain(replace(SMALL, seed=seed), _handed(folder))
+    run = store.get_or_train(replace(SMALL, seed=seed), _handed(folder))
     (folder / f"got-{number}").write_text(f"{run.weights_sha256} {run.machine}")
 
 
@@ -612,7 +633,7 @@ def jump(times: int, folder: Path, moments: random.Random) -> int:
     bits were those of a quiet training."""
     sets, good = few(), 0
     clock, steady = time.time, time.monotonic
-    ahead = itertools.accumulate(iter(lambda: moments.choice((0, 0, 0, moments.uniform(0, 3e8))), None))
+    ahead = itertools.accumulate(iter(lambda: moments.choice((0, 0, 0, moments.uniform(0, 3e8))), NO_DIGITS))
     jumping = {
         "time": lambda: clock() + moments.uniform(-3e8, 3e8),
         "time_ns": lambda: int(1e9 * (clock() + moments.uniform(-3e8, 3e8))),
@@ -622,9 +643,9 @@ def jump(times: int, folder: Path, moments: random.Random) -> int:
         config = replace(SMALL, seed=seed, fraction=0.2)
         store = runs.Store(folder / "published", folder / "local")
         with mock.patch.multiple(time, **jumping):
-            run = store.obtain(config, sets)
+            run = store.get_or_train(config, sets)
             record = json.loads(json.dumps(run.history))
-            kept = store.evaluate(run, "accuracy", lambda model: 1) == store.recall(run, "accuracy")
+            kept = store.evaluate(run, "accuracy", lambda model: 1) == store.load_result(run, "accuracy")
         good += (
             kept and record[0]["seconds"] >= 0 and same(weights(training.train(config, sets)), run.model().state_dict())
         )

@@ -14,7 +14,7 @@ from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.stimuli import Scene28, Scene128
 
-PUBLISHED = sorted((Path(__file__).parents[1] / "book" / "runs").glob("*/"))
+PUBLISHED = sorted(path.parent for path in (Path(__file__).parents[1] / "book" / "runs").glob("*/current.json"))
 STAGES = (Stage(Scene28(), 1, 0.01),)
 PLAIN = Training("stn28", STAGES)
 
@@ -28,11 +28,11 @@ def unsealed(path: Path) -> dict:
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
 def test_a_published_training_and_its_evaluations_keep_their_names(folder):
-    recorded = unsealed(folder / "run.json")["training"]
+    generation = folder / unsealed(folder / "current.json")["generation"]
+    recorded = unsealed(generation / "run.json")["training"]
     training = parse(recorded)
-    assert name_of(training) == folder.name
-    assert describe(training) == recorded or folder.name in schema.NAMES.values()
-    for path in folder.glob("*-*.json"):
+    assert name_of(training) == folder.name and describe(training) == recorded
+    for path in generation.glob("*-*.json"):
         record = unsealed(path)
         name = f"{record['evaluation']}-{digest({**record['settings'], 'version': evaluation.VERSION})}.json"
         assert path.name == name

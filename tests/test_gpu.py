@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from test_training import one
 from typer.testing import CliRunner
 
 from labbook import curriculum, evaluation, files, models, retina, training
@@ -236,7 +237,7 @@ def test_cut_off_again_and_again_it_ends_as_if_left_alone(few, tmp_path, quick, 
         assert {key: value for key, value in one.items() if key != "seconds"} == {
             key: value for key, value in other.items() if key != "seconds"
         }
-        stored = [runs._read(each.store.local / one["run"]).weights_sha256 for each in (whole, piece)]
+        stored = [runs.read_run(each.store.local / one["run"]).weights_sha256 for each in (whole, piece)]
         assert stored[0] == stored[1]
         whole_one = piece.record["whole"][name]
         assert one["images"] < whole_one["images"] and one["epochs"] < whole_one["epochs"]
@@ -260,20 +261,18 @@ def test_the_command_says_that_time_is_up_and_goes_on(tmp_path, quick):
 
 
 @pytest.mark.parametrize("share", [1, 0.5])
-def test_only_whole_runs_are_published_and_large_weights_stay_behind(tmp_path, share):
-    local, trained = tmp_path / "runs", {}
-    for name, size in (("small", 100), ("large", runs.WEIGHTS_LIMIT + 1)):
-        files.write(local / name / "weights.safetensors", bytes(size))
-        files.write(local / name / "run.json", b"{}")
-        trained[name] = {"run": name}
+def test_only_whole_runs_are_published_and_large_weights_stay_behind(tmp_path, few, monkeypatch, share):
+    store = runs.Store(tmp_path / "nowhere", tmp_path / "runs")
+    small, large = (store.get_or_train(one(model), few) for model in ("tutorial", "lenet"))
+    monkeypatch.setattr(runs, "WEIGHTS_LIMIT", (small.weights.stat().st_size + large.weights.stat().st_size) // 2)
     files.write(tmp_path / "record.json", b"{}")
-    store, record = SimpleNamespace(local=local), {"trained": trained}
+    record = {"trained": {run.id: {"run": run.id} for run in (small, large)}}
     piece = SimpleNamespace(share=share, record=record, store=store, path=tmp_path / "record.json")
     book = tmp_path / "book"
     assert gpu.publish(piece, book).read_bytes() == b"{}"
-    published = sorted(str(path.relative_to(book / "runs")) for path in (book / "runs").rglob("*.*"))
-    whole = ["large/run.json", "small/run.json", "small/weights.safetensors"]
-    assert published == (whole if share == 1 else [])
+    published = runs.Store(book / "runs", tmp_path / "nowhere")
+    found = [published.find(one(model)) for model in ("tutorial", "lenet")]
+    assert [run and run.weights.exists() for run in found] == ([True, False] if share == 1 else [None, None])
 
 
 # ---- the page --------------------------------------------------------------------------------------------------------

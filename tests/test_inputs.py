@@ -264,7 +264,7 @@ class _Trap:
 
 def test_weights_that_are_a_pickle_are_not_executed(tmp_path):
     """Even where the record vouches for them."""
-    folder = tmp_path / "0123456789abcdef"
+    folder = tmp_path / "name" / "0123456789abcdef"
     torch.save(_Trap(tmp_path / "sprung"), weights := tmp_path / "weights")
     files.write(folder / "weights.safetensors", weights.read_bytes())
     run = store.Run(folder, Training("tutorial", (FIRST,)).describe(), [], {}, files.digest(weights.read_bytes()))

@@ -37,7 +37,7 @@ def write_gpu(app, docname, source):
         return
     full = json.loads(result(app, "full.json"))
     book = Path(app.srcdir, "book")
-    for path in (*book.glob("*.ipynb"), *book.glob("runs/*/run.json")):
+    for path in (*book.glob("*.ipynb"), *book.glob("runs/*/*/run.json")):
         app.env.note_dependency(str(path))
     made = {SAID: said, CHECKS: checks, TIMINGS: timings, TRAINED: trained}
     for mark, write in made.items():
@@ -196,9 +196,9 @@ def used(path):
 def stored(book):
     """The published runs by id: configuration, and the images of the run and of those that it started from."""
     records = {}
-    for path in book.glob("runs/*/run.json"):
+    for path in book.glob("runs/*/*/run.json"):
         run = record(path)
-        records[path.parent.name] = run["training"], sum(epoch["images"] for epoch in run["history"])
+        records[path.parents[1].name] = run["training"], sum(epoch["images"] for epoch in run["history"])
 
     def images(name):
         training, own = records[name]

@@ -132,7 +132,7 @@ def write_sweeps(app, docname, source):
     if COST not in source[0]:
         return
     rows = list(csv.DictReader(io.StringIO(result(app, "sweep.csv"), newline="")))
-    trained = [seconds(run) for run in sorted(Path(app.srcdir, "book", "runs").glob("*/run.json"))]
+    trained = [seconds(run) for run in sorted(Path(app.srcdir, "book", "runs").glob("*/*/run.json"))]
     source[0] = source[0].replace(EXAMPLE, example(rows)).replace(COST, cost(rows, trained))
 
 

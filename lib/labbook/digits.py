@@ -14,6 +14,7 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,15 @@ class DigitSets:
         """Return the same sets on `device`."""
         parts = {part: getattr(self, part).to(device) for part in ("train", "validation", "test")}
         return replace(self, **parts)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of all images and labels."""
+        hashed = hashlib.sha256()
+        for part in (self.train, self.validation, self.test):
+            for column in (part.images, part.labels):
+                hashed.update(column.cpu().contiguous().numpy())
+        return hashed.hexdigest()
 
 
 def load(data: str = "auto") -> DigitSets:

@@ -1,6 +1,6 @@
 """What a page says about itself: notices, the answer, verdicts on claims, costs, provenance. All of it computed.
 
-Values that other pages quote are glued: `answer`, `claims`, `store` and, of one chapter, `benchmark` (JSON).
+Values that other pages quote are glued: `answer`, `claims`, `runs` and, of one chapter, `benchmark` (JSON).
 """
 
 from __future__ import annotations
@@ -132,26 +132,28 @@ class Page:
             quick: training images of a shortened run in the profile "quick" (default `QUICK_IMAGES`); what is shorter
                 anyway is trained whole.
         """
-        n = len(self.sets.train)
-        obtained = []
-        for seed in self.here.seeds if seeds is None else seeds:
-            whole = seeded(training, seed, self.sets.name)
-            cost = HEAVY.get(training.model, 1)
-            limit = quick or QUICK_IMAGES // cost
-            candidates = {
+        n, cost = len(self.sets.train), HEAVY.get(training.model, 1)
+        limit = quick or QUICK_IMAGES // cost
+        every = [seeded(training, seed, self.sets.name) for seed in (self.here.seeds if seeds is None else seeds)]
+        wanted = [
+            {
                 "full": [whole],
                 "quick": [whole] if whole.images(n) <= limit else [whole, shortened(whole, limit, n)],
                 "smoke": [shortened(whole, SMOKE_IMAGES // cost, n, stages=2)],
             }[self.here.profile]
-            run = self.store.obtain(candidates, self.sets, self.here.device)
+            for whole in every
+        ]
+        obtained = self.store.get_or_train_many(wanted, self.sets, self.here.device)
+        for run, whole in zip(obtained, every, strict=True):
             if run.images < whole.images(n):
                 self.shortened.add(run.id)
-            obtained.append(run)
         return obtained
 
-    def evaluate(self, run: Run, name: str, compute: Callable[[nn.Module], object], **settings) -> object:
+    def evaluate(
+        self, run: Run, name: str, compute: Callable[[nn.Module], object], others: Sequence[Run] = (), **settings
+    ) -> object:
         """Return an evaluation of a run, see `Store.evaluate`; `compute` gets the model on the chapter's device."""
-        return self.store.evaluate(run, name, compute, self.here.device, **settings)
+        return self.store.evaluate(run, name, compute, self.here.device, others, **settings)
 
     def accuracy(self, run: Run, scene: Scene, seed: int = 0) -> Proportion:
         """Return the accuracy of a run on the test digits, fixed stimuli of a scene (smoke: of 200 digits)."""
@@ -239,7 +241,7 @@ class Page:
             return [[asdict(each[run.id]) for each in found] for run in whats]
 
         settings = {"whats": [run.id for run in whats], "scene": plain(scene), "n": n, "saccades": saccades}
-        found = self.evaluate(where, "saccades", compute, **settings)
+        found = self.evaluate(where, "saccades", compute, whats, **settings)
         return [
             {cell: whatwhere.Saccades(**each) for cell, each in zip(evaluation.cells(scene), column, strict=True)}
             for column in found
@@ -255,7 +257,7 @@ class Page:
             return [seen.fixations.tolist(), seen.posterior.argmax(2).tolist()]
 
         settings = {"what": what.id, "scene": plain(scene), "n": n}
-        found = self.evaluate(where, "traces", compute, **settings)
+        found = self.evaluate(where, "traces", compute, [what], **settings)
         return stimuli, *(torch.tensor(each) for each in found)
 
     def searches(self, run: Run, n: int = 1000, saccades: int = 5) -> searcher.Benchmark:
@@ -315,7 +317,7 @@ class Page:
             return [found.answers.tolist(), windows, found.fixations.tolist(), found.right.tolist()]
 
         settings = {"grid": asdict(grid), "what": what and what.id}
-        kept = self.evaluate(run, "field", compute, **settings)
+        kept = self.evaluate(run, "field", compute, [what] if what else [], **settings)
         answers, windows, fixations, right = map(torch.tensor, kept)
         return visual_field.Watched(answers, windows.unflatten(2, (2, 3)), fixations, right)
 
@@ -330,7 +332,7 @@ class Page:
         }[self.here.profile]
         for count, step in ladder:
             settings = {"scene": plain(scene), "n": count, "step": step}
-            if (values := self.store.recall(run, "map", **settings)) is not None:
+            if (values := self.store.load_result(run, "map", **settings)) is not None:
                 return torch.tensor(values)
 
         def compute(model):
@@ -445,7 +447,7 @@ class Page:
         table(header, rows, once="trained on")
 
     def provenance(self) -> None:
-        """Display how to run the page again, and where it is from; glue the runs that it used as `store` (JSON)."""
+        """Display how to run the page again, and where it is from; glue the runs that it used as `runs` (JSON)."""
         where = self.store.used.values()
         display(HTML(rerun.box(self.here, time.process_time(), list(where))))
         machines = sorted({f"{run.machine['device']}, torch {run.machine['torch']}" for run in where})

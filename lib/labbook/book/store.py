@@ -1,8 +1,16 @@
-"""The store of training runs: configuration -> metrics and weights, found again by content.
+"""The store of trained runs: configuration -> metrics and weights, found again by content, never replaced.
 
-A run lives in a folder named after the SHA-256 of its configuration: `run.json` (sealed with its checksum),
-`weights.safetensors`, and one JSON per evaluation. Two folders are searched: the published one, `book/runs/`, and the
-local one, `_build/runs/`, to which all new runs go. Several processes may share them.
+    NAME/                     the name of a configuration, see `config.name_of`
+        current.json          which generation counts: the one small file that ever moves, last and at once
+        GENERATION/           the first 16 digits of the SHA-256 of its weights
+            run.json          configuration, history, machine, data, checksum of the weights
+            weights.safetensors
+            EVALUATION.json   each names its settings, the run and the weights that it is of
+
+Every JSON file is sealed with its checksum; reading checks that what it says belongs where it lies. A training done
+again may end in other bits, on another machine say: they form another generation beside the first. Two folders are
+searched: the published one, `book/runs/`, and the local one, `_build/runs/`, to which all new runs go. Several
+processes, containers and machines may share them.
 """
 
 from __future__ import annotations
@@ -12,41 +20,62 @@ import math
 import os
 import platform
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
 from .. import evaluation, files, models
-from ..config import Training, digest, name_of, parse
+from ..config import Training, describe, digest, name_of, parse
 from ..digits import DigitSets
 from ..errors import ConfigurationError
-from ..training import train
+from ..training import Outcome, train
 
+POINTER, RECORD, WEIGHTS = "current.json", "run.json", "weights.safetensors"
+NAME = re.compile(r"[0-9a-f]{16}")  # of a configuration, of a generation
 WEIGHTS_LIMIT = 5_000_000  # bytes of a published weights file
+MEASURED = ("stage", "epoch", "images", "accuracy", "seconds")  # numbers in every record of a history
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, configuration (plain data), one record per epoch, and where it was trained."""
+    """A finished run: the folder of its generation, configuration (plain data), one record per epoch, where it was
+    trained and on which digits; `beside` is another folder of the same generation."""
 
     folder: Path
     training: dict
     history: list[dict]
     machine: dict
     weights_sha256: str
+    data: dict = field(default_factory=dict)
+    beside: Path | None = field(default=None, compare=False)
 
     @property
     def id(self) -> str:
-        """The first 16 hexadecimal digits of the configuration's SHA-256."""
-        return self.folder.name
+        """The name of the configuration."""
+        return self.folder.parent.name
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where its files may lie."""
+        return [self.folder, *([self.beside] if self.beside else [])]
+
+    @property
+    def weights(self) -> Path:
+        """The file of the weights, which may not exist."""
+        places = [folder / WEIGHTS for folder in self.folders]
+        return next(filter(Path.exists, places), places[0])
 
     @property
     def configuration(self) -> Training:
@@ -121,12 +150,13 @@ class Run:
         Raises:
             ConfigurationError: the weights are missing (only metrics were published) or altered.
         """
-        path = self.folder / "weights.safetensors"
-        if not path.exists():
+        path = self.weights
+        try:
+            content = files.read(path)
+        except FileNotFoundError:
             raise ConfigurationError(
                 f"{path} does not exist: of this run only the metrics are kept; retrain it with runs='retrain'."
-            )
-        content = path.read_bytes()
+            ) from None
         if (found := files.digest(content)) != self.weights_sha256:
             raise ConfigurationError(
                 f"{path} is truncated or altered: expected SHA-256 {self.weights_sha256}, found {found}."
@@ -143,13 +173,91 @@ class Run:
         return model.to(device).eval()
 
 
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def read_run(folder: Path) -> Run | None:
+    """Return the run in a folder NAME of a store, that of the generation that counts, or None.
+
+    Raises:
+        ConfigurationError: it is truncated, altered or does not belong there.
+    """
+    pointer = folder / POINTER
+    for _ in range(3):  # `publish` may remove a generation between the two reads
+        try:
+            generation = files.sealed(pointer, generation=str)["generation"]
+        except FileNotFoundError:
+            return None
+        _require(NAME.fullmatch(generation), pointer, f"no generation is named {generation[:40]!r}")
+        with suppress(FileNotFoundError):
+            return read_generation(folder / generation)
+    raise ConfigurationError(f"{pointer} points to {generation}, where there is no {RECORD}.")
+
+
+def read_generation(folder: Path) -> Run:
+    """Return the run of a generation, after checking that it belongs where it lies.
+
+    Raises:
+        ConfigurationError: it is truncated, altered or does not belong there.
+        FileNotFoundError: there is no record.
+    """
+    path = folder / RECORD
+    record = files.sealed(path, training=dict, history=list, machine=dict, weights_sha256=str, data=dict)
+    try:
+        training = parse(record["training"])
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    name, generation = name_of(training), record["weights_sha256"][:16]
+    _require(name == folder.parent.name, path, f"its configuration is that of {name}")
+    _require(generation == folder.name, path, f"its weights are those of generation {generation[:40]}")
+    _require(record["data"].get("name") == training.data, path, f"its digits are not those of data={training.data!r}")
+    _require(_complete(record["history"], training), path, "its history does not fit its configuration")
+    return Run(folder, *(record[key] for key in ("training", "history", "machine", "weights_sha256", "data")))
+
+
+def _complete(history: list, training: Training) -> bool:
+    """Return whether there is a record of every epoch of the schedule."""
+    epochs = [(k, epoch) for k, stage in enumerate(training.stages) for epoch in range(stage.epochs)]
+    numbers = all(isinstance(each, dict) and all(_number(each.get(key)) for key in MEASURED) for each in history)
+    return numbers and [(each["stage"], each["epoch"]) for each in history] == epochs
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def read_evaluation(path: Path) -> dict:
+    """Return the record of an evaluation, after checking that it belongs where it lies.
+
+    Raises:
+        ConfigurationError: it is truncated, altered or does not belong there.
+        FileNotFoundError: there is none.
+    """
+    record = files.sealed(path, evaluation=str, settings=dict, version=int, run=str, weights_sha256=str, others=dict)
+    name = f"{record['evaluation']}-{digest({**record['settings'], 'version': record['version']})}.json"
+    _require(name == path.name, path, f"its name and settings are those of {name}")
+    _require(record["run"] == path.parents[1].name, path, f"it is of the run {record['run'][:40]}")
+    generation = record["weights_sha256"][:16]
+    _require(generation == path.parent.name, path, f"it is of the weights {generation}")
+    _require("result" in record, path, "it has no result")
+    return record
+
+
+def _require(condition: object, path: Path, otherwise: str) -> None:
+    if not condition:
+        raise ConfigurationError(f"{path} does not belong there: {otherwise}.")
+
+
+# ---- the store ------------------------------------------------------------------------------------------------------
+
+
 class Store:
     """Where runs are looked up and kept.
 
     Args:
         published: folder of runs that come with the book, read only. local: folder for new runs.
         reuse: whether stored runs are used at all; without it everything is trained and computed anew, once.
-        say: receives a line per stage of a training. until: when trainings stop, see `train`.
+        say: receives a line per stage of a training, and whom it waits for. until: when trainings stop, see `train`.
     """
 
     def __init__(
@@ -166,32 +274,55 @@ class Store:
         self.shown: set[str] = set()  # ids of the runs whose weights were asked for
 
     def find(self, training: Training) -> Run | None:
-        """Return the stored run of this configuration, or None.
+        """Return the stored run of this configuration, or None: the published one, unless only the local one has
+        weights.
 
         Raises:
-            ConfigurationError: a stored run that is truncated or altered.
+            ConfigurationError: a stored run that is truncated or altered, or does not belong where it lies.
         """
         name = name_of(training)
-        stored = [root / name for root in (self.published, self.local) if (root / name / "run.json").exists()]
-        stored.sort(key=lambda folder: not (folder / "weights.safetensors").exists())  # one with weights, if any
-        return _read(stored[0]) if stored else None
+        found = [run for root in (self.published, self.local) if (run := self._beside(read_run(root / name)))]
+        return min(found, key=lambda run: not run.weights.exists(), default=None)
 
-    def obtain(self, candidates: Training | Sequence[Training], sets: DigitSets, device: str = "cpu") -> Run:
-        """Return a run of the first candidate that is stored, else train the last one.
+    def _beside(self, run: Run | None) -> Run | None:
+        """Return a run of one of the two folders, with its place in the other one."""
+        if run is None:
+            return None
+        other = self.local if run.folder.is_relative_to(self.published) else self.published
+        return replace(run, beside=other / run.id / run.folder.name)
+
+    def get_or_train(self, wanted: Training | Sequence[Training], sets: DigitSets, device: str = "cpu") -> Run:
+        """Return a run of the first configuration that is stored, else train the last one.
 
         Args:
-            candidates: one configuration, or several from the longest schedule to the one worth training now. Where
-                bfloat16 would be slow, that one is trained in float32.
+            wanted: one configuration, or several from the longest schedule to the one worth training now. Where
+                bfloat16 or TF32 would be slow, that one is trained in float32.
         """
-        candidates = [candidates] if isinstance(candidates, Training) else list(candidates)
-        candidates.append(self._suited(candidates[-1], device))
-        run = next(filter(None, map(self.find, candidates)), None) if self.reuse else None
-        run = run or self.used.get(name_of(candidates[-1])) or self._train(candidates[-1], sets, device)
-        self.used[run.id] = run
+        (run,) = self.get_or_train_many([wanted], sets, device)
         return run
 
+    def get_or_train_many(
+        self, wanted: Sequence[Training | Sequence[Training]], sets: DigitSets, device: str = "cpu"
+    ) -> list[Run]:
+        """Return for each of `wanted` what `get_or_train` does; what is missing is trained side by side."""
+        found = [self._stored(each, device) for each in wanted]
+        missing = {name_of(each): each for each in found if isinstance(each, Training)}
+        trained = self._train(missing, sets, device) if missing else {}
+        runs = [trained[name_of(each)] if isinstance(each, Training) else each for each in found]
+        self.used |= {run.id: run for run in runs}
+        return runs
+
+    obtain = get_or_train
+
+    def _stored(self, wanted: Training | Sequence[Training], device: str) -> Run | Training:
+        """Return the first stored run of those wanted, else the configuration to train."""
+        candidates = [wanted] if isinstance(wanted, Training) else list(wanted)
+        candidates.append(self._suited(candidates[-1], device))
+        run = next(filter(None, map(self.find, candidates)), None) if self.reuse else None
+        return run or self.used.get(name_of(candidates[-1])) or candidates[-1]
+
     def _suited(self, training: Training, device: str) -> Training:
-        """Return a training in an arithmetic that is fast on a device, and likewise a start that is not stored."""
+        """Return a training in a precision that is fast on a device, and likewise a start that is not stored."""
         start = training.start
         if start is not None and not (self.reuse and self.find(start)):
             start = self._suited(start, device)
@@ -199,88 +330,189 @@ class Store:
         precision = training.precision if fast.get(training.precision) else "float32"
         return replace(training, start=start, precision=precision)
 
-    def _train(self, training: Training, sets: DigitSets, device: str) -> Run:
-        name = name_of(training)
-        lock = FileLock(self.local / f"{name}.lock")
+    # ---- training ----
+
+    def _train(self, missing: dict[str, Training], sets: DigitSets, device: str) -> dict[str, Run]:
+        """Train what another process does not finish first; return the runs by name."""
+        asked = {name: self._stamp(name) for name in missing}
+        onwards = {name: each.start for name, each in missing.items() if each.start}
+        starts = dict(zip(onwards, self.get_or_train_many(list(onwards.values()), sets, device), strict=True))
+        runs = {}
+        with ExitStack() as locks:
+            for name in sorted(missing):  # in one order everywhere, so that nobody waits for who waits for him
+                locks.enter_context(self._lock(name))
+            for name in missing:
+                if (stamp := self._stamp(name)) and (self.reuse or stamp != asked[name]):  # another process was first
+                    runs[name] = self._beside(read_run(self.local / name))
+            for name, training in missing.items():
+                if name not in runs:
+                    weights = starts[name].model(device).state_dict() if name in starts else None
+                    checkpoint = self.local / f"{name}.checkpoint"
+                    outcome = train(training, sets, device, checkpoint, say=self.say, weights=weights, until=self.until)
+                    runs[name] = self._beside(self._keep(name, training, outcome, sets, device))
+                    checkpoint.unlink(missing_ok=True)
+        return runs
+
+    def _keep(self, name: str, training: Training, outcome: Outcome, sets: DigitSets, device: str) -> Run:
+        """Write a generation; the last write makes it count."""
+        weights = save_tensors({key: value.cpu().contiguous() for key, value in outcome.model.state_dict().items()})
+        sha = files.digest(weights)
+        folder = self.local / name / sha[:16]
+        files.write(folder / WEIGHTS, weights)
+        try:
+            run = read_generation(folder)  # the same bits as before: that record stays
+        except (FileNotFoundError, ConfigurationError):
+            record = {
+                "training": describe(training),
+                "machine": machine(device),
+                "data": {"name": sets.name, "sha256": sets.sha256},
+                "weights_sha256": sha,
+                "history": outcome.history,
+            }
+            files.write(folder / RECORD, files.seal(_json(record)))
+            run = read_generation(folder)
+        files.write(folder.parent / POINTER, files.seal(_json({"generation": folder.name})))
+        return run
+
+    def _stamp(self, name: str) -> int:
+        """Return when a local run of this name was last finished, 0 if none was."""
+        try:
+            return (self.local / name / POINTER).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    @contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        """Keep other processes from training a configuration. The system frees the lock of one that is gone."""
+        path, lock = self.local / f"{name}.holder", FileLock(self.local / f"{name}.lock")
+        holder = f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         try:
             self.local.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if self.say:
+                    self.say(f"Waiting for {name}, which is being trained by {_holder(path)}.")
+                lock.acquire()
+            with suppress(OSError):
+                path.write_text(holder, "utf-8")
         except OSError as error:
             raise ConfigurationError(f"Cannot keep runs in {self.local}: {error.strerror or error}.") from None
         try:
-            if self.reuse and (self.local / name / "run.json").exists():  # another process was first
-                return _read(self.local / name)
-            weights = training.start and self.obtain(training.start, sets, device).model(device).state_dict()
-            checkpoint = self.local / f"{name}.checkpoint"
-            outcome = train(training, sets, device, checkpoint, say=self.say, weights=weights, until=self.until)
-            weights = save_tensors({key: value.cpu().contiguous() for key, value in outcome.model.state_dict().items()})
-            record = {
-                "training": training.describe(),
-                "machine": machine(device),
-                "weights_sha256": files.digest(weights),
-                "history": outcome.history,
-            }
-            files.write(self.local / name / "weights.safetensors", weights)
-            files.write(self.local / name / "run.json", files.seal(_json(record)))  # its presence makes the run whole
-            checkpoint.unlink(missing_ok=True)
+            yield
         finally:
+            with suppress(OSError):
+                path.unlink()
             lock.release()
-        return _read(self.local / name)
+
+    # ---- what is known of a run ----
 
     def model(self, run: Run, device: torch.device | str = "cpu") -> nn.Module:
         """Return a run's trained model, and remember that the weights are needed."""
         self.shown.add(run.id)
         return run.model(device)
 
-    def recall(self, run: Run, name: str, **settings) -> object | None:
-        """Return a stored evaluation of a run with these settings, or None.
-
-        Raises:
-            ConfigurationError: it is truncated or altered.
-        """
-        for root in (self.published, self.local) if self.reuse else ():
-            if (path := root / run.id / _evaluation_file(name, settings)).exists():
-                return json.loads(files.unseal(path.read_bytes(), path))["result"]
-        return None
-
-    def evaluate(
-        self, run: Run, name: str, compute: Callable[[nn.Module], object], device: str = "cpu", **settings
-    ) -> object:
-        """Return a stored evaluation of a run with these settings, else `compute(model)`, which is then kept.
+    def load_result(self, run: Run, name: str, others: Sequence[Run] = (), **settings) -> object | None:
+        """Return the stored result of an evaluation of a run with these settings, or None.
 
         Args:
-            name: what is evaluated. settings: all that the result depends on besides the run.
-            compute: gets the model, returns plain data.
+            others: further runs that it is of.
+
+        Raises:
+            ConfigurationError: it is truncated or altered, or does not belong where it lies.
         """
-        if (result := self.recall(run, name, **settings)) is None:
-            result = compute(run.model(device))
-            record = {"evaluation": name, "settings": settings, "result": result}
-            files.write(self.local / run.id / _evaluation_file(name, settings), files.seal(_json(record)))
+        for folder in run.folders if self.reuse else ():
+            with suppress(FileNotFoundError):
+                record = read_evaluation(folder / _evaluation_file(name, settings))
+                if record["others"] == {other.id: other.weights_sha256 for other in others}:
+                    return record["result"]
+        return None
+
+    recall = load_result
+
+    def evaluate(
+        self,
+        run: Run,
+        name: str,
+        compute: Callable[[nn.Module], object],
+        device: str = "cpu",
+        others: Sequence[Run] = (),
+        **settings,
+    ) -> object:
+        """Return a stored result of an evaluation of a run with these settings, else `compute(model)`, which is kept.
+
+        Args:
+            name: what is evaluated. settings: all that the result depends on besides the runs.
+            compute: gets the model, returns plain data.
+            others: further runs that it depends on, by their weights.
+        """
+        if (result := self.load_result(run, name, others, **settings)) is not None:
+            return result
+        result = compute(run.model(device))
+        if (first := self.load_result(run, name, others, **settings)) is not None:  # another process was first
+            return first
+        record = {
+            "evaluation": name,
+            "settings": settings,
+            "version": evaluation.VERSION,
+            "run": run.id,
+            "weights_sha256": run.weights_sha256,
+            "others": {other.id: other.weights_sha256 for other in others},
+            "result": result,
+        }
+        path = self.local / run.id / run.folder.name / _evaluation_file(name, settings)
+        files.write(path, files.seal(_json(record)))
         return result
 
     def manifest(self) -> list[dict]:
-        """Return the runs used so far, for `publish`: id, and whether the weights were shown."""
-        return [{"id": name, "weights": name in self.shown} for name in self.used]
+        """Return the runs used so far, for `publish`: id, generation, and whether the weights were shown."""
+        return [
+            {"id": name, "generation": run.folder.name, "weights": name in self.shown}
+            for name, run in self.used.items()
+        ]
 
 
 def publish(manifest: Sequence[dict], local: Path, published: Path) -> None:
     """Copy runs to the published folder: metrics and evaluations, and the weights of those that were shown.
 
+    A published run is replaced as a whole: the new generation is complete before it counts, and only then the old one
+    goes.
+
     Args:
         manifest: what `Store.manifest` returned.
 
     Raises:
-        ConfigurationError: weights above 5 MB; a disk that is full.
+        ConfigurationError: no manifest; a run that is not there, or altered; weights above 5 MB; a disk that is full.
     """
     for entry in manifest:
-        source, target = local / entry["id"], published / entry["id"]
-        weights = source / "weights.safetensors"
-        if entry["weights"] and weights.exists():
+        name, generation = (str(entry.get(key, "")) for key in ("id", "generation"))
+        if not (NAME.fullmatch(name) and NAME.fullmatch(generation)):
+            raise ConfigurationError(f"{entry!r} of a manifest names no run of this store.")
+        source, target = local / name / generation, published / name / generation
+        if (weights := source / WEIGHTS).exists() and entry["weights"]:
             if (size := weights.stat().st_size) > WEIGHTS_LIMIT:
                 raise ConfigurationError(f"{weights} has {size} bytes; at most {WEIGHTS_LIMIT} are published.")
-            files.write(target / weights.name, weights.read_bytes())
-        for path in sorted(source.glob("*.json"), key=lambda path: path.name == "run.json"):  # run.json makes it whole
-            files.write(target / path.name, path.read_bytes())
+            files.write(target / WEIGHTS, files.read(weights))
+        for path in source.glob("*-*.json"):
+            read_evaluation(path)
+            files.write(target / path.name, files.read(path))
+        if not (target / RECORD).exists():
+            read_generation(source)
+            files.write(target / RECORD, files.read(source / RECORD))
+        pointer = files.seal(_json({"generation": generation}))
+        if not (target.parent / POINTER).exists() or files.read(target.parent / POINTER) != pointer:
+            files.write(target.parent / POINTER, pointer)
+        for other in target.parent.iterdir():
+            if other.is_dir() and other != target:
+                shutil.rmtree(other)
+
+
+def _holder(path: Path) -> str:
+    """Return who holds a lock, and since when, as far as it is known."""
+    try:
+        return path.read_text("utf-8") or "another process"
+    except OSError:
+        return "another process"
 
 
 def _evaluation_file(name: str, settings: dict) -> str:
@@ -288,11 +520,13 @@ def _evaluation_file(name: str, settings: dict) -> str:
 
 
 def machine(device: torch.device | str) -> dict:
-    """Return what a result's provenance needs to know of the machine."""
+    """Return what a result's provenance needs to know of the machine, and of how it computes."""
     cuda = str(device).startswith("cuda")
     return {
         "device": torch.cuda.get_device_name(device) if cuda else f"{os.cpu_count()} CPU cores ({platform.machine()})",
         "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "deterministic": not cuda or torch.backends.cudnn.deterministic,
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
@@ -309,9 +543,3 @@ def processor() -> str:
 
 def _json(record: dict) -> bytes:
     return json.dumps(record, indent=1, sort_keys=True).encode()
-
-
-def _read(folder: Path) -> Run:
-    path = folder / "run.json"
-    record = json.loads(files.unseal(path.read_bytes(), path))
-    return Run(folder, record["training"], record["history"], record["machine"], record["weights_sha256"])

@@ -461,7 +461,7 @@ class Piece:
         self.say(f"{name}: {training.images(n):,} of {whole:,} images, {training.images(n) / whole:.2%}")
         new = self.store.find(training) is None
         try:
-            run = self.store.obtain(training, self.sets, self.device)
+            run = self.store.get_or_train(training, self.sets, self.device)
         except Paused as paused:
             self.worked = True
             raise Paused(f"{name}, {paused}") from None
@@ -490,7 +490,7 @@ class Piece:
             return {key: [self._accuracy(name, run, Scene28(std=std, draws="frozen"))] for key, std in asked.items()}
         if name != "where":
             return {"cells": [self._accuracy(name, run, scene) for scene in evaluation.cells().values()]}
-        what = self.store.obtain(self.training("what"), self.sets, self.device)
+        what = self.store.get_or_train(self.training("what"), self.sets, self.device)
         counts = []
         for scene in evaluation.cells().values():
 
@@ -527,9 +527,10 @@ def publish(piece: Piece, book: Path) -> Path:
     weights where these are small enough, else the metrics alone. Returns the path of the record."""
     if piece.share == 1:
         for each in piece.record["trained"].values():
-            weights = piece.store.local / each["run"] / "weights.safetensors"
-            small = weights.stat().st_size <= store.WEIGHTS_LIMIT
-            store.publish([{"id": each["run"], "weights": small}], piece.store.local, book / "runs")
+            run = store.read_run(piece.store.local / each["run"])
+            small = run.weights.stat().st_size <= store.WEIGHTS_LIMIT
+            entry = {"id": run.id, "generation": run.folder.name, "weights": small}
+            store.publish([entry], piece.store.local, book / "runs")
     path = book / "results" / "full.json"
     files.write(path, piece.path.read_bytes())
     return path

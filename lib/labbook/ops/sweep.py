@@ -223,10 +223,11 @@ def _trainings(manifest: list[dict], out: str | None) -> list[dict]:
     places = (chapter.root() / "book" / "runs", (Path(out) if out else chapter.root() / "_build") / "runs")
     rows = []
     for entry in manifest:
-        path = next(filter(Path.is_file, (place / entry["id"] / "run.json" for place in places)), None)
-        if path is None:
+        pointer = next(filter(Path.is_file, (place / entry["id"] / "current.json" for place in places)), None)
+        if pointer is None:
             continue
-        record = json.loads(files.unseal(path.read_bytes(), path))
+        generation = files.sealed(pointer, generation=str)["generation"]
+        record = files.sealed(pointer.parent / generation / "run.json", training=dict, history=list)
         training, epoch = record["training"], record["history"][-1]
         rows.append(
             {
