@@ -180,10 +180,8 @@ EXAMPLES = {
         OPEN: {"last": seeds(0.7)},
     },
     "C53": {
-        CONFIRMED: {"gains": seeds(0.008), "last": seeds(0.84)},
-        PARTLY: {"gains": seeds(0.05), "last": seeds(0.84)},
-        REFUTED: {"gains": seeds(-0.002), "last": seeds(0.84)},
-        OPEN: {"gains": seeds(0.001), "last": seeds(0.84)},
+        verdict: {"before": seeds(0.84), "after": seeds(0.84 + gain)}
+        for verdict, gain in {CONFIRMED: 0.008, PARTLY: 0.05, REFUTED: -0.002, OPEN: 0.001}.items()
     },
     "C54": {
         CONFIRMED: {"plain": seeds(0.3), "filtered": seeds(0.6)},

@@ -209,6 +209,17 @@ def end(run: Ran, asked: Asked | None = None, stage: int = -1, epoch: int = -1) 
     return of_stage(run, stage)[epoch]["accuracy"]
 
 
+def end_at(run: Ran, asked: Asked | None = None, std: float = 0.0) -> float:
+    """The accuracy at the end of the stage of a std, pixels, at contrast 70 %."""
+    stages = enumerate(run.training["stages"])
+    here = [
+        k
+        for k, stage in stages
+        if stage["scene"].get("contrast") == [0.7, 0.7] and abs(stage["scene"].get("std", 40) - std) < 1e-6
+    ]
+    return end(run, stage=here[-1])
+
+
 def best(run: Ran, asked: Asked | None = None, stage: int | None = None, epochs: int | None = None) -> float:
     """The accuracy of the best epoch of a stage (None: of all), of its first `epochs`."""
     records = run.history if stage is None else of_stage(run, stage)
@@ -247,9 +258,9 @@ def scale(run: Ran, asked: Asked | None = None) -> float:
     return run.history[-1]["theta"]["mean"][0]
 
 
-def fall(run: Ran, asked: Asked | None = None) -> float:
-    """The largest fall of the accuracy from one epoch to the next of a stage; 0 if there is none."""
-    pairs = zip(run.history, run.history[1:], strict=False)
+def fall(run: Ran, asked: Asked | None = None, epochs: int | None = None) -> float:
+    """The largest fall of the accuracy from one epoch to the next of a stage, in the first `epochs`; 0 if none."""
+    pairs = zip(run.history[:epochs], run.history[1:epochs], strict=False)
     return max([0.0, *(a["accuracy"] - b["accuracy"] for a, b in pairs if a["stage"] == b["stage"])])
 
 
