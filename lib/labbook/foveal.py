@@ -113,7 +113,7 @@ class FovealEvidence(nn.Module):
         what_width: int = 16,
         fovea: int = 36,
         saccades: int = 5,
-        sure: float = 10.0,
+        sure: float = 25.0,
         near: float = 10.0,
     ):
         super().__init__()

@@ -151,7 +151,7 @@ MODELS = {
         "what_width": 16,
         "fovea": 36,
         "saccades": 5,
-        "sure": 10,
+        "sure": 25,
         "near": 10,
     },
 }
