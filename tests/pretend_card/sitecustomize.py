@@ -8,9 +8,11 @@ depends on the card itself does not show: speed, precision, determinism, streams
     PYTHONPATH=tests/pretend_card papermill notebooks/week1_noisy_stn.ipynb out.ipynb -p profile smoke -p device cuda
 """
 
+from functools import cache
+
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_map
 
 CARD = torch.device("cuda", 0)
 COPIES = {"copy_", "_to_copy"}  # operations on tensors of both devices
@@ -67,49 +69,63 @@ class PretendCard(TorchDispatchMode):
         return run(operation, args, kwargs or {})
 
 
+@cache
+def facts(operation):
+    """Return the name of an operation, and whether it changes its first argument."""
+    return operation.overloadpacket.__name__, operation._schema.is_mutable
+
+
 def run(operation, args, kwargs):
     """Do on the CPU what a real card would do, and refuse the rest."""
-    name = operation.overloadpacket.__name__
+    name, in_place = facts(operation)
     if name == "device" and isinstance(args[0], OnCard):
         return torch.device("meta")
-    given = tree_flatten((args, kwargs))[0]
-    card = [each for each in given if isinstance(each, OnCard)]
-    host = [each for each in given if isinstance(each, torch.Tensor) and not isinstance(each, OnCard)]
-    if card and name not in COPIES:
-        refuse_mixed(name, operation._schema.is_mutable, args, host)
-    device = kwargs.get("device")
-    to_card = bool(card) if device is None else torch.device(device).type in ("cuda", "meta")
-    if device is not None:
-        kwargs = {**kwargs, "device": torch.device("cpu")}
-    result = operation(*tree_map(to_cpu, args), **tree_map(to_cpu, kwargs))
-    if name in READING:
+    card, host = [], []
+
+    def to_cpu(x):
+        """Return the CPU's tensor of one of the card, anything else as it is, and sort what is seen."""
+        if isinstance(x, OnCard):
+            card.append(x)
+            return x.inner
+        if isinstance(x, torch.Tensor):
+            host.append(x)
+        return type(x)(map(to_cpu, x)) if type(x) in (list, tuple) else x
+
+    arguments, options = [to_cpu(x) for x in args], {key: to_cpu(x) for key, x in kwargs.items()}
+    if card and host and name not in COPIES:
+        refuse_mixed(name, in_place, args, host)
+    to_card = bool(card)
+    if options.get("device") is not None:
+        to_card = options["device"].type in ("cuda", "meta")
+        options["device"] = torch.device("cpu")
+    result = operation(*arguments, **options)
+    if not to_card or name in READING:
         return result
     known = {id(each.inner): each for each in card}  # an operation in place returns what it was given
 
     def returned(x):
-        if not to_card or not isinstance(x, torch.Tensor):
-            return x
-        return known[id(x)] if id(x) in known else OnCard(x)
+        if isinstance(x, torch.Tensor):
+            return known[id(x)] if id(x) in known else OnCard(x)
+        return type(x)(map(returned, x)) if type(x) in (list, tuple) else x
 
-    return tree_map(returned, result)
+    return returned(result)
 
 
 def refuse_mixed(name, in_place, args, host):
     """Refuse an operation on tensors of the card and of the CPU, unless these are constants or indices."""
-    first = args[0] if isinstance(args[0], torch.Tensor) else None
-    on_host = first is not None and not isinstance(first, OnCard)
+    on_host = isinstance(args[0], torch.Tensor) and not isinstance(args[0], OnCard)
     if name in INDEXING and not on_host:
         return
-    if (name in JOINING and host) or (in_place and on_host) or any(each.dim() for each in host):
+    if name in JOINING or (in_place and on_host) or any(each.dim() for each in host):
         raise RuntimeError(f"Expected all tensors to be on the same device, but {name} got cuda:0 and cpu")
+
+
+# ---- what does not pass through an operation ------------------------------------------------------------------------
 
 
 def to_cpu(x):
     """Return the CPU's tensor of one of the card, and anything else as it is."""
     return x.inner if isinstance(x, OnCard) else x
-
-
-# ---- what does not pass through an operation ------------------------------------------------------------------------
 
 
 def numbered(call):
