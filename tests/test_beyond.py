@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from labbook import evaluation, models
+from labbook import classifiers, evaluation, models
 from labbook.config import describe, name_of, parse, shortened
 from labbook.experiments import beyond
 from labbook.training import train
@@ -16,7 +16,7 @@ def test_budgets_and_widths_are_what_they_are_called():
     for images in beyond.BUDGETS:
         assert beyond.evidence_map(images).images(DIGITS) == images
     for width, parameters in beyond.WIDTHS.items():
-        assert models.count(models.build("evidence", width=width)) == parameters
+        assert classifiers.count(models.build("evidence", width=width)) == parameters
     assert max(size for size in beyond.WIDTHS.values() if size < 100_000) == beyond.WIDTHS[beyond.MAIN_WIDTH]
 
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
-from labbook import evaluation, models, rng
+from labbook import classifiers, evaluation, models, rng
 from labbook.digits import Digits
 from labbook.errors import ConfigurationError
 from labbook.stimuli import Scene28
@@ -26,7 +26,9 @@ class Constant(nn.Module):
     def forward(self, image):
         assert not self.training
         self.shown.append(image.clone())
-        return models.Seen(nn.functional.one_hot(torch.full((len(image),), 3), 10).float(), None, image)
+        return classifiers.TransformerOutput(
+            nn.functional.one_hot(torch.full((len(image),), 3), 10).float(), None, image
+        )
 
 
 class Counting(nn.Module):
@@ -34,7 +36,7 @@ class Counting(nn.Module):
 
     def forward(self, image):
         count = (image.flatten(1) > 0.7).sum(1) - 1
-        return models.Seen(nn.functional.one_hot(count.clamp(0, 9), 10).float(), None, image)
+        return classifiers.TransformerOutput(nn.functional.one_hot(count.clamp(0, 9), 10).float(), None, image)
 
 
 def bars() -> Digits:

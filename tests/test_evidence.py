@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import curriculum, evaluation, evidence, models, rng, stimuli
+from labbook import classifiers, curriculum, evaluation, evidence, models, rng, stimuli
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.evidence import POOLINGS
@@ -109,8 +109,8 @@ def test_it_starts_without_evidence():
 
 
 def test_the_default_has_46907_parameters():
-    assert models.count(models.build("evidence")) == 46_907
-    assert models.count(models.build("evidence", width=23)) < 100_000
+    assert classifiers.count(models.build("evidence")) == 46_907
+    assert classifiers.count(models.build("evidence", width=23)) < 100_000
 
 
 @pytest.mark.parametrize(

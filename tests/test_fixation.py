@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from labbook import evaluation, fixation, models, rng, searcher
+from labbook import classifiers, evaluation, fixation, models, rng, searcher
 from labbook import stimuli as scenes
 from labbook.book import figures
 from labbook.fixation import Aim
@@ -22,7 +22,7 @@ class Narrow(torch.nn.Module):
 
     def what(self, crops):
         seen = crops[:, 0, 12:17, 12:17].amax((1, 2)) > 0.5
-        return models.Seen(torch.stack((~seen, seen), 1).float(), None, crops)
+        return classifiers.TransformerOutput(torch.stack((~seen, seen), 1).float(), None, crops)
 
     def search(self, images, saccades):
         answers = self.what(scenes.crops(images, self.fixations)).logits[:, None]

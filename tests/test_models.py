@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import models, rng, stimuli
+from labbook import classifiers, models, rng, sampler, stimuli
 from labbook.errors import ConfigurationError
 
 IDENTITY = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
@@ -28,15 +28,15 @@ def images(n: int = 8) -> torch.Tensor:
     ],
 )
 def test_parameter_counts_are_those_of_the_study(name, options, parameters):
-    assert models.count(models.build(name, **options)) == parameters
+    assert classifiers.count(models.build(name, **options)) == parameters
 
 
 def test_parts_have_the_counts_of_the_study():
     model = models.build("stn28")
-    assert models.count(model.localisation) == 5_520
+    assert classifiers.count(model.localisation) == 5_520
     parts = [model.localisation.conv1, model.localisation.conv2, model.localisation.dense1, model.localisation.dense2]
-    assert [models.count(part) for part in parts] == [400, 2_010, 2_912, 198]
-    assert [models.count(part) for part in model.classifier.children()] == [520, 25_050, 400_500, 5_010]
+    assert [classifiers.count(part) for part in parts] == [400, 2_010, 2_912, 198]
+    assert [classifiers.count(part) for part in model.classifier.children()] == [520, 25_050, 400_500, 5_010]
 
 
 # ---- sampler ---------------------------------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ def test_parts_have_the_counts_of_the_study():
 @given(st.integers(1, 40), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
 def test_the_identity_returns_the_image(edge, padding):
     image = torch.rand(2, 1, edge, edge, generator=rng.generator("identity", edge))
-    seen = models.sample(image, IDENTITY.expand(2, 2, 3), edge, padding)
+    seen = sampler.sample(image, IDENTITY.expand(2, 2, 3), edge, padding)
     assert torch.allclose(seen, image, atol=1e-5)
 
 
@@ -56,14 +56,14 @@ def test_a_window_moved_by_d_undoes_a_shift_by_d(sets, down, right, index):
     offsets = torch.tensor([[down, right]])
     moved = stimuli.shift(image, offsets)
     theta = torch.tensor([[[1.0, 0, 2 * right / 28], [0, 1, 2 * down / 28]]])
-    seen = models.sample(moved[:, None].float(), theta, 28)
+    seen = sampler.sample(moved[:, None].float(), theta, 28)
     assert torch.allclose(seen[:, 0], stimuli.shift(moved, -offsets).float(), atol=0.05)  # of 255
 
 
 def test_scale_zooms_about_the_centre():
     image = torch.zeros(1, 1, 28, 28)
     image[..., 7:21, 7:21] = 1  # the inner half
-    seen = models.sample(image, IDENTITY[None] * 0.5, 28)
+    seen = sampler.sample(image, IDENTITY[None] * 0.5, 28)
     assert torch.allclose(seen[..., 1:-1, 1:-1], torch.ones(26, 26))  # the outermost pixels mix with what is around
     assert torch.allclose(seen[..., 0, 1:-1], torch.full((26,), 0.75))  # at a quarter pixel outside
 
@@ -71,15 +71,15 @@ def test_scale_zooms_about_the_centre():
 def test_a_rotation_is_a_rotation():
     """Theta maps output to input in (x, y): a quarter turn shows the input's top row in a column."""
     image = images(1)
-    turned = models.sample(image, torch.tensor([[[0.0, -1, 0], [1, 0, 0]]]), 28)
+    turned = sampler.sample(image, torch.tensor([[[0.0, -1, 0], [1, 0, 0]]]), 28)
     assert torch.allclose(turned, image.rot90(1, (2, 3)), atol=1e-5)
 
 
 @pytest.mark.parametrize("padding", [0.0, 0.5, 1.0])
 def test_outside_the_image_the_sampler_sees_the_padding(padding):
     away = torch.tensor([[[1.0, 0, 3], [0, 1, 0]]])
-    assert torch.allclose(models.sample(images(1), away, 28, padding), torch.full((1, 1, 28, 28), padding))
-    half = models.sample(images(1), torch.tensor([[[1.0, 0, 1], [0, 1, 0]]]), 28, padding)
+    assert torch.allclose(sampler.sample(images(1), away, 28, padding), torch.full((1, 1, 28, 28), padding))
+    half = sampler.sample(images(1), torch.tensor([[[1.0, 0, 1], [0, 1, 0]]]), 28, padding)
     assert torch.allclose(half[..., 14:], torch.full((1, 1, 28, 14), padding), atol=1e-5)
     assert torch.allclose(half[..., :14], images(1)[..., 14:], atol=1e-5)
 
@@ -205,8 +205,8 @@ def test_the_first_gradient_of_theta_hangs_on_rounding_where_samples_fall_on_pix
         images = drawn.images.clone()
         images[0, 0, 14, 14] += level
         with monkeypatch.context() as patch:
-            grid = models.F.affine_grid
-            patch.setattr(models.F, "affine_grid", lambda *given, **more: grid(*given, **more) + nudge)
+            grid = sampler.F.affine_grid
+            patch.setattr(sampler.F, "affine_grid", lambda *given, **more: grid(*given, **more) + nudge)
             torch.nn.functional.cross_entropy(model(images).logits, drawn.labels).backward()
         return {name: each.grad for name, each in model.named_parameters()}
 

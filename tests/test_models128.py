@@ -8,9 +8,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labbook import curriculum, digits, evaluation, models, rng, training
+from labbook import classifiers, curriculum, digits, evaluation, models, rng, training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
+from labbook.localisation import Foveated
+from labbook.sampler import SAMPLERS, Attention, _axis, sample, sample_axes
 from labbook.stimuli import ECCENTRICITIES, Scene128
 from labbook.training import Training, train
 
@@ -48,17 +50,17 @@ def windows(*numbers: tuple[float, float, float, float]) -> torch.Tensor:
 )
 def test_parameter_counts_are_those_of_the_study(name, options, localisation, classifier):
     model = models.build(name, **options)
-    assert models.count(model.localisation) == localisation
-    assert models.count(model.classifier) == classifier
-    assert models.count(model) == localisation + classifier
+    assert classifiers.count(model.localisation) == localisation
+    assert classifiers.count(model.classifier) == classifier
+    assert classifiers.count(model) == localisation + classifier
 
 
 def test_the_totals_of_the_study():
     totals = {"stn128": 11_152_428, "atn": 766_571, "downsampled": 431_080}
-    assert {name: models.count(models.build(name)) for name in totals} == totals
+    assert {name: classifiers.count(models.build(name)) for name in totals} == totals
     classifier = models.build("stn128").classifier
     parts = [*classifier.convs, classifier.dense1, classifier.dense2]
-    assert [models.count(part) for part in parts] == [520, 50_100, 10_764_928, 1_290]
+    assert [classifiers.count(part) for part in parts] == [520, 50_100, 10_764_928, 1_290]
 
 
 @pytest.mark.parametrize("options", [{}, *models.STEPPING_STONES.values(), {"padding": 0.5, "centre": True}])
@@ -89,13 +91,13 @@ def test_atn_starts_with_the_window_asked_for(start, scale, scales):
 
 def test_the_laws_of_the_scale():
     numbers = torch.tensor([[-2.0, 0.5, -0.5, 0.25]])
-    free = models.Attention(0.2, scales=2).matrix(numbers)
+    free = Attention(0.2, scales=2).matrix(numbers)
     assert torch.equal(free, windows((-2, 0.5, -0.5, 0.25)))
-    positive = models.Attention(0.2, "positive", 2).matrix(numbers)
+    positive = Attention(0.2, "positive", 2).matrix(numbers)
     assert (positive[0, 0, 0] > 0) and torch.equal(positive[..., 2], free[..., 2])
-    fixed = models.Attention(0.3, "fixed").matrix(numbers[:, 2:])
+    fixed = Attention(0.3, "fixed").matrix(numbers[:, 2:])
     assert torch.allclose(fixed, windows((0.3, 0.3, -0.5, 0.25)))
-    one = models.Attention(0.2).matrix(numbers[:, :3])
+    one = Attention(0.2).matrix(numbers[:, :3])
     assert torch.equal(one, windows((-2, -2, 0.5, -0.5)))
 
 
@@ -108,7 +110,7 @@ def test_atn_takes_small_images_for_perfect_fixations():
 
 def test_the_foveated_layer_sees_four_concentric_windows():
     """A change outside a window leaves the channels of its scale as they are."""
-    layer = models.Foveated(2)
+    layer = Foveated(2)
     image = fields(1)
     with torch.no_grad():
         before = layer(image)
@@ -178,7 +180,7 @@ def test_two_small_matrices_see_what_the_grid_sees(sx, sy, tx, ty, padding, edge
     image = fields(1)[..., :100].double()  # not square
     theta = windows((sx, sy, tx, ty)).double()
     out, slopes = [], []
-    for sampler in (models.sample, models.sample_axes):
+    for sampler in (sample, sample_axes):
         given = theta.clone().requires_grad_()
         out.append(sampler(image, given, edge, padding))
         out[-1].cos().sum().backward()
@@ -196,33 +198,33 @@ def test_gradients_of_both_filters():
     image = torch.rand(2, 1, 12, 12, generator=rng.generator("gradients"), dtype=torch.float64, requires_grad=True)
     theta = windows((0.83, -0.71, 0.113, -0.21), (1.31, 0.9, -0.4, 0.37)).double().requires_grad_()
     for antialias in (False, True):
-        assert torch.autograd.gradcheck(lambda i, t, a=antialias: models.sample_axes(i, t, 5, 0.5, a), (image, theta))
+        assert torch.autograd.gradcheck(lambda i, t, a=antialias: sample_axes(i, t, 5, 0.5, a), (image, theta))
 
 
 def test_the_filter_is_the_interpolation_s_own():
     """Over the whole image: PyTorch's antialiased interpolation, but for the border, where that one renormalises."""
     image = fields(2)
-    seen = models.sample_axes(image, IDENTITY.expand(2, 2, 3), 28, antialias=True)
+    seen = sample_axes(image, IDENTITY.expand(2, 2, 3), 28, antialias=True)
     theirs = F.interpolate(image, (28, 28), mode="bilinear", align_corners=False, antialias=True)
     assert torch.allclose(seen[..., 1:-1, 1:-1], theirs[..., 1:-1, 1:-1], atol=1e-5)
-    assert torch.allclose(models.Downsampled(True)(image).crop, theirs)
+    assert torch.allclose(classifiers.Downsampled(True)(image).crop, theirs)
     coarse = F.interpolate(image, (28, 28), mode="bilinear", align_corners=False)
-    assert torch.allclose(models.Downsampled()(image).crop, coarse)
+    assert torch.allclose(classifiers.Downsampled()(image).crop, coarse)
 
 
 @given(number, number, number)
 def test_the_filter_weighs_one_in_all(s, tx, ty):
     """A field of grey on grey stays grey, wherever and however wide the window."""
-    seen = models.sample_axes(torch.full((1, 1, 64, 64), 0.5), windows((s, s, tx, ty)), 9, 0.5, antialias=True)
+    seen = sample_axes(torch.full((1, 1, 64, 64), 0.5), windows((s, s, tx, ty)), 9, 0.5, antialias=True)
     assert torch.allclose(seen, torch.full_like(seen, 0.5), atol=1e-6)
-    mass = models._axis(torch.tensor([s]) / 4, torch.tensor([tx]) / 4, 9, 64, True).sum(-1)
+    mass = _axis(torch.tensor([s]) / 4, torch.tensor([tx]) / 4, 9, 64, True).sum(-1)
     assert torch.allclose(mass, torch.ones(1, 9), atol=1e-4)  # the window lies within the image
 
 
 @given(st.floats(-0.21, 0.21), number)
 def test_the_filter_changes_nothing_where_nothing_is_skipped(s, tx):
     image, theta = fields(1), windows((s, s, tx, 0))
-    sharp, filtered = (models.sample_axes(image, theta, 28, 0, antialias) for antialias in (False, True))
+    sharp, filtered = (sample_axes(image, theta, 28, 0, antialias) for antialias in (False, True))
     assert torch.allclose(sharp, filtered, atol=1e-5)
 
 
@@ -232,16 +234,16 @@ def test_the_filter_removes_what_28_pixels_cannot_show():
     for frequency in (0.16, 0.2, 0.23, 0.3, 0.4):
         image = torch.cos(2 * torch.pi * frequency * x + 0.3).expand(1, 1, 128, 128)
         left = [
-            models.sample_axes(image, IDENTITY[None], 28, 0, antialias)[..., 4:-4, 4:-4].std() / image.std()
+            sample_axes(image, IDENTITY[None], 28, 0, antialias)[..., 4:-4, 4:-4].std() / image.std()
             for antialias in (False, True)
         ]
         assert left[1] < 0.2 and left[0] > 4 * left[1]
     slow = torch.cos(2 * torch.pi * 0.01 * x).expand(1, 1, 128, 128)
-    kept = models.sample_axes(slow, IDENTITY[None], 28, 0, True)[..., 4:-4, 4:-4]
-    assert (kept - models.sample(slow, IDENTITY[None], 28)[..., 4:-4, 4:-4]).abs().max() < 0.05
+    kept = sample_axes(slow, IDENTITY[None], 28, 0, True)[..., 4:-4, 4:-4]
+    assert (kept - sample(slow, IDENTITY[None], 28)[..., 4:-4, 4:-4]).abs().max() < 0.05
 
 
-@pytest.mark.parametrize("sampler", models.SAMPLERS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_is_deterministic_in_a_model(sampler):
     def gradients():
         model = models.build("atn", sampler=sampler, padding=0.5)
@@ -322,7 +324,9 @@ class Bright(torch.nn.Module):
 
     def forward(self, image):
         middle = image[..., 50:78, 50:78].mean((1, 2, 3)) > 0.5
-        return models.Seen(F.one_hot(middle.long(), 10).float(), IDENTITY.expand(len(image), 2, 3), image)
+        return classifiers.TransformerOutput(
+            F.one_hot(middle.long(), 10).float(), IDENTITY.expand(len(image), 2, 3), image
+        )
 
 
 def test_the_benchmark_has_27_cells_that_share_their_draws(tiny):
@@ -358,7 +362,7 @@ def test_accuracy_maps_of_the_field(tiny):
     class Lit(torch.nn.Module):
         def forward(self, image):
             lit = (image[..., 50:78, 50:78] > 0.9).flatten(1).any(1)
-            return models.Seen(F.one_hot(lit.long(), 10).float(), None, image)
+            return classifiers.TransformerOutput(F.one_hot(lit.long(), 10).float(), None, image)
 
     ones = digits.Digits(tiny.test.images, torch.ones_like(tiny.test.labels))
     made = evaluation.accuracy_map(Lit(), ones, Scene128(noise=0, contrast=(0.7, 0.7)), n=12, axis=[-40, 0, 40])

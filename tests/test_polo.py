@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from labbook import curriculum, evaluation, models, retina, rng, score_function
+from labbook import classifiers, curriculum, evaluation, models, retina, rng, score_function
 from labbook.errors import ConfigurationError
 from labbook.stimuli import ECCENTRICITIES, Scene128, Stimuli
 from labbook.study2021 import facts
@@ -27,7 +27,7 @@ def fields(n: int = 2) -> torch.Tensor:
 )
 def test_parameter_counts_are_those_of_the_study_and_the_first_window_is_central(name, options, localisation, total):
     model = models.build(name, **options).eval()
-    assert (models.count(model.localisation), models.count(model)) == (localisation, total)
+    assert (classifiers.count(model.localisation), classifiers.count(model)) == (localisation, total)
     with torch.no_grad():
         seen = model(fields())
     assert torch.allclose(seen.theta, torch.tensor([[0.2, 0, 0], [0, 0.2, 0]]).expand(2, 2, 3))
@@ -132,7 +132,7 @@ def test_the_error_of_a_fixation_is_a_distance_in_pixels():
 def test_the_position_loss_teaches_where_and_is_silent_at_perfect_fixations():
     images, labels = fields(), torch.tensor([1, 2])
     theta = torch.tensor([[[0.2, 0, 20 / 64], [0, 0.2, -10 / 64]]]).repeat(2, 1, 1)
-    seen = models.Seen(torch.zeros(2, 10), theta, images)
+    seen = classifiers.TransformerOutput(torch.zeros(2, 10), theta, images)
     stimuli = Stimuli(images, labels, torch.tensor([[-10, 20], [10, 20]]), torch.ones(2))
     plain, told = (LOSSES[name](seen, stimuli) for name in ("cross_entropy", "cross_entropy and position"))
     assert (told - plain).item() == pytest.approx((2 - 0.5) / 4)  # one of four coordinates is 20 px away

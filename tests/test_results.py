@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import models, retina
+from labbook import classifiers, models, retina
 from labbook.book import results
 from labbook.errors import ConfigurationError
 from labbook.evaluation import CONTRASTS, Proportion
@@ -52,7 +52,7 @@ def test_2021_is_there_with_what_the_study_says_of_it():
         ("POLO_ATN_85%", "polo", {"retina": "polo2560"}),
         ("convPOLO_ATN_85%", "conv_polo", {}),
     ):
-        assert facts[system]["parameters"] == models.count(models.build(model, **options))
+        assert facts[system]["parameters"] == classifiers.count(models.build(model, **options))
     window = 28 * 28
     for system, name in (
         ("POLO_ATN_95%", "polo768"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from labbook import curriculum, models, rng, score_function
+from labbook import classifiers, curriculum, models, rng, score_function, transformers
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.stimuli import Scene28, Scene128, Stimuli
@@ -23,10 +23,10 @@ class Sees(torch.nn.Module):
 
     def forward(self, crop):
         light = (crop - 0.5).mean((1, 2, 3)) * 60
-        return models.Seen(F.pad(light[:, None], (1, 8)), None, crop)
+        return classifiers.TransformerOutput(F.pad(light[:, None], (1, 8)), None, crop)
 
 
-def window() -> models.Window:
+def window() -> transformers.Window:
     model = models.build("one_window", padding=0.5)
     model.classifier = Sees()
     return model
@@ -121,7 +121,7 @@ def test_the_middle_of_a_field_is_what_an_unmoved_window_sees(sets):
 
 def test_one_window_is_learnt_for_all_inputs():
     model = models.build("one_window", scale_start=0.25)
-    assert models.count(model) == 431_080 + 3
+    assert classifiers.count(model) == 431_080 + 3
     seen = model(torch.rand(4, 1, 128, 128, generator=rng.generator("one")))
     assert (seen.theta == seen.theta[:1]).all() and seen.theta[0, 0, 0] == 0.25
     seen.logits.square().sum().backward()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from labbook import curriculum, digits, evaluation, models, retina, rng, searcher, training
+from labbook import classifiers, curriculum, digits, evaluation, models, retina, rng, sampler, searcher, training
 from labbook import stimuli as scenes
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
@@ -195,7 +195,7 @@ def test_a_window_says_where_it_is():
     theta = scenes.window(places)
     assert torch.equal(scenes.fixations(theta, 128).round().long(), places)
     image = torch.rand(2, 1, 128, 128, generator=rng.generator("field"))
-    assert torch.allclose(models.sample(image, theta, 28), searcher.look(image, places[:, None]), atol=1e-5)
+    assert torch.allclose(sampler.sample(image, theta, 28), searcher.look(image, places[:, None]), atol=1e-5)
 
 
 # ---- peripheries -----------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ class Bright(nn.Module):
         sure = crop.mean((1, 2, 3)).clamp(0.1, 0.999)
         posterior = ((1 - sure) / 9)[:, None].repeat(1, 10)
         posterior[:, 5] = sure
-        return models.Seen(posterior.log(), None, crop)
+        return classifiers.TransformerOutput(posterior.log(), None, crop)
 
 
 def search(image, saccades, *promises) -> searcher.Search:
@@ -445,7 +445,7 @@ def test_a_window_beside_a_blob_is_pulled_towards_it(sets):
     class Light(nn.Module):
         def forward(self, crop):
             light = crop.mean((1, 2, 3)) * 20
-            return models.Seen(
+            return classifiers.TransformerOutput(
                 nn.functional.one_hot(torch.zeros(len(crop), dtype=torch.int64), 10) * light[:, None], None, crop
             )
 
@@ -489,5 +489,5 @@ def test_a_search_refuses_no_saccade():
 
 
 def test_it_is_small():
-    assert models.count(models.build("searcher")) < 1_000_000
-    assert models.count(models.build("searcher", periphery="log-polar", retina="polo768")) < 1_000_000
+    assert classifiers.count(models.build("searcher")) < 1_000_000
+    assert classifiers.count(models.build("searcher", periphery="log-polar", retina="polo768")) < 1_000_000

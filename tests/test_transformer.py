@@ -8,7 +8,7 @@ import pytest
 import torch
 from playwright.sync_api import sync_playwright
 
-from labbook import models, rng
+from labbook import classifiers, rng
 from labbook.book import pdf, tensors, transformer
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -35,7 +35,7 @@ FRAME = """async () => {
 @pytest.fixture(scope="module")
 def classifier():
     """A LeNet with random weights: what is held is the arithmetic."""
-    return models.initialise(models.LeNet(), rng.generator("weights", 3), kaiming=True).eval()
+    return classifiers.initialise(classifiers.LeNet(), rng.generator("weights", 3), kaiming=True).eval()
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from labbook import curriculum, evaluation, models, retina, rng, training, whatwhere, where
+from labbook import classifiers, curriculum, evaluation, models, retina, rng, training, whatwhere, where
 from labbook.book import chapter
 from labbook.book import store as runs
+from labbook.classifiers import TransformerOutput
 from labbook.errors import ConfigurationError
 from labbook.experiments import systems
-from labbook.models import Seen
 from labbook.stimuli import Scene128
 from labbook.study2021 import facts
 
@@ -62,7 +62,7 @@ class Naming(nn.Module):
     def forward(self, image):
         logits = torch.zeros(len(image), 10)
         logits[:, 3] = 1 + image.mean((1, 2, 3))
-        return Seen(logits, None, image)
+        return TransformerOutput(logits, None, image)
 
 
 # ---- what the Where network is taught -------------------------------------------------------------------------------
@@ -95,9 +95,9 @@ def test_profiles_and_maps_agree():
 
 
 def test_parameter_counts_are_those_of_the_study():
-    assert models.count(models.build("where")) == 4_122_240
-    assert models.count(models.build("where", batch_norm=True)) == 4_126_240
-    assert models.count(models.build("where", standard=True)) == 4_122_240
+    assert classifiers.count(models.build("where")) == 4_122_240
+    assert classifiers.count(models.build("where", batch_norm=True)) == 4_126_240
+    assert classifiers.count(models.build("where", standard=True)) == 4_122_240
 
 
 def test_dropout_is_off_in_evaluation_and_on_in_training():

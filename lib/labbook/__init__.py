@@ -2,8 +2,10 @@
 
 Data flows one way, and so do the imports. The science, in reading order:
 
-    rng -> digits, textures -> stimuli -> retina -> where, models, curriculum
-    -> evaluation -> score_function, searcher, visual_field
+    rng -> digits, textures -> stimuli -> retina
+    -> classifiers, sampler, evidence -> localisation -> transformers
+    -> where, searcher, foveal -> models, the one registry
+    -> curriculum -> schema, config -> evaluation -> score_function, visual_field
     -> training, psychometrics, linear_probe, fixation -> whatwhere
 
 What is made of it:

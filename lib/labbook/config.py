@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from . import foveal, models, retina, schema, searcher
+from . import foveal, models, retina, schema, searcher, transformers
 from . import stimuli as scenes
 from .curriculum import Stage
 from .errors import ConfigurationError, choose, shown, within
@@ -98,10 +98,10 @@ class Training:
             return self.start.model == "evidence" and hasattr(models.MODELS[self.model], "teacher")
         if self.start_with != "localisation":
             return self.start.model == self.model
-        return all(issubclass(models.MODELS[each.model], models.Transformer) for each in (self, self.start))
+        return all(issubclass(models.MODELS[each.model], transformers.Transformer) for each in (self, self.start))
 
     def _check_glimpses(self) -> None:
-        if not issubclass(models.MODELS[self.model], models.Window) or self.loss != "cross_entropy":
+        if not issubclass(models.MODELS[self.model], transformers.Window) or self.loss != "cross_entropy":
             raise ConfigurationError(
                 f"Glimpses teach windows by labels: not model={self.model!r} with loss={self.loss!r}."
             )

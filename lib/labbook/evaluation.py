@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from . import rng, textures
 from . import stimuli as scenes
+from .classifiers import TransformerOutput, device_of
 from .digits import Digits
 from .errors import within
-from .models import Seen, device_of
 from .stimuli import ECCENTRICITIES, Scene, Scene128, Stimuli
 
 BATCH = 500
@@ -92,7 +92,7 @@ def answer(model: nn.Module, stimuli: Stimuli) -> Answers:
     return Answers(torch.cat(predicted).cpu(), torch.cat(right).cpu(), theta, stimuli.offsets.cpu())
 
 
-def _named(seen: Seen, stimuli: Stimuli) -> Tensor:
+def _named(seen: TransformerOutput, stimuli: Stimuli) -> Tensor:
     return seen.logits.argmax(1) == stimuli.labels
 
 

@@ -70,7 +70,7 @@ class EvidenceMap(nn.Module):
         torch.Size([2, 10, 26, 26])
     """
 
-    kaiming = True  # see `models.initialise`
+    kaiming = True  # see `classifiers.initialise`
 
     def __init__(self, width: int = 16, stride: int = 4, pooling: str = "marginal", blank: bool = True):
         super().__init__()

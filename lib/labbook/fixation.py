@@ -22,8 +22,8 @@ from torch import Tensor
 
 from . import evaluation
 from . import stimuli as scenes
+from .classifiers import device_of
 from .digits import Digits
-from .models import device_of
 from .searcher import NEAR, Searcher
 
 

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import evidence, models, stimuli
+from . import evidence, stimuli
 from .errors import ConfigurationError, within
 from .evidence import EvidenceMap
 from .retina import GREY
@@ -103,7 +103,7 @@ class FovealEvidence(nn.Module):
         near: standard deviation of the second glance about the place drawn, pixels.
     """
 
-    kaiming = True  # see `models.initialise`
+    kaiming = True  # see `classifiers.initialise`
     teacher = "what"  # the part that a run of "evidence" may begin with
 
     def __init__(
@@ -234,6 +234,3 @@ def loss(output: FovealOutput, labels: Tensor) -> Tensor:
     index = labels[:, None, None].expand(-1, 1, output.evidence.shape[2])
     target = output.evidence.gather(1, index).softmax(2)  # (B, 1, n)
     return -(target * output.scores.log_softmax(2)).sum(2).mean()
-
-
-models.MODELS["foveal"] = FovealEvidence

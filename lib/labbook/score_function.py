@@ -20,9 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .classifiers import device_of
 from .errors import ConfigurationError
-from .models import Window, device_of
 from .stimuli import EDGE, Stimuli
+from .transformers import Window
 
 PAIRS_TAUGHT = 1  # pairs of glimpses from which the classifier learns: its backward pass is what they cost
 

@@ -24,20 +24,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import evaluation, models
+from . import classifiers, evaluation, sampler
 from . import retina as retinas
 from . import stimuli as scenes
+from .classifiers import LeNet, TransformerOutput
 from .digits import Digits
 from .errors import ConfigurationError, choose, within
 from .evaluation import Proportion
-from .models import LeNet, Seen
 from .retina import GREY
 from .stimuli import EDGE, FIELD, MARGIN
 
 
 class Tries(NamedTuple):
-    """What a model in training mode returns: `Seen` at the fixation that the what network is taught on, and how its
-    tries went: values (B, k), logits, predicted for k fixations; answers (B, k, 10), logits, without gradient."""
+    """What a searcher returns in training mode: a `TransformerOutput` at the fixation that trains the what network, and
+    the sampled fixations: values (B, k), logits, predicted for k of them; answers (B, k, 10), logits, no gradient."""
 
     logits: Tensor
     theta: Tensor
@@ -84,7 +84,7 @@ class Search(NamedTuple):
         return Search(*(each[:, :saccades] for each in self[:4]), self.made.clamp(max=saccades))
 
 
-def loss(seen: Seen | Tries, labels: Tensor) -> Tensor:
+def loss(seen: TransformerOutput | Tries, labels: Tensor) -> Tensor:
     """Return the cross-entropy of the answer and, for `Tries`, of the values against the answers' probabilities.
 
     The answer counts as much as the where network promises for its fixation, and not at all below one half: labels say
@@ -235,8 +235,8 @@ class Searcher(nn.Module):
     """Where and what: 458 049 parameters with the full-resolution periphery.
 
     In training mode it tries `tries` fixations of each image and returns `Tries`; in evaluation mode it searches, with
-    at most `saccades` saccades, and returns `Seen` at the fixation that its answer comes from. A batch of 28x28 images
-    goes to the what network alone, so that training may begin with digits that need no search.
+    at most `saccades` saccades, and returns `TransformerOutput` at the fixation that its answer comes from. A batch of
+    28x28 images goes to the what network alone, so that training may begin with digits that need no search.
 
     Training draws from PyTorch's global generator, like dropout.
 
@@ -253,7 +253,7 @@ class Searcher(nn.Module):
             the map, through a window that passes the label's gradient on.
     """
 
-    kaiming = True  # see `models.initialise`
+    kaiming = True  # see `classifiers.initialise`
 
     def __init__(
         self,
@@ -279,7 +279,7 @@ class Searcher(nn.Module):
         self.where = PERIPHERIES[periphery](**first, **options)
         self.what = LeNet(GREY)  # sees a mean near 0
 
-    def forward(self, image: Tensor) -> Seen | Tries:
+    def forward(self, image: Tensor) -> TransformerOutput | Tries:
         if image.shape[-1] == EDGE:
             return self.what(image)
         if self.learns == "sampler":
@@ -288,7 +288,7 @@ class Searcher(nn.Module):
             return self.practise(image)
         trace = self.search(image)
         at = trace.fixation
-        return Seen(trace.posterior.log(), scenes.window(at), look(image, at[:, None]))
+        return TransformerOutput(trace.posterior.log(), scenes.window(at), look(image, at[:, None]))
 
     def begin(self) -> None:
         """Let the where network promise chance, one in ten, everywhere."""
@@ -313,13 +313,13 @@ class Searcher(nn.Module):
         crop = look(image, gaze[:, None])
         return Tries(self.what(crop).logits, scenes.window(gaze), crop, values, answers)
 
-    def _transform(self, image: Tensor) -> Seen:
+    def _transform(self, image: Tensor) -> TransformerOutput:
         """Look at the mean place of the map, as a spatial transformer does."""
         gaze = torch.zeros(len(image), 2, dtype=torch.int64, device=image.device)
         share = self.where(image, gaze).softmax(1)  # (B, n)
         theta = scenes.window((share[..., None] * self.where.places(gaze)).sum(1))
-        crop = models.sample(image, theta, EDGE, padding=GREY)
-        return Seen(self.what(crop).logits, theta, crop)
+        crop = sampler.sample(image, theta, EDGE, padding=GREY)
+        return TransformerOutput(self.what(crop).logits, theta, crop)
 
     def _explore(self, values: Tensor) -> Tensor:
         """Return which places (B, k) of maps (B, n) to try: the highest, some by softmax, some evenly."""
@@ -398,9 +398,6 @@ def _nearest(places: Tensor, gazes: Tensor) -> Tensor:
     return apart.argmin(2) == own
 
 
-models.MODELS["searcher"] = Searcher
-
-
 # ---- the benchmark --------------------------------------------------------------------------------------------------
 
 NEAR = 8  # pixels: a window no further from the digit's middle shows nearly all of its ink
@@ -439,7 +436,7 @@ def benchmark(model: Searcher, digits: Digits, n: int, saccades: int) -> dict[st
     for scene in evaluation.cells().values():
         right, others = torch.zeros(saccades, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)
         for stimuli in evaluation.stream(digits, scene, n):
-            for images, labels, offsets, _ in evaluation.batches(stimuli, models.device_of(model)):
+            for images, labels, offsets, _ in evaluation.batches(stimuli, classifiers.device_of(model)):
                 trace = model.search(images, saccades)
                 named = [trace.cut(s).answer == labels for s in range(1, saccades + 1)]
                 perfect = model.what(scenes.crops(images, offsets)).logits.argmax(1) == labels
@@ -476,7 +473,7 @@ def pull(what: nn.Module, stimuli: scenes.Stimuli, distance: float, generator: t
     """Return how a spatial transformer's loss would move a 28x28 window, `distance` pixels from the digit's middle.
 
     The window lies in a random direction from the digit, so that it stays in the field; the gradient goes through the
-    bilinear sampler (`models.sample`), as in a spatial transformer.
+    bilinear sampler (`sampler.sample`), as in a spatial transformer.
 
     Raises:
         ConfigurationError: a distance from which no window in the field could see the digit's image.
@@ -489,7 +486,7 @@ def pull(what: nn.Module, stimuli: scenes.Stimuli, distance: float, generator: t
     places = places[torch.arange(len(places)), first].requires_grad_()  # (N, 2)
     what.eval()
     with torch.enable_grad():
-        crops = models.sample(stimuli.images, scenes.window(places), EDGE, padding=GREY)
+        crops = sampler.sample(stimuli.images, scenes.window(places), EDGE, padding=GREY)
         total = F.cross_entropy(what(crops).logits, stimuli.labels, reduction="sum")
         (gradient,) = torch.autograd.grad(total, places)
     return Pull(F.cosine_similarity(-gradient, offsets - places.detach(), dim=1), gradient.norm(dim=1))

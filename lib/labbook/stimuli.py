@@ -355,7 +355,7 @@ def crops(images: Tensor, offsets: Tensor) -> Tensor:
 
 def window(offsets: Tensor, edge: int = FIELD) -> Tensor:
     """Return theta (B, 2, 3) of the windows that `crops` cuts at offsets (B, 2) of fields of `edge` pixels, a sample
-    per pixel (see models)."""
+    per pixel (see `sampler`)."""
     scale = torch.eye(2, device=offsets.device).expand(len(offsets), 2, 2) * (EDGE / edge)
     return torch.cat((scale, (offsets.flip(1) * 2 / edge)[:, :, None]), 2)
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from . import evaluation, evidence, files, foveal, models, rng, score_function, searcher
+from . import classifiers, evaluation, evidence, files, foveal, models, rng, score_function, searcher, transformers
 from . import stimuli as scenes
 from .config import Training
 from .curriculum import Stage
@@ -37,7 +37,7 @@ LOCALISING = ("localisation.", "where.")  # parameters of what decides where to 
 OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
-def _position(seen: models.Seen, stimuli: scenes.Stimuli) -> Tensor:
+def _position(seen: classifiers.TransformerOutput, stimuli: scenes.Stimuli) -> Tensor:
     """Return the distance of the window's centre from the digit's along both axes, Huber's loss in units of 10 px."""
     if seen.theta is None:  # a perfect fixation
         return torch.zeros((), device=seen.logits.device)
@@ -45,16 +45,18 @@ def _position(seen: models.Seen, stimuli: scenes.Stimuli) -> Tensor:
     return F.smooth_l1_loss(centre / 10, stimuli.offsets / 10)
 
 
-def _taught_position(seen: models.TaughtOutput | models.Seen, stimuli: scenes.Stimuli) -> Tensor:
+def _taught_position(
+    seen: transformers.TaughtOutput | classifiers.TransformerOutput, stimuli: scenes.Stimuli
+) -> Tensor:
     """Return the distance of the window's centre from the place that an evidence map finds, given the label, as in
     `_position`."""
-    if not isinstance(seen, models.TaughtOutput):
+    if not isinstance(seen, transformers.TaughtOutput):
         return torch.zeros((), device=seen.logits.device)
     place = evidence.given_label(seen.evidence, stimuli.labels, stimuli.images.shape[-1])
     return F.smooth_l1_loss(scenes.fixations(seen.theta, stimuli.images.shape[-1]) / 10, place / 10)
 
 
-LOSSES: dict[str, Callable[[models.Seen, scenes.Stimuli], Tensor]] = {
+LOSSES: dict[str, Callable[[classifiers.TransformerOutput, scenes.Stimuli], Tensor]] = {
     "cross_entropy": lambda seen, stimuli: F.cross_entropy(seen.logits, stimuli.labels),
     "mean_squared": lambda seen, stimuli: F.mse_loss(
         seen.logits.softmax(1), F.one_hot(stimuli.labels, 10).to(torch.float32)
@@ -196,7 +198,7 @@ class _Run:
         """
         own, start, part = self.model.state_dict(), self.training.start, self.training.start_with
         if part == "localisation":
-            weights = models.localisation_for(self.model, models.build(start.model, **start.options), weights)
+            weights = transformers.localisation_for(self.model, models.build(start.model, **start.options), weights)
         if part == "teacher":
             weights = own | {f"{self.model.teacher}.{name}": value for name, value in weights.items()}
         elif part != "all":

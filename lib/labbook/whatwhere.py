@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from . import curriculum, evaluation
 from . import retina as retinas
 from . import stimuli as scenes
+from .classifiers import device_of
 from .digits import Digits
 from .errors import choose, within
 from .evaluation import Proportion
-from .models import device_of
 from .stimuli import MARGIN, Scene128
 from .training import Training
 from .where import HIT

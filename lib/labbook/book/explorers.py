@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from .. import files, models, retina
+from .. import files, retina, sampler
 from .. import visual_field as field
 from ..errors import ConfigurationError
 from ..evaluation import Answers
@@ -268,7 +268,7 @@ def accuracy_map(
     size = len(next(iter(maps.values())))
     images, offsets = stimuli.images.cpu(), stimuli.offsets[:, 0].unique().tolist()
     thetas = [each.theta for each in answers.values()]
-    crops = [models.sample(images, theta, images.shape[-1]) for theta in thetas if theta is not None]
+    crops = [sampler.sample(images, theta, images.shape[-1]) for theta in thetas if theta is not None]
     tiles = torch.cat([images, *crops], 1)  # (places * count, tiles, 28, 28)
     readers = [None if theta is None else 1 + k - thetas[:k].count(None) for k, theta in enumerate(thetas)]
     shown = [

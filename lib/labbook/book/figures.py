@@ -23,9 +23,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
 
+from ..classifiers import TransformerOutput
 from ..evaluation import CONTRASTS, Proportion, mean_accuracy
 from ..fixation import Aim
-from ..models import Seen
 from ..psychometrics import Fit
 from ..retina import Cells
 from ..searcher import Pull, Search
@@ -145,7 +145,7 @@ def _outlines(theta: Tensor) -> Tensor:
 
 
 @styled
-def windows(batch: Stimuli, seen: Seen, columns: int = 8) -> Figure:
+def windows(batch: Stimuli, seen: TransformerOutput, columns: int = 8) -> Figure:
     """Show what a spatial transformer does: above, each stimulus with the window's outline (orange) and the digit's
     true box (blue, dashed); below, what the classifier saw, with its answer and the label where they differ.
     """

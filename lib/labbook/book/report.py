@@ -19,7 +19,7 @@ from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 from torch import Tensor, nn
 
-from .. import digits, evaluation, fixation, models, searcher, visual_field, whatwhere
+from .. import classifiers, digits, evaluation, fixation, models, searcher, visual_field, whatwhere
 from .. import stimuli as scenes
 from ..config import Training, plain, seeded, shortened
 from ..errors import ConfigurationError, nearest
@@ -436,7 +436,7 @@ class Page:
             rows.append(
                 (
                     name,
-                    f"{models.count(model):,}",
+                    f"{classifiers.count(model):,}",
                     len(runs),
                     f"{run.images:,}",
                     f"{seconds / 60:.1f}",

@@ -13,7 +13,7 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from .. import models, rng, stimuli, textures
+from .. import rng, sampler, stimuli, textures
 from ..stimuli import EDGE, FIELD
 from . import explorers, tensors
 from .figures import BLUE, GREEN, INK, ORANGE, SKY, styled
@@ -74,7 +74,7 @@ class Look:
 def look(classifier: nn.Module, scene: Scene, theta: Tensor, padding: float = GREY) -> Look:
     """Return what a classifier (B, 1, 28, 28) -> logits makes of a scene through a window theta (1, 2, 3)."""
     theta = theta.clone().requires_grad_()
-    crop = models.sample(scene.image, theta, EDGE, padding)
+    crop = sampler.sample(scene.image, theta, EDGE, padding)
     logits = classifier(crop).logits
     loss = F.cross_entropy(logits, torch.tensor([scene.digit]))
     (gradient,) = torch.autograd.grad(loss, theta)

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import chain
 from statistics import fmean
 
-from .. import models
+from .. import classifiers, models
 from ..config import Training
 from ..curriculum import Stage, growing, week5
 from ..models import STEPPING_STONES
@@ -228,7 +228,9 @@ def c33(before: int, after: int) -> str:
 
 def parameters() -> dict[str, int]:
     """Return the parameters of the network of week 3 and of that with a dense layer less and other kernels."""
-    count = {name: models.count(models.build("stn128", **STEPPING_STONES[name])) for name in ("first", "more kernels")}
+    count = {
+        name: classifiers.count(models.build("stn128", **STEPPING_STONES[name])) for name in ("first", "more kernels")
+    }
     return {"before": count["first"], "after": count["more kernels"]}
 
 
@@ -240,7 +242,7 @@ def interpolated() -> dict[str, int]:
     """Return the edge of a field after the interpolation."""
     import torch
 
-    return {"edge": models.Downsampled()(torch.zeros(1, 1, 128, 128)).crop.shape[-1]}
+    return {"edge": classifiers.Downsampled()(torch.zeros(1, 1, 128, 128)).crop.shape[-1]}
 
 
 def mean_at_70(run, asked) -> float:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from .. import models
+from .. import classifiers, models
 from ..config import Training
 from ..curriculum import Stage, growing, week6
 from ..stimuli import ECCENTRICITIES
@@ -161,7 +161,7 @@ def c77(clear: Sequence[float], low: Sequence[float]) -> str:
 def sizes() -> dict[str, object]:
     """Return the parameters of the localisation with four and with two convolutions."""
     built = (models.build("atn", **options).localisation for options in ({}, TWO))
-    return {"parameters": tuple(models.count(each) for each in built)}
+    return {"parameters": tuple(classifiers.count(each) for each in built)}
 
 
 SAYS_OVERFITS = (

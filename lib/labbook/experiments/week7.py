@@ -15,7 +15,7 @@ from functools import partial
 
 import torch
 
-from .. import models, retina, rng
+from .. import classifiers, models, retina, rng
 from ..config import Training
 from ..curriculum import growing, week7
 from ..stimuli import ECCENTRICITIES
@@ -78,7 +78,7 @@ def design() -> dict[str, object]:
     """Return the parameters and outputs of the localisation, and whether the scale is one for all inputs."""
     network = models.build("polo")
     theta = network(torch.rand(2, 1, 128, 128, generator=rng.generator("design"))).theta
-    count = models.count(network.localisation)
+    count = classifiers.count(network.localisation)
     return {
         "parameters": count,
         "outputs": len(network.localisation.start),

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from .. import models, retina
+from .. import classifiers, models, retina
 from ..config import Training
 from ..curriculum import week2 as week2_stages
 from ..curriculum import week5 as week5_stages
@@ -123,10 +123,10 @@ def dense_layers() -> dict[str, object]:
     """Return the sizes of the dense layers of the localisation, and the number of parameters that are in none."""
     network = models.build("polo").localisation
     dense = [each for each in network.modules() if isinstance(each, nn.Linear)]
-    inside = sum(models.count(each) for each in dense)
+    inside = sum(classifiers.count(each) for each in dense)
     return {
         "layers": tuple((each.in_features, each.out_features) for each in dense),
-        "others": models.count(network) - inside,
+        "others": classifiers.count(network) - inside,
     }
 
 

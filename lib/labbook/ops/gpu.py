@@ -29,7 +29,7 @@ from pathlib import Path
 
 import torch
 
-from .. import curriculum, evaluation, files, models, retina, rng, stimuli, whatwhere
+from .. import curriculum, evaluation, files, models, retina, rng, sampler, stimuli, whatwhere
 from ..book import store
 from ..book.store import Run, Store
 from ..config import Training, plain, seeded, shortened
@@ -200,7 +200,7 @@ def off_the_pixels(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     bilinear sampler jumps. On which side of them they are is a matter of the last bit of their coordinates, which at
     28x28 differs between devices and changes the gradient of theta by half of its size.
     """
-    if isinstance(getattr(model, "parametrisation", None), models.Affine):
+    if isinstance(getattr(model, "parametrisation", None), sampler.Affine):
         with torch.no_grad():
             last = model.localisation.last.bias
             last.add_(torch.linspace(0.01, 0.02, len(last)))

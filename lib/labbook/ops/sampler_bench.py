@@ -12,8 +12,9 @@ import math
 import torch
 from torch import Tensor
 
-from .. import models, rng
+from .. import rng
 from ..errors import choose
+from ..sampler import SAMPLERS
 from ..stimuli import EDGE, FIELD
 from . import bench
 
@@ -24,8 +25,8 @@ def window(scale: float, n: int = 1) -> Tensor:
 
 
 def through(sampler: str, image: Tensor, theta: Tensor) -> Tensor:
-    """Return what a sampler of `models.SAMPLERS` sees (B, 1, 28, 28) of images (B, 1, 128, 128), grey beyond them."""
-    return models.SAMPLERS[choose("sampler", sampler, models.SAMPLERS)](image, theta, EDGE, 0.5)
+    """Return what a sampler of `sampler.SAMPLERS` sees (B, 1, 28, 28) of images (B, 1, 128, 128), grey beyond them."""
+    return SAMPLERS[choose("sampler", sampler, SAMPLERS)](image, theta, EDGE, 0.5)
 
 
 def left(sampler: str, scale: float, frequency: float, phases: int = 8) -> float:
@@ -57,4 +58,4 @@ def seconds(rounds: int = 5, batch: int = bench.BATCH) -> dict[str, float]:
 
         return once
 
-    return bench.interleaved({sampler: (work(sampler), batch) for sampler in models.SAMPLERS}, rounds)
+    return bench.interleaved({sampler: (work(sampler), batch) for sampler in SAMPLERS}, rounds)

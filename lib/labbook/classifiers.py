@@ -1,0 +1,169 @@
+"""Classifiers, and what all networks share: their output, their first weights.
+
+Convention
+    input       (B, 1, h, w) in [0, 1], grey is 0.5
+    output      `TransformerOutput`
+
+Architectures and parameter counts: study, section 1 (LeCun et al. 1998). Defaults are those of 2021. Pooling comes
+before the rectifier, which is the same function, computed on a quarter of the values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .errors import ConfigurationError, within
+
+
+class TransformerOutput(NamedTuple):
+    """What a model returns: logits (B, 10); theta (B, 2, 3), or None without a transformer; crop (B, 1, h, w), what
+    was classified."""
+
+    logits: Tensor
+    theta: Tensor | None
+    crop: Tensor
+
+
+def initialise(module: nn.Module, generator: torch.Generator, kaiming: bool = False) -> nn.Module:
+    """Draw every convolution and linear layer from `generator`, in order; return the module.
+
+    Args:
+        kaiming: False: PyTorch's default law, weights and biases uniform within 1 / sqrt(fan-in). True: weights of
+            variance 2 / fan-in, which keeps the variance through rectifiers (He et al. 2015), and biases 0.
+    """
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_uniform_(layer.weight, a=0 if kaiming else math.sqrt(5), generator=generator)
+            if layer.bias is not None and kaiming:
+                nn.init.zeros_(layer.bias)
+            elif layer.bias is not None:
+                bound = 1 / math.sqrt(layer.weight[0].numel())
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    return module
+
+
+def positive_integers(name: str, values: Sequence[int], empty: bool = False) -> tuple[int, ...]:
+    """Return `values` as a tuple if all are whole numbers from 1 to 10 000."""
+    values = tuple(values)
+    if not values and not empty:
+        raise ConfigurationError(f"{name}=() must hold at least one number.")
+    for value in values:
+        if within(name, value, 1, 10_000) != int(value):
+            raise ConfigurationError(f"{name}={value!r} must be a whole number.")
+    return tuple(int(value) for value in values)
+
+
+def feature_map_edge(edge: int, layers: Sequence[nn.Conv2d]) -> int:
+    """Return the edge of what is left after valid convolutions, each followed by 2x2 pooling unless it is strided."""
+    for layer in layers:
+        edge = (edge - layer.kernel_size[0]) // layer.stride[0] + 1
+        edge = edge // 2 if layer.stride[0] == 1 else edge
+    if edge < 1:
+        raise ConfigurationError(f"{len(layers)} convolutions leave no pixel.")
+    return edge
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Return the device that the weights of a model are on; the CPU if it has none."""
+    return next(module.parameters(), torch.empty(0)).device
+
+
+def count(module: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+# ---- networks ------------------------------------------------------------------------------------------------------
+
+
+class LeNet(nn.Module):
+    """The generic What pathway: two convolutions and two dense layers on 28x28 pixels, 431 080 parameters (study
+    1.1).
+
+    Args:
+        grey: what is subtracted from the image (2021: 0).
+    """
+
+    def __init__(self, grey: float = 0.0):
+        super().__init__()
+        self.grey = within("grey", grey, 0, 1)
+        self.conv1 = nn.Conv2d(1, 20, 5)
+        self.conv2 = nn.Conv2d(20, 50, 5)
+        self.dense1 = nn.Linear(50 * 4 * 4, 500)
+        self.dense2 = nn.Linear(500, 10)
+
+    def forward(self, image: Tensor) -> TransformerOutput:
+        x = image - self.grey if self.grey else image
+        x = F.relu(F.max_pool2d(self.conv1(x), 2))  # (B, 20, 12, 12)
+        x = F.relu(F.max_pool2d(self.conv2(x), 2))  # (B, 50, 4, 4)
+        x = F.relu(self.dense1(x.flatten(1)))  # (B, 500)
+        return TransformerOutput(self.dense2(x), None, image)
+
+
+class TutorialNet(nn.Module):
+    """The classifier of PyTorch's transformer tutorial, with dropout, on 28x28 pixels, 21 840 parameters (study
+    3.5)."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 10, 5)
+        self.conv2 = nn.Conv2d(10, 20, 5)
+        self.dense1 = nn.Linear(20 * 4 * 4, 50)
+        self.dense2 = nn.Linear(50, 10)
+
+    def forward(self, image: Tensor) -> TransformerOutput:
+        x = F.relu(F.max_pool2d(self.conv1(image), 2))  # (B, 10, 12, 12)
+        x = F.dropout2d(self.conv2(x), training=self.training)  # (B, 20, 8, 8)
+        x = F.relu(F.max_pool2d(x, 2))  # (B, 20, 4, 4)
+        x = F.dropout(F.relu(self.dense1(x.flatten(1))), training=self.training)  # (B, 50)
+        return TransformerOutput(self.dense2(x), None, image)
+
+
+class Classifier128(nn.Module):
+    """A classifier of 128x128 pixels: 5x5 convolutions and two dense layers, 10 816 838 parameters by default (study
+    1.3).
+
+    Args:
+        kernels: of each convolution. hidden: units of the first dense layer. grey: what is subtracted from the image
+            (2021: 0).
+    """
+
+    def __init__(self, kernels: Sequence[int] = (20, 100), hidden: int = 128, grey: float = 0.0):
+        super().__init__()
+        self.grey = within("classifier_grey", grey, 0, 1)
+        kernels = positive_integers("classifier_kernels", kernels)
+        (hidden,) = positive_integers("classifier_hidden", (hidden,))
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 5) for i, o in zip((1, *kernels), kernels, strict=False))
+        self.dense1 = nn.Linear(kernels[-1] * feature_map_edge(128, self.convs) ** 2, hidden)
+        self.dense2 = nn.Linear(hidden, 10)
+
+    def forward(self, image: Tensor) -> TransformerOutput:
+        x = image - self.grey if self.grey else image
+        for conv in self.convs:
+            x = F.relu(F.max_pool2d(conv(x), 2))  # by default (B, 20, 62, 62), (B, 100, 29, 29)
+        x = F.relu(self.dense1(x.flatten(1)))  # (B, hidden)
+        return TransformerOutput(self.dense2(x), None, image)
+
+
+class Downsampled(nn.Module):
+    """LeNet on the whole scene brought to 28x28 pixels by bilinear interpolation, no transformer (claims C51, C54).
+
+    Args:
+        antialias: whether the interpolation averages over a triangle as wide as the downsampling factor, 4.57.
+        kaiming: see `initialise`.
+    """
+
+    def __init__(self, antialias: bool = False, kaiming: bool = False):
+        super().__init__()
+        self.antialias, self.kaiming = antialias, kaiming
+        self.classifier = LeNet()
+
+    def forward(self, image: Tensor) -> TransformerOutput:
+        crop = F.interpolate(image, (28, 28), mode="bilinear", align_corners=False, antialias=self.antialias)
+        return TransformerOutput(self.classifier(crop).logits, None, crop)
