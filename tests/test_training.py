@@ -381,6 +381,75 @@ def test_a_checkpoint_of_another_format_is_refused(few, tmp_path, monkeypatch):
         train(CHECKED, few, checkpoint=path)
 
 
+def _change(path: Path, **state) -> None:
+    """Change what a checkpoint says, and seal it again."""
+    saved = torch.load(io.BytesIO(files.unseal(path.read_bytes(), path)), weights_only=True)
+    torch.save({**saved, **state}, content := io.BytesIO())
+    path.write_bytes(files.seal(content.getvalue()))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"position": [0, 0, 10**9]},
+        {"position": [0, 2, 0]},
+        {"position": [1, 0, 0]},
+        {"position": [0, -1, 0]},
+        {"position": [0, 1, 0]},  # an epoch of which there is no record
+        {"position": [0, 0]},
+        {"position": "0"},
+        {"history": "[1]"},
+        {"history": "no"},
+        {"model": {}},
+        {"model": 7},
+        {"optimiser": {}},
+        {"loss": 1},
+        {"machines": "7"},
+        {"machines": "[]"},
+        {"machines": "[{}]"},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_that_says_something_else_is_one_sentence(few, tmp_path, state):
+    path = tmp_path / "some.checkpoint"
+    _checkpoint(CHECKED, few, path)
+    _change(path, **state)
+    with pytest.raises(ConfigurationError, match=f"{path} holds no state of this training") as refused:
+        train(CHECKED, few, checkpoint=path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_training_keeps_the_number_of_threads_that_it_began_with(few, tmp_path, monkeypatch):
+    config, path, threads = one("stn28", fraction=0.5, epochs=2), tmp_path / "some.checkpoint", []
+    whole = train(config, few)
+    _checkpoint(config, few, path)
+    step = training._Run._step
+    monkeypatch.setattr(
+        training._Run, "_step", lambda self, *given: threads.append(torch.get_num_threads()) or step(self, *given)
+    )
+    torch.set_num_threads(2)
+    try:
+        resumed = train(config, few, checkpoint=path)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert set(threads) == {1} and same(weights(whole), weights(resumed))
+    assert resumed.machines == whole.machines and whole.machines[0]["threads"] == 1
+
+
+def test_a_training_that_goes_on_elsewhere_says_so(few, tmp_path, monkeypatch):
+    path, said = tmp_path / "some.checkpoint", []
+    _checkpoint(CHECKED, few, path)
+    here = training.machine("cpu")
+    monkeypatch.setattr(training, "machine", lambda device: {**here, "torch": "another"})
+    outcome = train(CHECKED, few, checkpoint=path, say=said.append)
+    assert [each["torch"] for each in outcome.machines] == [here["torch"], "another"]
+    assert said[:1] == [
+        f"Continued on another machine (torch {here['torch']}, now another): the bits differ from those of a training "
+        "that was not."
+    ]
+
+
 class _Trap:
     """What a hostile pickle does: run something when it is read."""
 

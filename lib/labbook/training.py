@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -28,6 +28,7 @@ from .config import Training
 from .curriculum import Stage
 from .digits import DigitSets
 from .errors import ConfigurationError
+from .machine import differences, machine, threads_restored
 from .where import collicular
 
 CHECKPOINT = 1  # format of the checkpoint file
@@ -84,10 +85,12 @@ class Paused(Exception):
 
 @dataclass
 class Outcome:
-    """A finished run: the model in evaluation mode, and one record per epoch (see `_Run.record`)."""
+    """A finished run: the model in evaluation mode, one record per epoch (see `_Run._record`), and the machines that it
+    was trained on: more than one if it was continued where other bits come out."""
 
     model: nn.Module
     history: list[dict]
+    machines: list[dict] = field(default_factory=list)
 
 
 def train(
@@ -104,7 +107,9 @@ def train(
 
     Args:
         weights: what a training with a `start` begins with: the state of that run's model.
-        checkpoint: file for the state, rewritten every `every` seconds. say: receives one line per stage.
+        checkpoint: file for the state, rewritten every `every` seconds. The number of threads that the training began
+            with is kept; where processor, device or PyTorch are others than then, a line says that the bits differ.
+        say: receives one line per stage.
         until: when to stop (`time.monotonic()`), after a step at least; needs a checkpoint.
 
     Raises:
@@ -118,10 +123,11 @@ def train(
     if weights is not None:
         run.begin(weights)
     if checkpoint and checkpoint.exists():
-        run.load()
-    with torch.random.fork_rng(devices=[]):
+        run.load(say)
+    with torch.random.fork_rng(devices=[]), threads_restored():
+        torch.set_num_threads(run.threads)
         run.finish(every, say, until)
-    return Outcome(run.kept.eval(), run.history)
+    return Outcome(run.kept.eval(), run.history, run.machines)
 
 
 def stepper(training: Training, sets: DigitSets, device: torch.device | str = "cpu") -> Callable[[], object]:
@@ -179,11 +185,17 @@ class _Run:
         self.loss = torch.zeros((), dtype=torch.float64, device=device)  # sum over the epoch's steps so far
         self.seconds = 0.0
         self.history: list[dict] = []
+        self.machines = [machine(device)]
         self.steps = training.steps(len(sets.train))
         self.guard_every = GUARD_EVERY if torch.device(device).type == "cpu" else self.steps
         self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
         self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
         self.album: scenes.Album | None = None
+
+    @property
+    def threads(self) -> int:
+        """The number of threads that the training began with."""
+        return self.machines[0]["threads"]
 
     @property
     def kept(self) -> nn.Module:
@@ -365,19 +377,20 @@ class _Run:
             "loss": self.loss,
             "seconds": self.seconds,
             "history": json.dumps(self.history),
+            "machines": json.dumps(self.machines),
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
         files.write(self.checkpoint, files.seal(buffer.getvalue()))
 
-    def load(self) -> None:
-        """Take up the state of the checkpoint.
+    def load(self, say: Callable[[str], None] | None = None) -> None:
+        """Take up the state of the checkpoint; say if the bits will not be those of an uninterrupted training.
 
         Raises:
             ConfigurationError: see `train`.
         """
         path = self.checkpoint
-        content = io.BytesIO(files.unseal(path.read_bytes(), path))
+        content = io.BytesIO(files.unseal(files.read(path), path))
         try:
             state = dict(torch.load(content, map_location=self.device, weights_only=True))
         except Exception:  # whatever foreign bytes lead torch to
@@ -388,10 +401,32 @@ class _Run:
             )
         if json.loads(state["training"]) != self.training.describe():
             raise ConfigurationError(f"{path} belongs to another configuration; delete it or name another file.")
-        self.stage, self.epoch, self.step = state["position"]
+        try:
+            self._take_up(state)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".:")
+            raise ConfigurationError(f"{path} holds no state of this training: {reason}.") from None
+        here = machine(self.device)
+        if found := differences(self.machines[-1], here):
+            self.machines.append({**here, "threads": self.threads})
+            if say:
+                say(f"Continued on another machine ({found}): the bits differ from those of a training that was not.")
+
+    def _take_up(self, state: dict) -> None:
+        """Take over a checkpoint's state; raises some error if it is not one of this training."""
+        self.stage, self.epoch, self.step = position = state["position"]
+        stages, self.history = self.training.stages, json.loads(state["history"])
+        within = all(type(each) is int and each >= 0 for each in position) and (
+            self.stage < len(stages) and self.epoch < stages[self.stage].epochs and self.step <= self.steps
+        )
+        if not within:
+            raise ValueError(f"its position {position} is not within the schedule")
+        if len(self.history) != sum(stage.epochs for stage in stages[: self.stage]) + self.epoch:
+            raise ValueError(f"its history of {len(self.history)} epochs does not fit its position {position}")
+        first, *later = json.loads(state["machines"]) if "machines" in state else self.machines
+        self.machines = [{**first, "threads": int(first["threads"])}, *map(dict, later)]
         self.model.load_state_dict(state["model"])
         if self.averaged:
             self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.loss, self.seconds = state["loss"], state["seconds"]
-        self.history = json.loads(state["history"])
+        self.loss, self.seconds = state["loss"].to(self.loss), float(state["seconds"])

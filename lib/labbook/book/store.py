@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import re
 import shutil
 import socket
@@ -40,6 +39,7 @@ from .. import evaluation, files, models
 from ..config import Training, describe, digest, name_of, parse
 from ..digits import DigitSets
 from ..errors import ConfigurationError
+from ..machine import machine
 from ..training import Outcome, train
 
 POINTER, RECORD, WEIGHTS = "current.json", "run.json", "weights.safetensors"
@@ -362,9 +362,10 @@ class Store:
         try:
             run = read_generation(folder)  # the same bits as before: that record stays
         except (FileNotFoundError, ConfigurationError):
+            first, *later = outcome.machines or [machine(device)]
             record = {
                 "training": describe(training),
-                "machine": machine(device),
+                "machine": {**first, "continued_on": later} if later else first,
                 "data": {"name": sets.name, "sha256": sets.sha256},
                 "weights_sha256": sha,
                 "history": outcome.history,
@@ -517,28 +518,6 @@ def _holder(path: Path) -> str:
 
 def _evaluation_file(name: str, settings: dict) -> str:
     return f"{name}-{digest({**settings, 'version': evaluation.VERSION})}.json"
-
-
-def machine(device: torch.device | str) -> dict:
-    """Return what a result's provenance needs to know of the machine, and of how it computes."""
-    cuda = str(device).startswith("cuda")
-    return {
-        "device": torch.cuda.get_device_name(device) if cuda else f"{os.cpu_count()} CPU cores ({platform.machine()})",
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
-        "deterministic": not cuda or torch.backends.cudnn.deterministic,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-
-
-def processor() -> str:
-    """Return the name of the processor, as the system knows it."""
-    try:
-        names = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.M)
-    except OSError:  # not Linux
-        names = []
-    return names[0].strip() if names else platform.processor() or platform.machine()
 
 
 def _json(record: dict) -> bytes:

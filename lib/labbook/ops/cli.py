@@ -331,7 +331,7 @@ def drift_(
     import torch
 
     from .. import digits
-    from ..book import store
+    from ..machine import processor
     from . import compare
 
     os.environ.setdefault("LABBOOK_PROFILE", "quick")
@@ -347,7 +347,7 @@ def drift_(
     records = []
     for path, page, given, fresh in zip(paths, pages, values, executed.values(), strict=True):
         here = chapter.check(path, given)
-        settings = {"profile": here.profile, "runs": here.runs, "on": store.processor(), "torch": torch.__version__}
+        settings = {"profile": here.profile, "runs": here.runs, "on": processor(), "torch": torch.__version__}
         found = compare.compare(page, fresh)
         records.append(compare.record(found, book / path.name, settings))
         typer.echo(f"{path.stem}: {found}")
