@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
+from . import fields as other_fields
 from . import foveal, models, retina, schema, searcher, transformers
 from . import stimuli as scenes
 from .curriculum import Stage
@@ -141,6 +142,8 @@ SCHEMAS = {  # type of settings -> its name in descriptions, if it has one, and 
     Stage: ("", schema.STAGE),
     scenes.Scene28: ("Scene28", schema.SCENES["Scene28"]),
     scenes.Scene128: ("Scene128", schema.SCENES["Scene128"]),
+    other_fields.Field: ("Field", schema.SCENES["Field"]),
+    other_fields.Cluttered: ("Cluttered", schema.SCENES["Cluttered"]),
     retina.WhatWhere: ("", schema.WHATWHERE),
     retina.Pyramid: ("", schema.PYRAMID),
     retina.Polo: ("", schema.POLO),

@@ -47,9 +47,12 @@ STAGE = {
 }
 
 _SCENE = {"contrast": [0.3, 0.7], "noise": 0.75, "draws": "fresh", "texture": "cloud"}
+_POLAR = {"std": 40, "offset_max": 40, "radius": None, "view": "field"}
 SCENES = {
     "Scene28": {**_SCENE, "std": 15, "offset_max": 25},
-    "Scene128": {**_SCENE, "std": 40, "offset_max": 40, "radius": None, "view": "field"},
+    "Scene128": {**_SCENE, **_POLAR},
+    "Field": {**_SCENE, **_POLAR, "size": 128},
+    "Cluttered": {**_SCENE, "std": 0, "offset_max": 0, "size": 60, "pieces": 4, "piece": 8},
 }
 
 PYRAMID = {

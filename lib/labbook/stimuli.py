@@ -103,6 +103,19 @@ class Scene:
         """Return images (B, 1, h, w) of uint8 digits (B, 28, 28) on textures (B, edge, edge) in [0, 1], read only."""
         raise NotImplementedError
 
+    def paint(
+        self,
+        digits: Digits,
+        rows: Tensor,
+        offsets: Tensor,
+        contrast: Tensor,
+        key: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """Return images (B, 1, h, w) of the digits `rows` (B,) at offsets (B, 2) and contrasts (B,), on textures that
+        are functions of keys (B,) where these are given, else drawn from the generator."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Scene28(Scene):
@@ -123,6 +136,9 @@ class Scene28(Scene):
 
     def render(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
         return compose(shift(ink, offsets), contrast, texture, self.noise)
+
+    def paint(self, digits, rows, offsets, contrast, key, generator):
+        return _frames(digits.images[rows], offsets, contrast, self, key, generator)
 
     def _clipped(self, normal: Tensor) -> Tensor:
         return (normal * self.std).clamp_(-self.offset_max, self.offset_max).to(torch.int64)  # truncates towards zero
@@ -146,7 +162,7 @@ class Scene128(Scene):
     def __post_init__(self):
         super().__post_init__()
         if self.radius is not None:
-            within("radius", self.radius, 0, MARGIN, "pixels")
+            within("radius", self.radius, 0, self.reach, "pixels")
         choose("view", self.view, ("field", "oracle", "centre"))
 
     def fresh(self, n: int, generator: torch.Generator) -> Tensor:
@@ -161,8 +177,15 @@ class Scene128(Scene):
         return self._truncated(direction[index], normal[index]), uniform[index]
 
     def render(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
-        images = compose_field(ink, offsets, contrast, texture - 0.5, self.noise)
+        images = self.compose(ink, offsets, contrast, texture - 0.5)
         return self.cut(images, offsets)
+
+    def compose(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
+        """Return `compose_field` of them."""
+        return compose_field(ink, offsets, contrast, texture, self.noise)
+
+    def paint(self, digits, rows, offsets, contrast, key, generator):
+        return _fields(digits.images[rows], offsets, contrast, self, key, generator)
 
     def cut(self, images: Tensor, offsets: Tensor) -> Tensor:
         """Return what the view shows of fields (B, 1, 128, 128) with digits at offsets (B, 2)."""
@@ -199,9 +222,9 @@ def draw(
     Raises:
         ConfigurationError: fresh stimuli without a generator; offsets by which a digit would leave the field.
     """
-    if offsets is not None and isinstance(scene, Scene128) and int(offsets.abs().max()) > MARGIN:
+    if offsets is not None and scene.edge > EDGE and int(offsets.abs().max()) > scene.reach:
         raise ConfigurationError(
-            f"An offset of {int(offsets.abs().max())} pixels leaves the field; {MARGIN} is the most."
+            f"An offset of {int(offsets.abs().max())} pixels leaves the field; {scene.reach} is the most."
         )
     key = None
     if scene.draws == "frozen":
@@ -218,8 +241,7 @@ def draw(
         uniform = torch.rand(len(rows), generator=generator, device=generator.device)
     low, high = scene.contrast
     contrast = uniform.to(torch.float32) * (high - low) + low
-    paint = _fields if isinstance(scene, Scene128) else _frames
-    images = paint(digits.images[rows], offsets, contrast, scene, key, generator)
+    images = scene.paint(digits, rows, offsets, contrast, key, generator)
     return Stimuli(images, digits.labels[rows], offsets, contrast)
 
 
@@ -274,12 +296,12 @@ def _fields(
             ]
         )
     if key is not None:
-        texture = textures.keyed(key, FIELD).sub_(0.5)
+        texture = textures.keyed(key, scene.edge).sub_(0.5)
     elif scene.texture == "bank":
-        texture = textures.bank(FIELD, str(ink.device)).draw(len(ink), generator).sub_(0.5)
+        texture = textures.bank(scene.edge, str(ink.device)).draw(len(ink), generator).sub_(0.5)
     else:
-        texture = textures.fields(len(ink), FIELD, generator)
-    images = compose_field(ink, offsets, contrast, texture, scene.noise)
+        texture = textures.fields(len(ink), scene.edge, generator)
+    images = scene.compose(ink, offsets, contrast, texture)
     return scene.cut(images, offsets)
 
 
@@ -313,8 +335,10 @@ def compose(ink: Tensor, contrast: Tensor, texture: Tensor, noise: float) -> Ten
     return image.mul_(255).clamp_(0, 255).to(torch.uint8).to(torch.float32).mul_(1 / 255)[:, None]
 
 
-def compose_field(ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor, noise: float) -> Tensor:
-    """Lay digits (B, 28, 28) uint8, moved by offsets (B, 2), over textures (B, 128, 128), which are overwritten.
+def compose_field(
+    ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor, noise: float, spread: float | None = None
+) -> Tensor:
+    """Lay digits (B, 28, 28) uint8, moved by offsets (B, 2), over textures (B, h, h), which are overwritten.
 
     Contrast, transparency and the brighter of two as in `compose`, without quantisation. Then each field is stretched
     to [0, 1] by its own extremes, so that only contrast / noise matters, and is grey (0.5) outside a disc.
@@ -324,26 +348,29 @@ def compose_field(ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tenso
 
     Args:
         texture: about a mean of 0, in any unit: its largest magnitude stands for noise / 2.
+        spread: or so many standard deviations of it do.
 
     Returns:
-        (B, 1, 128, 128) float32 in [0, 1], the memory of `texture`.
+        (B, 1, h, h) float32 in [0, 1], the memory of `texture`.
     """
+    edge = texture.shape[-1]
     flat = texture.view(len(ink), -1)  # (B, 16384)
     if noise == 0:
         flat.zero_()
         unit = torch.ones_like(contrast)
     else:
-        unit = torch.maximum(-flat.amin(1), flat.amax(1)) / noise  # of the texture, per 0.5 of grey
+        largest = torch.maximum(-flat.amin(1), flat.amax(1)) if spread is None else spread * flat.std(1)
+        unit = largest / noise  # of the texture, per 0.5 of grey
     brightest = ink.flatten(1).amax(1).to(torch.float32)  # the darkest is 0, the field around the digit
     gain = contrast * unit / brightest.clamp_min(1)
     level = ink.flatten(1).to(torch.float32).mul_(2).sub_(brightest[:, None]).mul_(gain[:, None])  # (B, 784); grey is 0
-    index = _window(str(ink.device)) + (offsets[:, 0] * FIELD + offsets[:, 1])[:, None]  # (B, 784)
+    index = _window(str(ink.device), edge) + (offsets[:, 0] * edge + offsets[:, 1])[:, None]  # (B, 784)
     behind = flat.gather(1, index)
     flat.scatter_(1, index, torch.where(level > 0, torch.maximum(level, behind), behind))
     low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
     flat.sub_(low).div_((high - low).clamp_min_(1e-30))
-    flat.sub_(0.5).mul_(disc(str(ink.device)).view(-1)).add_(0.5)
-    return texture.view(-1, 1, FIELD, FIELD)
+    flat.sub_(0.5).mul_(disc(str(ink.device), edge).view(-1)).add_(0.5)
+    return texture.view(-1, 1, edge, edge)
 
 
 def crops(images: Tensor, offsets: Tensor) -> Tensor:
@@ -373,10 +400,10 @@ def _window(device: str, edge: int = FIELD) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def disc(device: str = "cpu") -> Tensor:
-    """Return the visual field (128, 128), 1 inside and 0 outside: R < 1 on a grid of 128 points from -1 to 1."""
-    odd = 2 * torch.arange(FIELD, device=device) - (FIELD - 1)  # -127, -125, ..., 127
-    return (odd[:, None].square() + odd.square() < (FIELD - 1) ** 2).to(torch.float32)
+def disc(device: str = "cpu", edge: int = FIELD) -> Tensor:
+    """Return the visual field (edge, edge), 1 inside and 0 outside: R < 1 on a grid of as many points from -1 to 1."""
+    odd = 2 * torch.arange(edge, device=device) - (edge - 1)  # of 128: -127, -125, ..., 127
+    return (odd[:, None].square() + odd.square() < (edge - 1) ** 2).to(torch.float32)
 
 
 # ---- what NumPy drew in 2021 ----------------------------------------------------------------------------------------
