@@ -163,22 +163,24 @@ def searching(warm: int = 6, grow: int = 1, stay: int = 3, lr: float = 0.001, **
     )
 
 
-def clear_then_faint(epochs: int = 56, lr: float = 0.002, clear: float = 0.4, **scene) -> tuple[Stage, ...]:
-    """Our curriculum for an evidence map, for AdamW: digits anywhere from the first step, std 40 pixels; the highest
-    contrast alone at first, then all; the learning rate falls along half a cosine wave.
+def clear_then_faint(
+    epochs: int = 56, lr: float = 0.002, clear: float = 0.4, scene: Scene | None = None
+) -> tuple[Stage, ...]:
+    """Our curriculum for an evidence map, for AdamW: digits anywhere from the first step, the highest contrast alone at
+    first, then all; the learning rate falls along half a cosine wave.
 
     Args:
         epochs: of both stages together, two at least. clear: share of them at the highest contrast; 0 leaves the first
-            stage out.
+            stage out. scene: with all contrasts (default: `Scene128`, std 40 pixels).
     """
-    widest = Scene128(**scene)
+    scene = scene or Scene128()
     if not clear:
-        return (Stage(widest, epochs, lr, cosine=(0.0, 1.0)),)
+        return (Stage(scene, epochs, lr, cosine=(0.0, 1.0)),)
     first = min(epochs - 1, max(1, round(clear * epochs)))
-    highest = replace(widest, contrast=(widest.contrast[1],) * 2)
+    highest = replace(scene, contrast=(scene.contrast[1],) * 2)
     return (
         Stage(highest, first, lr, cosine=(0.0, first / epochs)),
-        Stage(widest, epochs - first, lr, cosine=(first / epochs, 1.0)),
+        Stage(scene, epochs - first, lr, cosine=(first / epochs, 1.0)),
     )
 
 

@@ -1,6 +1,6 @@
 """The trainings of the chapter `beyond`: evidence maps, what they teach, and what explains them.
 
-Cost    an evidence map of 550 000 fields: half an hour of two CPU cores; the list `card_trainings` as a whole: 15
+Cost    an evidence map of 550 000 fields: half an hour of two CPU cores; the list `card_trainings` as a whole: 17
         million fields
 Score   see the chapter
 Run     `card_trainings()` is the list for a GPU, in the order of worth; each training by its name in `trainings()`
@@ -16,6 +16,8 @@ from itertools import product
 
 from .. import curriculum
 from ..config import Training, seeded
+from ..fields import Cluttered, Field
+from ..stimuli import Scene, Scene128
 from . import recipes
 
 SEEDS = 3
@@ -27,6 +29,7 @@ BUDGETS = {  # images -> epochs, share of the training digits in each
     990_000: (45, 0.4),
 }
 SHORT, MAIN, LONG = 154_000, 550_000, 990_000
+CLEAR = 22_000  # images at contrast 70 %, from which a map learns to find digits at all
 WIDTHS = {4: 3_191, 8: 12_067, 16: 46_907, 23: 96_082, 32: 184_939}  # channels -> parameters
 MAIN_WIDTH = 23  # the widest below 100 000 parameters
 ABLATIONS = {  # name -> options of the model
@@ -38,6 +41,12 @@ ABLATIONS = {  # name -> options of the model
     "places 8 px apart": {"stride": 8},
 }
 WINDOW = {"scale_start": 0.22, "kaiming": True, **recipes.GREY}  # of an attention transformer: a sample per pixel
+SIZES = (64, 192, 256)  # of fields, pixels, beside 128
+ANCHORS = {  # of the literature
+    "cluttered 60x60": Cluttered(),
+    "cluttered 100x100": Cluttered(size=100, pieces=8),
+    "cluttered 60x60, small pieces": Cluttered(pieces=16, piece=6),
+}
 FACTORS = {  # of the factorial experiment: name -> its two levels, that of 2021 first
     "stimuli": ("frozen", "fresh"),
     "optimiser": ("sgd", "adamw"),
@@ -46,15 +55,17 @@ FACTORS = {  # of the factorial experiment: name -> its two levels, that of 2021
 }
 
 
-def evidence_map(images: int = SHORT, lr: float = 0.002, clear: float = 0.15, **options) -> Training:
+def evidence_map(
+    images: int = SHORT, lr: float = 0.002, clear: int = CLEAR, scene: Scene | None = None, **options
+) -> Training:
     """Return the training of an evidence map.
 
     Args:
-        images: one of `BUDGETS`. clear: share of them at contrast 70 %, at the start. options: of the model, see
-            `evidence.EvidenceMap`.
+        images: one of `BUDGETS`. clear: about how many of them, at the start, have contrast 70 %; at most 40 %.
+            scene: what it is trained on (default: `Scene128`). options: of the model, see `evidence.EvidenceMap`.
     """
     epochs, share = BUDGETS[images]
-    stages = curriculum.clear_then_faint(epochs, lr, clear)
+    stages = curriculum.clear_then_faint(epochs, lr, min(0.4, clear / images), scene)
     return Training("evidence", stages, options, batch=50, fraction=share, **recipes.ADAMW)
 
 
@@ -97,10 +108,20 @@ def factorial(stimuli: str, optimiser: str, contrasts: str, system: str) -> Trai
             60 % of the images; the window learns through its sampler.
     """
     rate = {"sgd": 0.01, "adamw": 0.001}[optimiser]
-    stages = curriculum.clear_then_faint(30, rate, {"late": 0.4, "early": 0}[contrasts], draws=stimuli)
+    stages = curriculum.clear_then_faint(30, rate, {"late": 0.4, "early": 0}[contrasts], Scene128(draws=stimuli))
     model, options = {"map": ("evidence", {}), "window": ("atn", WINDOW)}[system]
     how = recipes.ADAMW if optimiser == "adamw" else {"optimiser": "sgd", "renew_optimiser": False}
     return Training(model, stages, options, batch=50, fraction=0.1, **how)
+
+
+def sized(size: int) -> Training:
+    """Return the training of an evidence map on fields of another size."""
+    return evidence_map(scene=Field.sized(size))
+
+
+def anchor(name: str) -> Training:
+    """Return the training of an evidence map, as wide and as long as the main one, on a law of the literature."""
+    return evidence_map(MAIN, clear=0, scene=ANCHORS[name], width=MAIN_WIDTH)
 
 
 def cells_of_factorial() -> Iterator[tuple[tuple[str, ...], Training]]:
@@ -126,6 +147,8 @@ def card_trainings() -> list[tuple[str, list[Training], float]]:
         ("foveal searcher, further seeds", seeds(foveal(), SEEDS - 1, 1), 80.0),
         ("attention transformer, taught by the map", seeds(windows, 1), 75.0),
         ("factorial experiment", [training for _, training in cells_of_factorial()], 70.0),
+        ("evidence map, sizes of the field", [sized(size) for size in SIZES], 66.0),
+        ("evidence map, cluttered fields", [anchor(name) for name in ANCHORS], 64.0),
         ("evidence map, wide and long", [evidence_map(LONG, width=width) for width in (32, 23, 8, 4)], 60.0),
         ("attention transformer, further seeds", seeds(windows, SEEDS - 1, 1), 40.0),
         (
