@@ -13,13 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from . import fields as other_fields
-from . import foveal, models, retina, schema, searcher, transformers
+from . import models, retina, schema, transformers
 from . import stimuli as scenes
 from .curriculum import Stage
 from .errors import ConfigurationError, choose, shown, within
 from .schema import ATTRIBUTES, CHOICES, WRITTEN
-
-assert searcher and foveal  # register their models
 
 
 @dataclass(frozen=True)
