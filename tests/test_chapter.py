@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import nbformat
@@ -95,7 +96,8 @@ def test_good_parameters_come_back_in_canonical_form(monkeypatch):
         ({"seed": 3.0}, "seed=3.0 must be"),
         ({"seed": "3"}, "seed='3' must be"),
         ({"n_seeds": 0}, "n_seeds=0 must be a whole number from 1 to 100."),
-        ({"device": "gpu"}, "device='gpu' must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'."),
+        ({"device": "gpu"}, "device='gpu' must be 'auto', 'cpu', 'cuda' or 'cuda:N'."),
+        ({"device": "mps"}, "device='mps' cannot run this library: stimuli need float64, which MPS lacks; use 'cpu'."),
         ({"device": None}, "device=None must be"),
         ({"device": "cuda:99"}, "device='cuda:99' asks for what is not here"),
         ({"runs": "reusing"}, "runs='reusing' must be 'reuse' or 'retrain'. Did you mean 'reuse'?"),
@@ -310,3 +312,29 @@ def test_volatile_metadata_goes_and_ids_stay():
     assert not any(word in once for word in ("papermill", 'execution"', "3.11.7", "widgets"))
     assert notebook.cells[0].id == kept
     assert json.dumps(chapter.normalise(notebook)) == once
+
+
+def test_a_gpu_that_cannot_be_used_is_refused_in_one_sentence(monkeypatch):
+    torch = pytest.importorskip("torch")
+
+    def busy(*size, device):
+        raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable\nmore of it")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", busy)
+    with pytest.raises(ConfigurationError) as refused:
+        chapter.device("auto")
+    sentence = "device='cuda' cannot be used: CUDA error: all CUDA-capable devices are busy or unavailable; use 'cpu'."
+    assert str(refused.value) == sentence
+
+
+def test_a_gpu_that_is_not_there_is_refused_with_what_the_driver_says(monkeypatch):
+    torch = pytest.importorskip("torch")
+
+    def available():
+        warnings.warn("The NVIDIA driver on your system is too old.\nmore of it", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", available)
+    with pytest.raises(ConfigurationError, match=r"finds 0 GPUs \(The NVIDIA driver on your system is too old\); use"):
+        chapter.device("cuda")

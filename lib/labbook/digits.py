@@ -138,7 +138,7 @@ def _mnist_folder() -> Path | None:
         return raw
     try:
         _torchvision_datasets().MNIST(str(root), download=True)
-    except (OSError, RuntimeError):  # no network, or no room: torchvision raises either
+    except (ImportError, OSError, RuntimeError):  # no torchvision; no network, or no room: it raises either
         return None
     return raw
 

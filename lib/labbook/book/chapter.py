@@ -16,6 +16,7 @@ import math
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ import nbformat
 
 from .. import files
 from ..errors import ConfigurationError, nearest, shown
+from . import versions
 
 ERROR_TAG = "papermill-error-cell-tag"
 SEAL, BLANK = "sha256", "0" * 64  # in the metadata of an executed chapter
@@ -140,21 +142,26 @@ def optional(rule: Rule) -> Rule:
 
 
 def _device(name: str, value: Any) -> str:
-    _require(isinstance(value, str) and bool(re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", value)))
+    if value == "mps":
+        raise ConfigurationError(
+            f"{name}='mps' cannot run this library: stimuli need float64, which MPS lacks; use 'cpu'."
+        )
+    _require(isinstance(value, str) and bool(re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", value)))
     if value in ("auto", "cpu"):
         return value
     try:
         import torch
     except ImportError:
         raise ConfigurationError(f"{name}={value!r} needs PyTorch, which is not installed here.") from None
-    kind, _, index = value.partition(":")
-    if kind == "mps":
-        count = int(torch.backends.mps.is_available())
-    else:
+    index = int(value.partition(":")[2] or 0)
+    with warnings.catch_warnings(record=True) as said:  # of a driver that is too old
+        warnings.simplefilter("always")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(index or 0) >= count:
+    if index >= count:
+        reason = f" ({str(said[0].message).splitlines()[0].rstrip('. ')})" if said else ""
         raise ConfigurationError(
-            f"{name}={value!r} asks for what is not here: PyTorch finds {count} {kind} devices; use 'cpu'."
+            f"{name}={value!r} asks for what is not here: PyTorch {torch.__version__} finds {count} GPUs{reason}; "
+            "use 'cpu'."
         )
     return value
 
@@ -168,7 +175,7 @@ COMMON = {
     "profile": one_of("auto", "smoke", "quick", "full"),
     "seed": integer(0, 2**31 - 1),
     "n_seeds": integer(1, 100),
-    "device": Rule("'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'", _device, ("auto", "cpu", "mps", "cuda")),
+    "device": Rule("'auto', 'cpu', 'cuda' or 'cuda:N'", _device, ("auto", "cpu", "cuda")),
     "runs": one_of("reuse", "retrain"),
     "data": one_of("auto", "mnist", "digits"),
     "out": Rule("'' or the path of a folder", _folder),
@@ -206,13 +213,20 @@ def device(asked: str) -> str:
     """Return the device asked for, checked; "auto" is the first CUDA GPU, else the CPU.
 
     Raises:
-        ConfigurationError: no such device is here.
+        ConfigurationError: no such device is here, or it cannot be used.
     """
-    if COMMON["device"].check("device", asked) != "auto":
-        return asked
+    if COMMON["device"].check("device", asked) == "cpu":
+        return "cpu"
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked == "auto":
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.ones(1, device=asked).item()
+    except RuntimeError as error:  # it is busy, full, or this PyTorch has no code for it
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ConfigurationError(f"device={asked!r} cannot be used: {reason}; use 'cpu'.") from None
+    return asked
 
 
 def _unknown(chapter: str, word: str, known: Iterable[str]) -> ConfigurationError:
@@ -236,8 +250,9 @@ def begin(name: str, namespace: dict[str, Any], **rules: Rule) -> Here:
 
     Raises:
         ConfigurationError: a parameter is unknown, missing, of another type or outside its range, or asks for a GPU
-            that is not there.
+            that is not there; packages are missing or too old.
     """
+    versions.check()
     known = COMMON | rules
     if "_labbook_checked" not in namespace:
         plain = (type(None), bool, int, float, str, list, tuple, dict)

@@ -279,7 +279,7 @@ def full(
     ] = None,
     minutes: Annotated[float, typer.Option(min=0, help="The time of this piece of the work.")] = 9.0,
     share: Annotated[float, typer.Option(help="Of each schedule; below 1 it is shortened, openly.")] = 1.0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     data: Annotated[str, typer.Option(help="auto, mnist or digits.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="The random seed.")] = 0,
     tf32: Annotated[bool, typer.Option("--tf32", help="Let a GPU train in TF32.")] = False,
