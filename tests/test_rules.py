@@ -358,17 +358,19 @@ def test_only_runs_of_a_claims_own_training_are_asked_for():
     own = week1.OWN["STN-28, shift of 2 px"]
     assert asked == [own, replace(own, precision="tf32")]
     assert (found.verdict, found.evidence, found.seeds) == (OPEN, "pilot", [])
-    assert found.measured == "Pilot: another network reads 90 %." and "3 seeds of 0.28 million" in found.note
+    assert found.pilot == "another network reads 90 %." and "3 seeds of 0.28 million" in found.note
     assert judge(SIMPLE, lambda training: []).evidence == "none"
+    assert judge(SIMPLE, lambda training: [], pilot="x.", shortened=True).evidence == "shortened"
 
 
 def test_seeds_decide_together():
     runs = [run_of(SIMPLE.trainings("run")[0], [0.1, 0.8], seed) for seed in range(3)]
     one = judge(SIMPLE, lambda training: runs[:1], pilot="x.")
     assert (one.verdict, one.evidence) == (OPEN, "own schedule")
-    assert "1 of 3 seeds so far" in one.note and one.measured.endswith("Pilot: x.")
+    assert "1 of 3 seeds so far" in one.note and (one.measured, one.pilot) == ("best epoch 80.0 %", "x.")
     three = judge(SIMPLE, lambda training: runs if training.precision == "tf32" else runs[:1], pilot="x.")
-    assert (three.verdict, three.seeds) == (CONFIRMED, [0, 1, 2])
+    assert (three.verdict, three.seeds, three.pilot) == (CONFIRMED, [0, 1, 2], "")
+    assert three.values == {"best": (0.8, 0.8, 0.8)}
     assert three.measured == "best epoch 80.0 % (80.0 to 80.0, 3 seeds)"
     worse = [*runs[:2], run_of(SIMPLE.trainings("run")[0], [0.1, 0.1], 2)]
     assert judge(SIMPLE, lambda training: worse).verdict == PARTLY

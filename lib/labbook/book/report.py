@@ -24,8 +24,9 @@ from .. import stimuli as scenes
 from ..config import Training, plain, seeded, shortened
 from ..errors import ConfigurationError, nearest
 from ..evaluation import CONTRASTS, Answers, Proportion
+from ..experiments.claim import Claim, judge
 from ..stimuli import ECCENTRICITIES, Scene, Scene128, Stimuli
-from . import rerun, results
+from . import rerun, results, verdicts
 from .chapter import Here, root
 from .claims import claims
 from .store import Run, Store
@@ -401,20 +402,38 @@ class Page:
         facts = {"id": claim, **claims()[claim], "measured": measured, "verdict": verdict(holds)}
         self.records.append({**facts, "seeds": seeds, "chapter": self.here.name, "note": note})
 
-    def verdicts(self) -> None:
-        """Display every claim judged on this page, and glue the records as `claims` (JSON)."""
-        rows = [
-            (
-                f"<strong>{record['id']}</strong>",
-                record["claim"],
-                record["stated"],
-                record["measured"],
-                f'<span class="verdict verdict-{record["verdict"]}">{record["verdict"]}</span>',
-                record["note"],
-            )
-            for record in self.records
-        ]
-        table(("claim", "what the lab-book claimed", "stated in 2021", "measured here", "verdict", "decided by"), rows)
+    def verdicts(
+        self, claims: Iterable[Claim] = (), pilot: Mapping[str, str] | None = None, shortened: Iterable[str] = ()
+    ) -> None:
+        """Judge claims by what is stored of their own trainings, display them, and glue the records as `claims` (JSON).
+
+        Args:
+            pilot: claim -> a sentence on other trainings, shown where the claim stays open. shortened: claims of which
+                these were the claim's own schedule, cut.
+        """
+        stored, pilot, shortened = verdicts.Stored(self, self.sets.name), dict(pilot or {}), set(shortened)
+        for each in claims:
+            if self.here.profile == "full":
+                stored.train(each)
+            said = {"pilot": pilot.pop(each.name, ""), "shortened": each.name in shortened}
+            found = judge(each, stored.find, stored, **said)
+            self.records.append(verdicts.record(each, found, self.here.name, root()))
+        if pilot:
+            raise ConfigurationError(f"There is no claim {', '.join(pilot)} on this page.")
+        table(
+            ("claim", "what the lab-book claimed", "stated in 2021", "measured here", "verdict", "decided by"),
+            [
+                (
+                    f"<strong>{record['id']}</strong>",
+                    record["claim"],
+                    record["stated"],
+                    _measured(record),
+                    f'<span class="verdict verdict-{record["verdict"].replace(" ", "-")}">{record["verdict"]}</span>',
+                    record["note"],
+                )
+                for record in self.records
+            ],
+        )
         glue("claims", json.dumps(self.records), display=False)
 
     def keep(self, cells: Sequence[results.Cell]) -> None:
@@ -461,6 +480,14 @@ class Page:
             )
         )
         glue("runs", json.dumps(self.store.manifest()), display=False)
+
+
+def _measured(record: Mapping) -> str:
+    """Return what was measured of a claim, and in italics what pilot evidence says."""
+    if not record.get("pilot"):
+        return record["measured"]
+    kind = "shortened schedule" if record["evidence"] == "shortened" else "pilot, not counted"
+    return f"<span>{html.escape(record['measured'])}</span> <em>{kind}: {html.escape(record['pilot'])}</em>"
 
 
 def _kept(found: Answers) -> dict:

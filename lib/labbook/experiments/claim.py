@@ -38,6 +38,7 @@ from ..config import Training, plain, seeded
 from ..errors import ConfigurationError
 
 CONFIRMED, PARTLY, REFUTED, OPEN = VERDICTS = ("confirmed", "partly", "refuted", "open")
+NO_CLAIM = "no claim"  # in place of a verdict, of a record that claims nothing
 EVIDENCE = ("own schedule", "shortened", "pilot", "none")
 SEEDS = 3  # that a verdict takes, unless its rule says why fewer do
 LOOKED_FOR = 16  # seeds 0 to 15 are looked up in the store
@@ -351,38 +352,77 @@ class Claim:
             for each in self.trainings(role):
                 training, why = (each.training, "instead") if isinstance(each, Instead) else (each, "")
                 texts += [role, why, json.dumps(training.describe(), sort_keys=True)]
-        texts += [] if self.facts is None else _texts(self.facts)
         return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of a claim: verdict; evidence (one of `EVIDENCE`); measured, in words; note, the rule and what
-    limits it; seeds and runs that decided."""
+    """What became of a claim.
+
+    Args:
+        verdict: one of `VERDICTS`, or `NO_CLAIM`. evidence: one of `EVIDENCE`. measured: in words. note: the rule, and
+            what limits it. values: what the rule got, by name, one number per seed. pilot: a sentence on other
+            trainings, of an open claim. runs: that were counted.
+    """
 
     verdict: str
     evidence: str
     measured: str
     note: str
-    seeds: list[int]
-    runs: list
+    values: Mapping[str, Seeds] = field(default_factory=dict)
+    pilot: str = ""
+    runs: Sequence = ()
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the runs that were counted."""
+        return sorted({run.training.get("seed", 0) for run in self.runs})
 
 
-def judge(claim: Claim, find: Callable[[Training], list], asked: Asked | None = None, pilot: str = "") -> Judgement:
+def judge(
+    claim: Claim,
+    find: Callable[[Training], list],
+    asked: Asked | None = None,
+    pilot: str = "",
+    shortened: bool = False,
+) -> Judgement:
     """Return what the stored runs say of a claim.
 
     Args:
         find: returns the stored runs of a training, of all seeds. asked: evaluations of runs, for claims that need
-            more than their histories. pilot: a sentence on other trainings, shown where the claim stays open.
+            more than their histories. pilot: a sentence on other trainings, shown where the claim stays open;
+            `shortened`: they are the claim's own schedule, cut.
     """
     if claim.kind == "record":
-        return Judgement(OPEN, "none", pilot, claim.says or "a record of that week, which claims nothing", [], [])
+        return Judgement(NO_CLAIM, "none", "", claim.says)
     if claim.kind == "fact":
         found = claim.facts()
-        return Judgement(claim.rule(**found), "own schedule", claim.tell.format(**found), claim.says, [], [])
+        return Judgement(claim.rule(**found), "own schedule", claim.tell.format(**found), claim.says)
+    without = "shortened" if pilot and shortened else "pilot" if pilot else "none"
     if not claim.own:
-        measured, evidence = (f"Pilot: {pilot}", "pilot") if pilot else ("", "none")
-        return Judgement(OPEN, evidence, measured, claim.needs, [], [])
+        return Judgement(OPEN, without, "", claim.needs, pilot=pilot)
+    runs, limits = _counted(claim, find)
+    values = {
+        name: Seeds(value for run in runs[role] if (value := _ask(quantity, run, asked)) is not None)
+        for name, (role, quantity) in claim.measured.items()
+    }
+    note = ". ".join(filter(None, [claim.says, claim.reading, *limits]))
+    if not all(values.values()):
+        return Judgement(OPEN, without, "", f"{note}. Needs {_needs(claim)}", pilot=pilot)
+    verdict = claim.rule(**values)
+    if limits and verdict in (REFUTED, PARTLY):
+        verdict = OPEN
+    if verdict == OPEN:
+        fewest = min(map(len, values.values()))
+        few = f"{fewest} of {SEEDS} seeds so far" if fewest < SEEDS else "too close to call, or seeds cannot tell"
+        note = f"{note}. Open: {few}"
+    counted = tuple(run for several in runs.values() for run in several)
+    measured = claim.tell.format(**values)
+    return Judgement(verdict, "own schedule", measured, note, values, pilot if verdict == OPEN else "", counted)
+
+
+def _counted(claim: Claim, find: Callable[[Training], list]) -> tuple[dict[str, list[Ran]], list[str]]:
+    """Return role -> the runs that count, and what is to be said where a training stands for the claim's own."""
     runs, limits = {}, []
     for role in claim.own:
         runs[role] = _by_seed(find, [each for each in claim.trainings(role) if isinstance(each, Training)])
@@ -390,26 +430,7 @@ def judge(claim: Claim, find: Callable[[Training], list], asked: Asked | None = 
             if len(runs[role]) < min(SEEDS, len(found := _by_seed(find, [other.training]))):
                 runs[role] = found
                 limits.append(other.why)
-    values: dict[str, Seeds] = {}
-    for name, (role, quantity) in claim.measured.items():
-        values[name] = Seeds(
-            filter(lambda value: value is not None, (_ask(quantity, run, asked) for run in runs[role]))
-        )
-    counted = [run for several in runs.values() for run in several]
-    seeds = sorted({run.training.get("seed", 0) for run in counted})
-    note = ". ".join(filter(None, [claim.says.rstrip("."), claim.reading.rstrip("."), *limits]))
-    if not all(values.values()):
-        measured, evidence = (f"Pilot: {pilot}", "pilot") if pilot else ("", "none")
-        return Judgement(OPEN, evidence, measured, f"{note}. Needs {_needs(claim)}", [], [])
-    verdict = claim.rule(**values)
-    if limits and verdict in (REFUTED, PARTLY):
-        verdict = OPEN
-    fewest = min(map(len, values.values()))
-    if verdict == OPEN:
-        few = f"{fewest} of {SEEDS} seeds so far" if fewest < SEEDS else "too close to call, or seeds cannot tell"
-        note = f"{note}. Open: {few}"
-    measured = claim.tell.format(**values) + (f". Pilot: {pilot}" if pilot and verdict == OPEN else "")
-    return Judgement(verdict, "own schedule", measured, note, seeds, counted)
+    return runs, limits
 
 
 def _by_seed(find: Callable[[Training], list], trainings: Sequence[Training]) -> list[Ran]:

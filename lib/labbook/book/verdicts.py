@@ -1,0 +1,201 @@
+"""Verdicts on a page: the claims of a chapter, judged by what is stored, as records.
+
+A record (see `RECORD`) is what the page shows, what `book/results/` holds, and what the page of claims is made of. It
+names the rule that decided by its lock, the commit that introduced that rule, and whether this was before the result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+from string import Formatter
+from typing import Protocol
+
+from .. import evaluation
+from ..config import Training, name_of, plain, seeded
+from ..digits import DigitSets
+from ..errors import ConfigurationError
+from ..experiments import claim as of
+from ..experiments.claim import Claim, Judgement
+from .chapter import Here
+from .claims import claims
+from .store import Run, Store
+
+MAP_STIMULI, MAP_STEP = 300, 3  # of an accuracy map: stimuli at each offset, and pixels between offsets
+UNITS = {"%": "proportion", "points": "proportion", "px": "pixels"}  # format of a number -> its unit
+
+RECORD = {  # field -> what it holds
+    "id": "C1 to C88, R1 to R6",
+    "week": "1 to 8",
+    "kind": "experiment, fact (counted or read in code) or record (claims nothing)",
+    "claim": "what was claimed",
+    "setting": "in which setting",
+    "stated": "what was stated in 2021",
+    "measured": "what was measured of the runs that count, in words",
+    "pilot": "a sentence on other trainings, which are not counted; of an open claim",
+    "verdict": "confirmed, partly, refuted or open; no claim, of a record",
+    "evidence": "own schedule, shortened, pilot or none",
+    "seeds": "seeds of the runs that were counted",
+    "values": "what the rule got: name -> unit, and one number per seed",
+    "chapter": "that judged it",
+    "note": "the rule in words, and what limits it",
+    "rule": "lock of the rule, 16 hexadecimal digits; see experiments/rules.json",
+    "since": "commit that introduced the rule, and its time; empty: not committed",
+    "first": "whether the rule was committed before the runs that decided; null: nothing was decided by runs",
+}
+
+
+class Shows(Protocol):
+    """What a page gives to those who judge: its store and digits, and evaluations of runs."""
+
+    here: Here
+    store: Store
+    sets: DigitSets
+
+    def obtain(self, training: Training, seeds: Sequence[int]): ...
+
+    def accuracy(self, run: Run, scene): ...
+
+    def benchmark(self, run: Run): ...
+
+    def evaluate(self, run: Run, name: str, compute: Callable, **settings): ...
+
+
+class Stored:
+    """The stored runs of a claim's trainings, and what a page can evaluate of them."""
+
+    def __init__(self, page: Shows, data: str):
+        self.page, self.data = page, data
+
+    def find(self, training: Training) -> list[Run]:
+        """Return the stored runs of a training, seeds 0, 1, ...; where the page does not reuse any, those it made."""
+        store, found = self.page.store, []
+        for each in (seeded(training, seed, self.data) for seed in range(of.LOOKED_FOR)):
+            run = store.used.get(name_of(each)) or (store.find(each) if store.reuse else None)
+            if run is not None:
+                store.used[run.id] = run  # it is published with the page
+                found.append(run)
+        return found
+
+    def train(self, claim: Claim) -> None:
+        """Train what a claim is about, with the page's seeds, as far as it is not stored."""
+        for training in (claim.trainings(role)[0] for role in claim.own):
+            stored = {
+                run.training.get("seed", 0)
+                for each in of.PRECISIONS
+                for run in self.find(of.in_precision(training, each))
+            }
+            self.page.obtain(training, [seed for seed in self.page.here.seeds if seed not in stored])
+
+    def accuracy(self, run: Run, scene) -> float:
+        with _weights_needed():
+            return self.page.accuracy(run, scene).value
+
+    def cells(self, run: Run) -> dict[tuple[float, float], float]:
+        with _weights_needed():
+            return {cell: each.value for cell, each in self.page.benchmark(run).items()}
+
+    def map(self, run: Run, scene) -> dict[str, float]:
+        """Return the centre and the mean of the accuracy map, at every `MAP_STEP`th offset."""
+        test, axis = self.page.sets.test, evaluation.positions(step=MAP_STEP)
+        n = min(MAP_STIMULI, len(test))
+
+        def compute(model):
+            return [[round(x, 5) for x in row] for row in evaluation.accuracy_map(model, test, scene, n, axis).tolist()]
+
+        with _weights_needed():
+            rows = self.page.evaluate(run, "map", compute, scene=plain(scene), n=n, step=MAP_STEP)
+        return {"centre": rows[len(axis) // 2][len(axis) // 2], "mean": fmean(map(fmean, rows))}
+
+
+class _weights_needed:
+    """Say by a LookupError that neither an evaluation nor the weights are stored."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind and issubclass(kind, ConfigurationError):
+            raise LookupError(str(error)) from None
+        return False
+
+
+def record(claim: Claim, found: Judgement, chapter: str, root: Path) -> dict:
+    """Return what became of a claim as plain data, with the fields of `RECORD`.
+
+    Args:
+        root: of the repository, whose history tells when the rule was introduced, and when the runs were added.
+    """
+    units = {name: UNITS.get(form, "number") for _, name, form, _ in Formatter().parse(claim.tell) if name}
+    values = {
+        name: {"unit": units.get(name, "number"), "seeds": [round(float(value), 6) for value in each]}
+        for name, each in found.values.items()
+    }
+    since, first = introduced(claim.name, claim.lock, root), None
+    if found.runs and found.verdict != of.OPEN:
+        added = [added_at(run.id, root) for run in found.runs]
+        first = bool(since) and all(not when or since.partition(" ")[2] <= when for when in added)
+    known, changes = claims()[claim.name], of.locks()[claim.name]["changes"]
+    note = ". ".join([found.note, *(f"Its rule changed after a result: {each['why']}" for each in changes)])
+    words = {key: known[key] for key in ("claim", "setting", "stated")}
+    made = {"id": claim.name, "week": known["week"], "kind": claim.kind, **words, "measured": found.measured}
+    made |= {"pilot": found.pilot, "verdict": found.verdict, "evidence": found.evidence, "seeds": found.seeds}
+    made |= {"values": values, "chapter": chapter, "note": note, "rule": claim.lock, "since": since, "first": first}
+    return {key: made[key] for key in RECORD}
+
+
+# ---- when a rule and a run came in ----------------------------------------------------------------------------------
+
+
+def introduced(claim: str, lock: str, root: Path) -> str:
+    """Return the commit that introduced a rule, and its time (ISO 8601, UTC); "" if it is not committed, or no history
+    is there."""
+    return _introductions(root).get((claim, lock), "")
+
+
+def added_at(run: str, root: Path) -> str:
+    """Return when a run was added to `book/runs/` (ISO 8601, UTC); "" if it is not committed."""
+    return _additions(root).get(run, "")
+
+
+@cache
+def _introductions(root: Path) -> Mapping[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {}
+    if not of.LOCKS.is_relative_to(root) or _git(root, "rev-parse", "--is-shallow-repository").strip() != "false":
+        return found
+    where = of.LOCKS.relative_to(root).as_posix()
+    for line in _git(root, "log", "--reverse", "--format=%h %cd", "--date=iso-strict-local", "--", where).splitlines():
+        commit = line.split()[0]
+        for name, each in json.loads(_git(root, "show", f"{commit}:{where}") or "{}").items():
+            found.setdefault((name, each["lock"]), line)
+    return found
+
+
+@cache
+def _additions(root: Path) -> Mapping[str, str]:
+    log = _git(
+        root, "log", "--diff-filter=A", "--format=%x00%cd", "--date=iso-strict-local", "--name-only", "--", "book/runs"
+    )
+    found: dict[str, str] = {}
+    for entry in log.split("\0")[1:]:
+        when, *paths = entry.split("\n")
+        for path in paths:
+            if match := re.match(r"book/runs/([0-9a-f]{16})/", path):
+                found[match[1]] = when  # the log goes from new to old: the first time stays
+    return found
+
+
+def _git(root: Path, *words: str) -> str:
+    """Return what git says, times in UTC; "" without git, or without the whole history."""
+    try:
+        command = ("git", "-C", str(root), *words)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "TZ": "UTC"})
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout
