@@ -12,12 +12,12 @@ from labbook.book import chapter
 from labbook.book import store as runs
 from labbook.classifiers import TransformerOutput
 from labbook.errors import ConfigurationError
-from labbook.experiments import systems
+from labbook.experiments import pathways, systems
 from labbook.stimuli import Scene128
 from labbook.study2021 import facts
 
 SMALL = retina.WhatWhere(azimuths=12, orientations=2)  # quick to build
-PROFILE = where.profile(facts.accuracy_map("what"))
+PROFILE = where.WHAT_2020
 BARE = Scene128(noise=0.0, contrast=(0.7, 0.7))  # a digit on grey: its place can be read off the image
 
 
@@ -142,11 +142,11 @@ def test_impossible_where_networks_are_refused():
         with pytest.raises(ConfigurationError, match="'collicular' teaches 'where' alone"):
             training.Training(model, stages, loss=loss)
     with pytest.raises(ConfigurationError, match=r"parameters='papers'.*Did you mean 'paper'"):
-        whatwhere.where_training_of_2020(PROFILE, "papers")
+        pathways.where_training_of_2020(PROFILE, "papers")
 
 
 def test_the_two_sets_of_parameters_are_not_mixed():
-    ours = [whatwhere.where_training_of_2020(PROFILE, each) for each in ("2020-07", "paper")]
+    ours = [pathways.where_training_of_2020(PROFILE, each) for each in ("2020-07", "paper")]
     assert [(each.stages[0].scene.noise, each.stages[0].lr, each.stages[0].epochs) for each in ours] == [
         (0.75, 5e-3, 60),
         (1.0, 1e-4, 60),
@@ -154,7 +154,7 @@ def test_the_two_sets_of_parameters_are_not_mixed():
     networks = [models.build("where", **each.options) for each in ours]
     assert [isinstance(each.norm1, nn.BatchNorm1d) for each in networks] == [True, False]
     assert [each.dropout.p for each in networks] == [0.0, 0.5]
-    faint = whatwhere.where_training_of_2020(PROFILE, "paper", 0.3).stages[0].scene
+    faint = pathways.where_training_of_2020(PROFILE, "paper", 0.3).stages[0].scene
     assert faint.contrast == (0.3, 0.3) and faint.offset_max == 40 and faint.draws == "frozen"
 
 
@@ -239,3 +239,7 @@ def test_what_the_model_looks_at_grows_with_its_saccades():
     assert facts.benchmark(systems.what_where(1)[1])[0.7, 40.0] == 0.62
     with pytest.raises(ConfigurationError, match="saccades=6"):
         systems.what_where(6)
+
+
+def test_the_default_profile_is_that_of_the_published_map():
+    assert where.profile(facts.accuracy_map("what")) == where.WHAT_2020

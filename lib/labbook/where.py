@@ -22,10 +22,16 @@ from torch import Tensor, nn
 from . import retina as retinas
 from .errors import ConfigurationError, choose, within
 from .stimuli import FIELD, MARGIN, Stimuli, crops, fixations, window
-from .study2021 import facts
 
 REACH = 27  # of an accuracy map, pixels; beyond it the accuracy is FLOOR
 FLOOR = 0.1
+# fmt: off
+WHAT_2020 = (  # profile of the What pathway that was published with the model of 2020
+    0.845,     0.834,     0.822,     0.804,     0.78,     0.753,     0.721,     0.689,     0.656,     0.613,     0.569,
+    0.525,     0.483,     0.439,     0.394,     0.351,     0.306,     0.262,     0.226,     0.2,     0.176,     0.158,
+    0.143,     0.133,     0.124,     0.12,     0.115,     0.114,
+)
+# fmt: on
 HIT = 7.0  # pixels: a saccade that ends this close to the digit leaves the What pathway on its plateau (study 8)
 
 
@@ -135,7 +141,7 @@ class WhereNet(nn.Module):
             raise ConfigurationError(f"hidden={hidden!r} must hold the sizes of two layers.")
         first, second = (within("hidden", units, 1, 100_000, "units", whole=True) for units in hidden)
         self.settings = retina
-        self.accuracy = tuple(accuracy) or profile(facts.accuracy_map("what"))
+        self.accuracy = tuple(accuracy) or WHAT_2020
         self.standard = nn.BatchNorm1d(retina.n, affine=False, momentum=0.01) if standard else nn.Identity()
         self.dense1 = nn.Linear(retina.n, first)
         self.dense2 = nn.Linear(first, second)

@@ -19,9 +19,9 @@ from ..config import Training
 from ..curriculum import week2 as week2_stages
 from ..curriculum import week5 as week5_stages
 from ..curriculum import week6 as week6_stages
-from ..whatwhere import what_training
 from . import week2, week7
 from .claim import Claim, both, end, higher, holds, not_higher, reaches, says_reaches
+from .pathways import what_training
 from .week2 import OWN as OF_WEEK2
 
 POLO = week7.POLO

@@ -36,6 +36,7 @@ from ..config import Training, plain, seeded, shortened
 from ..curriculum import Stage
 from ..digits import DigitSets
 from ..errors import ConfigurationError, choose, within
+from ..experiments import pathways
 from ..stimuli import Scene28, Scene128
 from ..training import Paused, stepper, train
 from . import bench
@@ -67,9 +68,9 @@ SCHEDULES: dict[str, Schedule] = {
     "polo": Schedule(Training("polo", curriculum.week7(draws="frozen")), "3.8", 2, retina="polo768"),
     "stn28": Schedule(Training("stn28", curriculum.week2(draws="frozen")), "3.1", 3),
     "conv_polo": Schedule(Training("conv_polo", curriculum.week8(draws="frozen")), "3.9", retina="polo2560band"),
-    "what": Schedule(whatwhere.what_training(0.75), "3.4"),
+    "what": Schedule(pathways.what_training(0.75), "3.4"),
     "where": Schedule(
-        whatwhere.where_training_of_2020((), "2020-07"), "1.6", needs=("what",), retina="whatwhere"
+        pathways.where_training_of_2020((), "2020-07"), "1.6", needs=("what",), retina="whatwhere"
     ),  # taught, as in 2020, by the accuracy map that was published with the model
 }
 

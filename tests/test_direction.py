@@ -1,0 +1,52 @@
+"""Data flows one way: what a part of the library may import."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parent.parent / "lib" / "labbook"
+MAY = {  # part -> the parts that it may import, beside itself
+    "": set(),
+    "study2021": {""},
+    "experiments": {"", "study2021"},
+    "book": {"", "study2021", "experiments"},
+    "ops": {"", "study2021", "experiments", "book"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the dotted names, from the package on, that a module imports at any place in it."""
+    here = path.relative_to(LIBRARY).parent.parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            base = [*here[: len(here) - node.level + 1]] if node.level else []
+            module = (node.module or "").split(".") if node.module else []
+            if node.level or module[:1] == ["labbook"]:
+                found |= {".".join([*base, *(module if node.level else module[1:]), a.name]) for a in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {a.name.removeprefix("labbook.") for a in node.names if a.name.startswith("labbook.")}
+    return found
+
+
+def part(name: str) -> str:
+    """Return the part of the library that a dotted name belongs to."""
+    first = name.partition(".")[0]
+    return first if first in MAY else ""
+
+
+@pytest.mark.parametrize("wing", MAY)
+def test_imports_point_one_way(wing):
+    paths = [path for path in (LIBRARY / wing).glob("*.py") if path.stem != "__main__"]
+    assert paths
+    for path in paths:
+        beyond = {name for name in imported(path) if part(name) not in MAY[wing] | {wing}}
+        assert not beyond, f"{path.relative_to(LIBRARY)} imports {', '.join(sorted(beyond))}"
+
+
+def test_no_configuration_of_the_science_registers_itself_at_import():
+    for path in LIBRARY.glob("*.py"):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            stored = node.targets if isinstance(node, ast.Assign) else []
+            assert not any(isinstance(each, ast.Subscript) for each in stored), f"{path.name}, line {node.lineno}"
