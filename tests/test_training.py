@@ -100,10 +100,9 @@ def test_averaged_weights_are_those_of_the_formula_and_are_kept(few, arithmetic)
     """Three steps: the average begins with the first step's weights; the weights that are trained are as without it."""
     config = one("stn28", options={"zero_start": False}, fraction=0.25, precision=arithmetic)
     steps, plain = [], training._Run(config, few, "cpu", None)
-    plain.set_rate(config.stages[0])
-    order = plain._order()
+    plain.open()
     while plain.step < 3:
-        plain._step(config.stages[0], order)
+        plain._step()
         steps.append({name: value.clone() for name, value in plain.model.state_dict().items()})
     outcome = train(replace(config, average=0.75, fraction=0.15), few)
     for name, value in outcome.model.state_dict().items():
@@ -336,7 +335,8 @@ def _checkpoint(config: Training, sets: digits.DigitSets, path: Path, steps: int
 
     run.save = save_and_stop
     with torch.random.fork_rng(), pytest.raises(_Stop):
-        run.finish(every=0, say=None)
+        while run.advance(every=0):
+            pass
     return path.read_bytes()
 
 
@@ -513,13 +513,13 @@ def test_divergence_is_stopped_with_its_circumstances(few, tmp_path):
 def test_the_guard_sees_loss_theta_and_weights(few, where):
     run = training._Run(one("stn28"), few, "cpu", None)
     theta = torch.zeros(2, 2, 3)
-    run._guard(run.training.stages[0], theta)
+    run._guard(theta)
     if where == "weights":
         next(run.model.parameters()).data[0] = torch.inf
     else:
         (run.loss if where == "loss" else theta).fill_(torch.nan)
     with pytest.raises(Diverged, match=f"NaN or infinity in {where} at stage 0"):
-        run._guard(run.training.stages[0], theta)
+        run._guard(theta)
 
 
 def test_steps_and_images_are_counted(few):

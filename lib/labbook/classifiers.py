@@ -4,8 +4,7 @@ Convention
     input       (B, 1, h, w) in [0, 1], grey is 0.5
     output      `TransformerOutput`
 
-Architectures and parameter counts: study, section 1 (LeCun et al. 1998). Defaults are those of 2021. Pooling comes
-before the rectifier, which is the same function, computed on a quarter of the values.
+Architectures and parameter counts: study, section 1 (LeCun et al. 1998). Defaults are those of 2021.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import ConfigurationError, within
+from .layers import features
 
 
 class TransformerOutput(NamedTuple):
@@ -100,8 +100,7 @@ class LeNet(nn.Module):
 
     def forward(self, image: Tensor) -> TransformerOutput:
         x = image - self.grey if self.grey else image
-        x = F.relu(F.max_pool2d(self.conv1(x), 2))  # (B, 20, 12, 12)
-        x = F.relu(F.max_pool2d(self.conv2(x), 2))  # (B, 50, 4, 4)
+        x = features((self.conv1, self.conv2), x)  # (B, 20, 12, 12), then (B, 50, 4, 4)
         x = F.relu(self.dense1(x.flatten(1)))  # (B, 500)
         return TransformerOutput(self.dense2(x), None, image)
 
@@ -109,6 +108,8 @@ class LeNet(nn.Module):
 class TutorialNet(nn.Module):
     """The classifier of PyTorch's transformer tutorial, with dropout, on 28x28 pixels, 21 840 parameters (study
     3.5)."""
+
+    draws = True  # in training mode, from the global generator
 
     def __init__(self):
         super().__init__()
@@ -145,8 +146,7 @@ class Classifier128(nn.Module):
 
     def forward(self, image: Tensor) -> TransformerOutput:
         x = image - self.grey if self.grey else image
-        for conv in self.convs:
-            x = F.relu(F.max_pool2d(conv(x), 2))  # by default (B, 20, 62, 62), (B, 100, 29, 29)
+        x = features(self.convs, x)  # by default (B, 20, 62, 62), then (B, 100, 29, 29)
         x = F.relu(self.dense1(x.flatten(1)))  # (B, hidden)
         return TransformerOutput(self.dense2(x), None, image)
 

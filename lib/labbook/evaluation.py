@@ -70,8 +70,9 @@ class Answers:
 
 
 def batches(stimuli: Stimuli, device: torch.device | str) -> Iterator[Stimuli]:
-    """Split stimuli into batches of 500 (128x128: 100), each moved to a device."""
-    size = BATCH if stimuli.images.shape[-1] < scenes.FIELD else BATCH_OF_FIELDS
+    """Split stimuli into batches of 500 (128x128 on a CPU: 100), each moved to a device."""
+    large = stimuli.images.shape[-1] >= scenes.FIELD and torch.device(device).type == "cpu"
+    size = BATCH_OF_FIELDS if large else BATCH
     return (Stimuli(*part).to(device) for part in zip(*(column.split(size) for column in stimuli), strict=True))
 
 

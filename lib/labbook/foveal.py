@@ -104,6 +104,7 @@ class FovealEvidence(nn.Module):
     """
 
     kaiming = True  # see `classifiers.initialise`
+    draws = True  # in training mode, from the global generator
     teacher = "what"  # the part that a run of "evidence" may begin with
 
     def __init__(

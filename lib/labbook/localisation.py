@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from . import retina as retinas
 from .classifiers import feature_map_edge, positive_integers
 from .errors import choose, within
+from .layers import features
 from .sampler import ThetaParametrisation
 
 
@@ -56,8 +57,7 @@ class Localisation28(Localisation):
         return self.dense2
 
     def forward(self, image: Tensor) -> Tensor:
-        x = F.relu(F.max_pool2d(self.conv1(image), 2))  # (B, 8, 11, 11)
-        x = F.relu(F.max_pool2d(self.conv2(x), 2))  # (B, 10, 3, 3)
+        x = features((self.conv1, self.conv2), image)  # (B, 8, 11, 11), then (B, 10, 3, 3)
         x = self.dense2(F.relu(self.dense1(x.flatten(1))))  # (B, n)
         return x if self.dense2.bias is not None else x + self.start
 
@@ -129,8 +129,11 @@ class Localisation128(Localisation):
         x = image
         if self.first == "foveated":
             x = F.relu(F.max_pool2d(self.fovea(x), 2))  # (B, 4 kernels[0], 14, 14)
-        for conv in self.convs:  # by default (B, 16, 61, 61), (B, 32, 28, 28), (B, 64, 12, 12), (B, 128, 4, 4)
-            x = F.relu(conv(x) if self.first == "strided" else F.max_pool2d(conv(x), 2))
+        if self.first == "strided":
+            for conv in self.convs:
+                x = F.relu(conv(x))
+        else:
+            x = features(self.convs, x)  # by default (B, 16, 61, 61), (B, 32, 28, 28), (B, 64, 12, 12), (B, 128, 4, 4)
         x = x.flatten(1)  # (B, 2048)
         for dense in self.dense:
             x = F.relu(dense(x))  # (B, 32)

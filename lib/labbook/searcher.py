@@ -157,7 +157,7 @@ class Standard(nn.BatchNorm1d):
 
     def __init__(self, n: int):
         super().__init__(n, affine=False, momentum=None)
-        self.batches: int | None = None  # `num_batches_tracked` on the host, so that a GPU is not waited for
+        self.batches: int | None = None  # `num_batches_tracked`, known to a CPU without looking
 
     def _load_from_state_dict(self, *given) -> None:
         super()._load_from_state_dict(*given)
@@ -165,13 +165,21 @@ class Standard(nn.BatchNorm1d):
 
     def forward(self, features: Tensor) -> Tensor:
         if self.training:
-            self.batches = (int(self.num_batches_tracked) if self.batches is None else self.batches) + 1
             self.num_batches_tracked.add_(1)
-            share = 1 / self.batches  # of this batch in the mean over all
-            F.batch_norm(
-                features.detach(), self.running_mean, self.running_var, training=True, momentum=share, eps=self.eps
-            )
+            (self._follow_on_gpu if features.is_cuda else self._follow)(features.detach())
         return F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)
+
+    def _follow(self, features: Tensor) -> None:
+        """Take a batch into the mean and variance over all; it has its share of them."""
+        self.batches = int(self.num_batches_tracked) if self.batches is None else self.batches + 1
+        F.batch_norm(features, self.running_mean, self.running_var, training=True, momentum=1 / self.batches)
+
+    def _follow_on_gpu(self, features: Tensor) -> None:
+        """The same, with a share that only the GPU knows: the step may be captured."""
+        variance, mean = torch.var_mean(features, 0)
+        share = 1 / self.num_batches_tracked
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
 
 
 class LogPolar(nn.Module):
@@ -254,6 +262,7 @@ class Searcher(nn.Module):
     """
 
     kaiming = True  # see `classifiers.initialise`
+    draws = True  # in training mode, from the global generator
 
     def __init__(
         self,

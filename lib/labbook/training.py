@@ -11,8 +11,9 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -20,18 +21,33 @@ import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
-from . import classifiers, evaluation, evidence, files, foveal, models, rng, score_function, searcher, transformers
+from . import (
+    classifiers,
+    evaluation,
+    evidence,
+    files,
+    foveal,
+    layers,
+    models,
+    rng,
+    score_function,
+    searcher,
+    transformers,
+)
+from . import engine as engines
 from . import stimuli as scenes
 from .config import Training
 from .curriculum import Stage
 from .digits import DigitSets
+from .engine import ENGINE, Engine, is_gpu
 from .errors import ConfigurationError
 from .machine import differences, machine, threads_restored
 from .where import collicular
 
 CHECKPOINT = 1  # format of the checkpoint file
+KEPT = 1 << 29  # bytes of fixed stimuli of one kind that a run keeps between epochs
 GUARD_EVERY = 50  # steps between looks for NaN and infinity on a CPU; a GPU would have to be waited for: once an epoch
 LOCALISING = ("localisation.", "where.")  # parameters of what decides where to look
 
@@ -93,6 +109,11 @@ class Outcome:
     machines: list[dict] = field(default_factory=list)
 
 
+# What ends one of several trainings, and not the others.
+STOPPED = (Diverged, Paused, ConfigurationError, torch.OutOfMemoryError)
+_albums: weakref.WeakValueDictionary[tuple, scenes.Album] = weakref.WeakValueDictionary()  # painted, and in use
+
+
 def train(
     training: Training,
     sets: DigitSets,
@@ -102,6 +123,7 @@ def train(
     say: Callable[[str], None] | None = None,
     weights: Mapping[str, Tensor] | None = None,
     until: float = math.inf,
+    engine: Engine = ENGINE,
 ) -> Outcome:
     """Train from the start, or from `checkpoint` where it exists; who keeps the result removes it.
 
@@ -111,34 +133,117 @@ def train(
             with is kept; where processor, device or PyTorch are others than then, a line says that the bits differ.
         say: receives one line per stage.
         until: when to stop (`time.monotonic()`), after a step at least; needs a checkpoint.
+        engine: how it is computed; no part of what the run is.
 
     Raises:
         Paused: the time was up.
         ConfigurationError: a checkpoint that is foreign, broken or of another format; a disk that is full.
         Diverged: NaN or infinity in loss, theta or weights.
     """
+    (found,) = train_together([training], sets, device, [checkpoint], every, say, [weights], until, engine)
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def train_together(
+    trainings: Sequence[Training],
+    sets: DigitSets,
+    device: torch.device | str = "cpu",
+    checkpoints: Sequence[Path | None] | None = None,
+    every: float = 30.0,
+    say: Callable[[str], None] | None = None,
+    weights: Sequence[Mapping[str, Tensor] | None] | None = None,
+    until: float = math.inf,
+    engine: Engine = ENGINE,
+    at_once: int | None = None,
+    done: Callable[[int, Outcome | Exception], None] | None = None,
+) -> list[Outcome | Exception]:
+    """Train several configurations side by side, each to the result that it has alone: small networks share a GPU.
+
+    Args:
+        checkpoints, weights: of each training, see `train`; default none.
+        at_once: how many are under way at a time, the first ones first (default all).
+        done: receives the place in `trainings` and the result of each that ends, at once.
+
+    Returns:
+        For each training its outcome, or what stopped it: `Diverged`, `Paused`, a refusal, or a GPU without memory.
+    """
+    count = len(trainings)
+    checkpoints, weights = checkpoints or [None] * count, weights or [None] * count
+    found: list[Outcome | Exception] = [Paused("nothing was done yet")] * count
+    sets, waiting, running = sets.to(device), list(range(count)), {}
+
+    def end(place: int, result: Outcome | Exception) -> None:
+        found[place] = result
+        running.pop(place, None)
+        if done:
+            done(place, result)
+
+    with torch.random.fork_rng(devices=[]), threads_restored():
+        while waiting or running:
+            while waiting and len(running) < (at_once or count):
+                place = waiting.pop(0)
+                try:
+                    running[place] = _begun(
+                        trainings[place], sets, device, checkpoints[place], weights[place], engine, say, count > 1
+                    )
+                except STOPPED as error:
+                    end(place, error)
+            turns = [(place, run) for place, run in running.items() if run.lane.ready()]
+            for place, run in turns:
+                try:
+                    if not run.advance(every, until):
+                        end(place, Outcome(run.kept.eval(), run.history, run.machines))
+                except STOPPED as error:
+                    end(place, error)
+            if running and not turns:
+                time.sleep(1e-4)
+    return found
+
+
+def _begun(
+    training: Training,
+    sets: DigitSets,
+    device: torch.device | str,
+    checkpoint: Path | None,
+    weights: Mapping[str, Tensor] | None,
+    engine: Engine,
+    say: Callable[[str], None] | None,
+    named: bool,
+) -> _Run:
+    """Return a run that can advance; `named`: its lines name it."""
     if (training.start is None) != (weights is None):
         raise ConfigurationError("weights must be given if and only if the training has a start.")
-    run = _Run(training, sets.to(device), device, checkpoint)
+    if say and named:
+        said = say
+        say = lambda line: said(f"{training.model}, seed {training.seed}: {line}")  # noqa: E731
+    run = _Run(training, sets, device, checkpoint, engine, say)
     if weights is not None:
         run.begin(weights)
     if checkpoint and checkpoint.exists():
         run.load(say)
-    with torch.random.fork_rng(devices=[]), threads_restored():
-        torch.set_num_threads(run.threads)
-        run.finish(every, say, until)
-    return Outcome(run.kept.eval(), run.history, run.machines)
+    return run
 
 
-def stepper(training: Training, sets: DigitSets, device: torch.device | str = "cpu") -> Callable[[], object]:
-    """Return a function that does one step of the training's last stage at each call, for ever: for measurements."""
-    run, stage = _Run(training, sets.to(device), device, None), training.stages[-1]
-    run.set_rate(stage)
-    order = run._order()
+def stepper(
+    training: Training, sets: DigitSets, device: torch.device | str = "cpu", engine: Engine = ENGINE
+) -> Callable[[], object]:
+    """Return a function that does one step of the training's last stage at each call, for ever: for measurements.
+
+    Frozen stimuli are painted first on a GPU, and drawn in each step on a CPU.
+    """
+    run = _Run(training, sets.to(device), device, None, engine)
+    if not is_gpu(device):
+        run._album = lambda stage: None
+    run.stage = len(training.stages) - 1
 
     def step() -> object:
-        run.step %= run.steps
-        return run._step(stage, order)
+        if run.opened is None or run.step == run.steps:
+            run.step = 0
+            run.open()
+        with run.at_work():
+            return run._step()
 
     return step
 
@@ -156,41 +261,90 @@ def keep_memory() -> None:
 
 def free_memory(device: torch.device | str) -> int:
     """Return the bytes that are free on a device; 0 where it does not tell."""
-    kind = torch.device(device).type
-    if kind == "cpu":
-        return psutil.virtual_memory().available
-    return torch.cuda.mem_get_info(device)[0] if kind == "cuda" else 0
+    if is_gpu(device):  # what the system has, and what this process holds without using it
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return psutil.virtual_memory().available if torch.device(device).type == "cpu" else 0
 
 
 class _Run:
-    """The state of a run: model, optimiser, position (stage, epoch, step), and what the current epoch has summed up."""
+    """The state of a run: model, optimiser, position (stage, epoch, step), and what the current epoch has summed up.
 
-    def __init__(self, training: Training, sets: DigitSets, device: torch.device | str, checkpoint: Path | None):
+    What changes from step to step lies in tensors that stay in place, so that a step can be captured (see engine.py).
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        sets: DigitSets,
+        device: torch.device | str,
+        checkpoint: Path | None,
+        engine: Engine = ENGINE,
+        say: Callable[[str], None] | None = None,
+    ):
         if training.data != sets.name:
             raise ConfigurationError(
                 f"data={training.data!r} is what this training asks for, but it was given {sets.name!r}."
             )
         keep_memory()
         self.training, self.sets, self.device, self.checkpoint = training, sets, device, checkpoint
+        self.engine, self.say = engine, say
+        self.form = engine.form_of(training.model, device)
         weights = rng.generator("weights", training.seed)
         self.model = models.build(training.model, weights, **training.options).to(device).train()
+        if self.form != layers.PLAIN:
+            layers.laid_out(self.model, self.form)
         if training.precision == "bfloat16":
             models.in_bfloat16(self.model)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(LOCALISING) or training.localisation_rate > 0)
-        average = get_ema_multi_avg_fn(training.average)
-        self.averaged = AveragedModel(self.model, multi_avg_fn=average) if training.average else None
+        self.averaged = AveragedModel(self.model) if training.average else None
+        self.averages = 0  # steps that the average is of
+        self.draws = engines.draws(self.model)
+        self.lane = self._lane()
+        self.static = self.lane.capable  # whether the optimiser computes in place, as a captured step must
+        self.captured: engines.Captured | None = None
         self.optimiser = self._optimiser()
         self.stage = self.epoch = self.step = 0
         self.loss = torch.zeros((), dtype=torch.float64, device=device)  # sum over the epoch's steps so far
         self.seconds = 0.0
+        self.saved = self.since = time.monotonic()
         self.history: list[dict] = []
-        self.machines = [machine(device)]
+        with self.at_work():
+            self.machines = [machine(device)]
         self.steps = training.steps(len(sets.train))
-        self.guard_every = GUARD_EVERY if torch.device(device).type == "cpu" else self.steps
+        self.guard_every = self.steps if is_gpu(device) else GUARD_EVERY
         self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
         self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
         self.album: scenes.Album | None = None
+        self.tests: dict[tuple, scenes.Stimuli] = {}  # fixed stimuli, where there is room for them
+        self.opened: tuple[int, int] | None = None  # stage and epoch that all below belong to
+        self.warm = 0  # steps done one operation after another in this stage
+        self.order = torch.zeros(self.steps, training.batch, dtype=torch.int64, device=device)  # digits, step by step
+        self.at = torch.zeros(1, dtype=torch.int64, device=device)  # the step, as the device counts it
+        self.generators = {name: torch.Generator(device) for name in ("stimuli", "glimpses")}
+
+    def _lane(self) -> engines.Lane:
+        if not self.engine.capture:
+            return engines.Lane()
+        try:
+            return engines.lane(self.device, self.draws)
+        except (RuntimeError, AttributeError) as error:
+            self._give_up(error)
+            return engines.Lane()
+
+    def _give_up(self, error: Exception) -> None:
+        """Go on without captured steps, and say why."""
+        self.captured, self.engine = None, replace(self.engine, capture=False)
+        if self.say:
+            reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+            self.say(f"Steps of {self.training.model} are not captured ({reason}): they run one by one.")
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """What is done within is computed as this run wants it, and queued in its lane."""
+        precision, deterministic = self.training.precision, self.engine.deterministic
+        with engines.arithmetic(precision, self.form, deterministic), self.lane.work():
+            yield
 
     @property
     def threads(self) -> int:
@@ -226,86 +380,184 @@ class _Run:
         what = [p for name, p in self.model.named_parameters() if not name.startswith(LOCALISING)]
         groups = [{"params": what, "rate": 1.0}, {"params": where, "rate": training.localisation_rate}]
         extra = {"momentum": training.momentum} if training.optimiser == "sgd" else {}
-        return OPTIMISERS[training.optimiser](
+        if self.static:
+            extra |= engines.static(training.optimiser)
+        optimiser = OPTIMISERS[training.optimiser](
             [group for group in groups if group["params"]], lr=1.0, weight_decay=training.weight_decay, **extra
         )
+        self._rates_in_place(optimiser)
+        return optimiser
+
+    def _rates_in_place(self, optimiser: torch.optim.Optimizer) -> None:
+        for group in optimiser.param_groups if self.static else ():
+            group["lr"] = torch.ones((), device=self.device)
 
     def set_rate(self, stage: Stage) -> None:
         """Give the optimiser the learning rates of this epoch of a stage."""
         for group in self.optimiser.param_groups:
-            group["lr"] = stage.lr_at(self.epoch) * group["rate"]
+            rate = stage.lr_at(self.epoch) * group["rate"]
+            if self.static:
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
-    def finish(self, every: float, say: Callable[[str], None] | None, until: float = math.inf) -> None:
-        """Run to the end, epoch by epoch."""
-        saved = time.monotonic()
-        while self.stage < len(self.training.stages):
-            stage = self.training.stages[self.stage]
-            if self.epoch == self.step == 0 and self.training.renew_optimiser:
-                self.optimiser = self._optimiser()
-            self.set_rate(stage)
-            if self.album is None or self.album.scene != stage.scene:
-                self.album = None  # its memory is free before another is asked for
-                self.album = self._album(stage)
-            order = self._order()
-            began = time.monotonic()
-            while self.step < self.steps:
-                theta = self._step(stage, order)
+    def advance(self, every: float, until: float = math.inf) -> bool:
+        """Do some steps, none beyond the end of an epoch, which is then recorded; return whether more are to come."""
+        if self.stage == len(self.training.stages):
+            return False
+        if torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
+        with self.at_work():
+            if self.opened != (self.stage, self.epoch):
+                self.open()
+                self.since = time.monotonic()
+            if not self.lane.capable:
+                self.since = time.monotonic()
+            for _ in range(min(engines.PIECE, self.steps - self.step)):
+                theta = self._step()
                 if self.step % self.guard_every == 0 or self.step == self.steps:
-                    self._guard(stage, theta)
-                if self.checkpoint and time.monotonic() > min(saved + every, until):
-                    self._guard(stage, theta)
-                    self.seconds += time.monotonic() - began
+                    self._guard(theta)
+                if self.checkpoint and time.monotonic() > min(self.saved + every, until):
+                    self._guard(theta)
+                    self._clock()
                     self.save()
-                    saved = began = time.monotonic()
-                    if saved > until:
+                    self.saved = self.since = time.monotonic()
+                    if self.saved > until:
                         raise Paused(self._place())
-            self.seconds += time.monotonic() - began
-            self._record(stage)
-            if self.epoch == 0 and self.stage > 0 and say:
-                say(self._line(self.stage - 1))
+            if not self.lane.capable or self.step == self.steps:
+                self._clock()
+            if self.step == self.steps:
+                self._record()
+            self.lane.mark()
+        return self.stage < len(self.training.stages)
+
+    def _clock(self) -> None:
+        """Add to the seconds of the epoch: in turns on a CPU, as they pass on a GPU, which works on between turns."""
+        now = time.monotonic()
+        self.seconds, self.since = self.seconds + now - self.since, now
+
+    def open(self) -> None:
+        """Lay out what an epoch needs: learning rates, stimuli, digits in order."""
+        stage = self.training.stages[self.stage]
+        if self.epoch == self.step == 0 and self.training.renew_optimiser:
+            self.optimiser, self.captured = self._optimiser(), None
+        if self.opened is None or self.opened[0] != self.stage:
+            self.captured, self.warm = None, 0
+            self.tests = {key: made for key, made in self.tests.items() if key == (self.widest, 0)}
+        self.set_rate(stage)
+        if self.album is None or self.album.scene != stage.scene:
+            self.album = None  # its memory is free before another is asked for
+            self.album = self._album(stage)
+        self.order.copy_(self._order().view_as(self.order))
+        self.at.fill_(self.step)
+        self.opened = self.stage, self.epoch
 
     def _order(self) -> Tensor:
-        """Return the digits of this epoch, in order (steps * batch,)."""
+        """Return the digits of this epoch, in order (steps * batch,), on the CPU."""
         generator = rng.generator("order", self.training.seed, self.stage, self.epoch)
         n, needed = self.training.drawn_from(len(self.sets.train)), self.steps * self.training.batch
         order = torch.randperm(n, generator=generator)
-        return order.repeat(math.ceil(needed / n))[:needed].to(self.device)
+        return order.repeat(math.ceil(needed / n))[:needed]
 
     def _album(self, stage: Stage) -> scenes.Album | None:
-        """Return the stimuli of a stage, painted once, if each is seen twice or more and memory is plentiful."""
-        n = self.training.drawn_from(len(self.sets.train))
+        """Return the stimuli of a stage, painted once, if each is seen twice or more and memory is plentiful; runs on
+        the same stimuli share them."""
+        n, images = self.training.drawn_from(len(self.sets.train)), self.sets.train.images
         again = stage.epochs * self.steps * self.training.batch >= 2 * n
-        if stage.scene.draws != "frozen" or not again or 4 * n * stage.scene.edge**2 > free_memory(self.device) / 3:
+        if stage.scene.draws != "frozen" or not again:
             return None
-        return scenes.Album(self.sets.train[:n], stage.scene)
+        key = id(images), n, stage.scene
+        album = _albums.get(key)
+        if album is None:
+            room, needed = free_memory(self.device) / 3, 4 * n * stage.scene.edge**2
+            if needed > room:
+                if self.say:
+                    self.say(f"{needed / 1e9:.2g} GB of stimuli do not fit ({room / 1e9:.2g} GB): each is drawn anew.")
+                return None
+            album = scenes.Album(self.sets.train[:n], stage.scene)
+            album.source = images  # as long as it lives, no other digits have its key
+            self.lane.wait()  # another run may look at it from another lane
+            _albums[key] = album
+        return album
 
-    def _step(self, stage: Stage, order: Tensor) -> Tensor | None:
-        training = self.training
-        key = (training.seed, self.stage, self.epoch, self.step)
-        torch.manual_seed(rng.seed_of("dropout", *key))
-        rows = order[self.step * training.batch : (self.step + 1) * training.batch]
+    def _step(self) -> Tensor | None:
+        """Do one step; return its theta."""
+        key = (self.training.seed, self.stage, self.epoch, self.step)
+        self._seed(key)
+        if self.captured:
+            theta = self.captured()
+            self.averages += bool(self.averaged)
+        else:
+            theta = self._work()
+            self.averages += bool(self.averaged)
+            self.warm += 1
+            if self.lane.capable and self.engine.capture and self.warm == engines.WARM:
+                self._capture()
+        self.step += 1
+        return theta
+
+    def _seed(self, key: tuple[int, ...]) -> None:
+        """Make all that this step draws a function of its key."""
+        stage = self.training.stages[self.stage]
+        if not self.captured or self.draws:
+            engines.seed_global(self.device, rng.seed_of("dropout", *key))
+        if not self.album:
+            self.generators["stimuli"].manual_seed(rng.seed_of("stimuli", *key))
+        if stage.jitter:
+            self.generators["glimpses"].manual_seed(rng.seed_of("glimpses", *key))
+
+    def _work(self) -> Tensor | None:
+        """Do what a device does in a step."""
+        training, stage = self.training, self.training.stages[self.stage]
+        rows = self.order.index_select(0, self.at)[0]
         if self.album:
             stimuli = self.album(rows)
         else:
-            generator = rng.generator("stimuli", *key, device=self.device)
-            stimuli = scenes.draw(self.sets.train, rows, stage.scene, generator)
+            stimuli = scenes.draw(self.sets.train, rows, stage.scene, self.generators["stimuli"])
         if stage.jitter:
-            generator = rng.generator("glimpses", *key, device=self.device)
+            generator = self.generators["glimpses"]
             loss, theta = score_function.loss(self.model, stimuli, training.glimpses, stage.jitter, generator)
         else:
             seen = self.model(stimuli.images)
             loss, theta = LOSSES[training.loss](seen, stimuli), seen.theta
         self.optimiser.zero_grad()
         loss.backward()
+        if self.static:
+            engines.align(list(self.model.parameters()))
         self.optimiser.step()
         if self.averaged:
-            self.averaged.update_parameters(self.model)
+            self._average()
         self.loss += loss.detach()
-        self.step += 1
-        return theta
+        self.at += 1
+        return None if theta is None else theta.detach()
 
-    def _guard(self, stage: Stage, theta: Tensor | None) -> None:
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Bring the running average up to date, as PyTorch's `AveragedModel` does; the first step begins it."""
+        mine, theirs = list(self.averaged.module.parameters()), list(self.model.parameters())
+        if self.averages == 0:
+            torch._foreach_copy_(mine, theirs)
+        else:
+            torch._foreach_lerp_(mine, theirs, 1 - self.training.average)
+        for kept, buffer in zip(self.averaged.module.buffers(), self.model.buffers(), strict=True):
+            kept.copy_(buffer)
+        self.averaged.n_averaged += 1
+
+    def _capture(self) -> None:
+        """Capture a step, from now on done by a single launch; where that fails, go on without."""
+        used = [] if self.album else [self.generators["stimuli"]]
+        if self.training.stages[self.stage].jitter:
+            used.append(self.generators["glimpses"])
+        try:
+            self.captured = engines.Captured(self._work, self.lane, used)
+        except Exception as error:  # whatever PyTorch or the driver says
+            engines.recover(self.device)
+            self.generators = {name: torch.Generator(self.device) for name in self.generators}
+            self._give_up(error)
+
+    def _guard(self, theta: Tensor | None) -> None:
         """Stop at NaN or infinity; waits for the device once."""
+        stage = self.training.stages[self.stage]
         looked_at = {"loss": [self.loss], "theta": [] if theta is None else [theta], "weights": self.model.parameters()}
         finite = [(name, torch.isfinite(tensor).all()) for name, tensors in looked_at.items() for tensor in tensors]
         good = torch.stack([each for _, each in finite]).tolist()
@@ -317,7 +569,7 @@ class _Run:
                 f"step {self.step}, learning rate {stage.lr_at(self.epoch):g}; last good checkpoint: {kept}."
             )
 
-    def _record(self, stage: Stage) -> None:
+    def _record(self) -> None:
         """Close the epoch: evaluate on the stage's stimuli and on the fixed ones, move on.
 
         A record: stage, epoch, lr, images (seen in this epoch), loss (mean), accuracy (on the stage's law),
@@ -325,8 +577,8 @@ class _Run:
         a transformer), seconds; where weights are averaged, last_weights (fixed_accuracy of those that are not).
         Accuracies are of held-out training digits, 0 to 1.
         """
-        validation, n = self.sets.validation, self.n_validation
-        here = evaluation.answers(self.kept, validation, stage.scene, n, seed=self.stage)
+        stage = self.training.stages[self.stage]
+        here = self._tested(self.kept, stage.scene, seed=self.stage)
         health = None if here.theta is None else asdict(evaluation.theta_health(here.theta, here.offsets))
         fixed = {"fixed_accuracy": self.kept} | ({"last_weights": self.model} if self.averaged else {})
         self.history.append(
@@ -337,15 +589,28 @@ class _Run:
                 "images": self.steps * self.training.batch,
                 "loss": self.loss.item() / self.steps,
                 "accuracy": here.accuracy.value,
-                **{key: evaluation.accuracy(each, validation, self.widest, n).value for key, each in fixed.items()},
+                **{key: self._tested(each, self.widest).accuracy.value for key, each in fixed.items()},
                 "theta": health,
                 "seconds": round(self.seconds, 2),
             }
         )
-        self.loss, self.seconds, self.step = torch.zeros_like(self.loss), 0.0, 0
+        self.loss.zero_()
+        self.seconds, self.step = 0.0, 0
         self.epoch += 1
         if self.epoch == stage.epochs:
             self.stage, self.epoch = self.stage + 1, 0
+            if self.say:
+                self.say(self._line(self.stage - 1))
+
+    def _tested(self, model: nn.Module, scene: scenes.Scene, seed: int = 0) -> evaluation.Answers:
+        """Return the answers to fixed stimuli of held-out digits, which are kept where they take little room."""
+        key, n = (scene, seed), self.n_validation
+        room = min(KEPT if is_gpu(self.device) else KEPT / 8, free_memory(self.device) / 10)
+        if key not in self.tests and 4 * n * scene.edge**2 > room:
+            return evaluation.answers(model, self.sets.validation, scene, n, seed)
+        if key not in self.tests:
+            self.tests[key] = evaluation.fixed_stimuli(self.sets.validation, scene, n, seed)
+        return evaluation.answer(model, self.tests[key])
 
     def _place(self) -> str:
         """Return how far the run is, in words."""
@@ -406,7 +671,8 @@ class _Run:
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".:")
             raise ConfigurationError(f"{path} holds no state of this training: {reason}.") from None
-        here = machine(self.device)
+        with self.at_work():
+            here = machine(self.device)
         if found := differences(self.machines[-1], here):
             self.machines.append({**here, "threads": self.threads})
             if say:
@@ -428,5 +694,10 @@ class _Run:
         self.model.load_state_dict(state["model"])
         if self.averaged:
             self.averaged.load_state_dict(state["averaged"])
+            self.averages = int(self.averaged.n_averaged)
+        for saved, own in zip(state["optimiser"]["param_groups"], self.optimiser.param_groups, strict=True):
+            saved.update({name: own[name] for name in engines.HOW if name in own})  # another device may have saved it
         self.optimiser.load_state_dict(state["optimiser"])
-        self.loss, self.seconds = state["loss"].to(self.loss), float(state["seconds"])
+        self._rates_in_place(self.optimiser)
+        self.loss.copy_(state["loss"].to(self.loss))
+        self.seconds = float(state["seconds"])

@@ -1,0 +1,243 @@
+"""How a device computes a training: precision and determinism, steps captured as CUDA graphs, several runs at once.
+
+A step of a small network is some 250 kernels of a few microseconds each, and a GPU would wait for Python most of the
+time. So the first steps of a stage run one operation after another, which also plans transforms and picks kernels;
+then one step is captured as a CUDA graph, and each further one is a single launch. A captured step finds all that
+changes between steps in tensors that stay in place: digits in the order of the epoch, the number of the step, the
+learning rate, the sum of losses. Its random generators are given a seed before each launch, so that what is drawn is
+the same function of seed, stage, epoch and step as without a graph.
+
+Deterministic on a GPU: cuDNN picks among deterministic algorithms by rule, not by timing (`arithmetic`). The bilinear
+sampler is deterministic in every training here, although PyTorch says that its backward pass is not: only the gradient
+of the image is summed by atomic additions, and images need none, so PyTorch does not compute it. What remains: the
+searcher tries places that may coincide, and `gather` adds up the gradients of equal places in any order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .layers import PLAIN, Form, computed_as
+
+PRECISIONS = ("float32", "tf32", "bfloat16")  # of products and convolutions; sums and weights are float32 in each
+WARM = 3  # steps of a stage before one is captured
+PIECE = 25  # steps that are sent to a GPU at once; two such pieces may be under way
+
+FASTEST: dict[str, Form] = {}  # model -> the form that trains it fastest on an H100
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What may change the speed of a training and the rounding of its sums, and nothing else: no part of what a run is.
+
+    Args:
+        capture: whether steps are captured on a GPU. form: of the convolutions; None takes the model's own on a GPU.
+        deterministic: whether a GPU must give equal bits for equal runs.
+    """
+
+    capture: bool = True
+    form: Form | None = None
+    deterministic: bool = True
+
+    def form_of(self, model: str, device: torch.device | str) -> Form:
+        """Return the form in which a model's convolutions are computed on a device."""
+        if self.form is not None:
+            return self.form
+        return FASTEST.get(model, PLAIN) if is_gpu(device) else PLAIN
+
+
+ENGINE = Engine()
+
+
+def is_gpu(device: torch.device | str) -> bool:
+    """Return whether a device is a GPU."""
+    return torch.device(device).type == "cuda"
+
+
+# ---- precision and determinism --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def arithmetic(precision: str = "float32", form: Form = PLAIN, deterministic: bool = True) -> Iterator[None]:
+    """Let a GPU multiply float32 numbers as they are, or in TF32 (10 bits of mantissa) if `precision` is "tf32", and
+    with equal bits each time if it must be `deterministic`; as before afterwards. A CPU knows neither.
+
+    "bfloat16" is up to the networks (`models.in_bfloat16`): what else they compute is float32.
+    """
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = products.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is made on a GPU
+    try:
+        _set(precision == "tf32", precision == "tf32", deterministic, not deterministic)
+        with computed_as(form):
+            yield
+    finally:
+        _set(*before)
+
+
+def _set(products_tf32: bool, cudnn_tf32: bool, deterministic: bool, benchmark: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = products_tf32
+    torch.backends.cudnn.allow_tf32 = cudnn_tf32
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = benchmark
+
+
+# ---- lanes ----------------------------------------------------------------------------------------------------------
+
+
+class Lane:
+    """Where the work of a run is queued: on a CPU it is done at once."""
+
+    capable = False  # whether steps can be captured here
+
+    def work(self):
+        """Return a context in which work goes to this lane."""
+        return nullcontext()
+
+    def mark(self) -> None:
+        """Note that a piece of work has been sent."""
+
+    def ready(self) -> bool:
+        """Return whether it is time for another piece."""
+        return True
+
+    def wait(self) -> None:
+        """Wait until all that was sent is done."""
+
+
+class Stream(Lane):
+    """A stream of a GPU, with two pieces of work under way at most, so that what is asked next is not far off."""
+
+    capable = True
+
+    def __init__(self, device: torch.device | str):
+        self.device = torch.device("cuda", torch.device(device).index or 0)
+        self.stream = torch.cuda.Stream(self.device)
+        self.sent: list[torch.cuda.Event] = []
+
+    def work(self):
+        return torch.cuda.stream(self.stream)
+
+    def mark(self) -> None:
+        event = torch.cuda.Event()
+        event.record(self.stream)
+        self.sent.append(event)
+
+    def ready(self) -> bool:
+        while self.sent and self.sent[0].query():
+            self.sent.pop(0)
+        return len(self.sent) < 2
+
+    def wait(self) -> None:
+        self.stream.synchronize()
+        self.sent.clear()
+
+
+_shared: dict[str, Stream] = {}  # device -> the lane of all runs that draw from its one global generator
+
+
+def lane(device: torch.device | str, draws: bool = False) -> Lane:
+    """Return a lane on a device.
+
+    Args:
+        draws: whether the work draws from the device's global generator (dropout): such runs take turns.
+
+    Raises:
+        RuntimeError: a GPU without streams.
+    """
+    if not is_gpu(device):
+        return Lane()
+    if not torch.backends.cuda.is_built():
+        raise RuntimeError("this PyTorch is built without CUDA")
+    if not draws:
+        return Stream(device)
+    if str(device) not in _shared:
+        _shared[str(device)] = Stream(device)
+    return _shared[str(device)]
+
+
+# ---- captured steps -------------------------------------------------------------------------------------------------
+
+
+class Captured:
+    """Work captured as a CUDA graph: each call does it again, and returns the tensors that it returned, filled anew.
+
+    Args:
+        work: sends its operations to the current stream, reads and writes tensors that stay, and waits for nothing.
+        lane: where it is captured, and has run before. generators: those that it draws from, the global one aside.
+    """
+
+    def __init__(self, work: Callable[[], Tensor | None], lane: Stream, generators: Sequence[torch.Generator]):
+        self.graph = torch.cuda.CUDAGraph()
+        for generator in generators:
+            self.graph.register_generator_state(generator)
+        torch.cuda.synchronize(lane.device)
+        torch.cuda.empty_cache()
+        with torch.cuda.stream(lane.stream):
+            self.graph.capture_begin(capture_error_mode="thread_local")
+            try:
+                self.result = work()
+            finally:
+                self.graph.capture_end()
+
+    def __call__(self) -> Tensor | None:
+        self.graph.replay()
+        return self.result
+
+
+def recover(device: torch.device | str) -> None:
+    """Bring a GPU back into order after a capture has failed: the global generator may still wait for its end."""
+    with suppress(Exception):
+        torch.cuda.synchronize(device)
+    with suppress(Exception):
+        default = torch.cuda.default_generators[torch.device(device).index or 0]
+        default.graphsafe_set_state(torch.Generator(device).graphsafe_get_state())
+
+
+# ---- optimisers -----------------------------------------------------------------------------------------------------
+
+HOW = ("lr", "fused", "foreach", "capturable")  # what a group of an optimiser says of how it computes
+
+
+def static(name: str) -> dict[str, object]:
+    """Return the options by which an optimiser updates all weights in one kernel, and waits for nothing."""
+    return {"fused": True} | ({} if name == "sgd" else {"capturable": True})
+
+
+def align(parameters: Sequence[Tensor]) -> None:
+    """Give each gradient the strides of its parameter, which such an optimiser asks for.
+
+    They may differ in dimensions of length 1, where they mean nothing.
+    """
+    for parameter in parameters:
+        gradient = parameter.grad
+        if gradient is None or gradient.stride() == parameter.stride():
+            continue
+        lengths = zip(parameter.shape, parameter.stride(), gradient.stride(), strict=True)
+        if all(length == 1 or one == other for length, one, other in lengths):
+            parameter.grad = gradient.as_strided(parameter.shape, parameter.stride())
+        else:
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)
+
+
+def seed_global(device: torch.device | str, seed: int) -> None:
+    """Seed the generator that dropout on a device draws from."""
+    if is_gpu(device) and torch.cuda.is_initialized():
+        torch.cuda.default_generators[torch.device(device).index or 0].manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
+def draws(model: nn.Module) -> bool:
+    """Return whether a model in training mode draws from the global generator."""
+    for part in model.modules():
+        rate = part.p if isinstance(part, nn.Dropout) else getattr(part, "dropout", 0)
+        if getattr(part, "draws", False) or (isinstance(rate, float | int) and rate > 0):
+            return True
+    return False
