@@ -29,7 +29,21 @@ def test_nothing_heavy_is_imported_for_help():
 
 
 def test_help_is_documentation():
-    commands = ["run", "sweep", "drift", "build", "full", "claims", "changes", "colab", "data", "bench", "75", "130"]
+    commands = [
+        "run",
+        "sweep",
+        "drift",
+        "build",
+        "gpu",
+        "import",
+        "claims",
+        "changes",
+        "colab",
+        "data",
+        "bench",
+        "75",
+        "130",
+    ]
     assert all(word in lib("--help").output for word in commands)
     shown = re.sub(r"\x1b\[[\d;]*m", "", lib("run", "--help").output)
     assert all(word in shown for word in ("--profile", "--seed", "-p", "--publish", "--out", "NAME=VALUE"))

@@ -1,321 +1,277 @@
-"""The schedules of 2021, whole: what they are, the check of the device, and the command that works in pieces."""
+"""The command for lent minutes: lanes that stop in time, entries that go on where they stopped, and what is packed."""
 
-import importlib
 import json
+import multiprocessing
+import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
+import psutil
 import pytest
-import torch
-from test_training import one
 from typer.testing import CliRunner
 
-from labbook import curriculum, evaluation, files, models, retina, training
-from labbook.book import store as runs
-from labbook.config import Training, name_of, seeded
-from labbook.experiments import recipes
-from labbook.ops import bench, cli, gpu
-from labbook.stimuli import ECCENTRICITIES
+from labbook import evaluation
+from labbook.book import chapter
+from labbook.config import Training, name_of
+from labbook.curriculum import growing
+from labbook.errors import ConfigurationError
+from labbook.experiments import card
+from labbook.experiments.card import CardTraining
+from labbook.ops import cli, gpu, pack
+from labbook.training import Paused
 
 ROOT = Path(__file__).parent.parent
-LIGHT = ("polo", "stn28")
 
 
-# ---- what they are ---------------------------------------------------------------------------------------------------
+# ---- lanes -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_table_is_that_of_2021():
-    assert list(gpu.SCHEDULES) == ["stn128", "atn", "polo", "stn28", "conv_polo", "what", "where"]
-    facts = {  # epochs, optimiser, learning rate of each stage's first epoch (study 3.1 to 3.9, 1.6)
-        "stn128": (110, "sgd", [0.01] * 3 + [0.001] * 3 + [0.0001] * 3 + [0.001] * 2),
-        "atn": (110, "sgd", [0.01 / 2**k for k in range(9)] + [0.001, 0.0005]),
-        "polo": (110, "sgd", [0.005 / 2**k for k in range(9)] + [0.0005, 0.00025]),
-        "stn28": (160, "sgd", [0.01] * 16),
-        "conv_polo": (190, "sgd", [0.005, 0.0045, 0.005 * 0.9**5, 0.005]),
-        "what": (80, "adam", [0.005] * 16),
-        "where": (60, "adam", [0.005]),
-    }
-    for name, schedule in gpu.SCHEDULES.items():
-        each = schedule.training
-        epochs, optimiser, rates = facts[name]
-        assert sum(stage.epochs for stage in each.stages) == epochs
-        assert (each.optimiser, each.momentum, each.weight_decay, each.batch) == (optimiser, 0, 0, 100)
-        assert [stage.lr_at(0) for stage in each.stages] == pytest.approx(rates)
-        assert {(stage.scene.draws, stage.scene.noise) for stage in each.stages} == {("frozen", 0.75)}
-        assert (each.fraction, each.digits, each.start) == (1.0, None, None)
-    for name in ("stn128", "atn", "polo"):
-        stages = gpu.SCHEDULES[name].training.stages
-        assert [stage.scene.std for stage in stages] == [*ECCENTRICITIES, 40, 40]
-        assert [stage.scene.contrast for stage in stages] == [(0.7, 0.7)] * 9 + [(0.5, 0.7), (0.3, 0.7)]
-    for name in ("stn28", "what"):
-        assert [stage.scene.std for stage in gpu.SCHEDULES[name].training.stages] == list(range(16))
-    conv = gpu.SCHEDULES["conv_polo"].training.stages
-    rates = [stage.lr_at(epoch) for stage in conv for epoch in range(stage.epochs)]
-    assert {stage.scene.std for stage in conv} == {40}
-    assert rates[:90] == pytest.approx([0.005 * 0.9 ** (epoch // 10) for epoch in range(90)])
-    assert rates[90:] == pytest.approx([0.005 * 0.5 ** (epoch // 10) for epoch in range(100)])
+def entry(name, minutes=0.0, start=None):
+    """Return an entry whose training is told by its seed."""
+    training = Training("lenet", growing([0.0], 1, 0.01), seed=sum(map(ord, name)), start=start)
+    return CardTraining(name, (training,), minutes)
 
 
-@pytest.mark.parametrize("name", gpu.SCHEDULES)
-@pytest.mark.parametrize("share", [0.5, 0.01, 0.001, 0.0001])
-def test_a_share_shortens_openly(name, share):
-    whole = gpu.SCHEDULES[name].training
-    assert gpu.cut(whole, 1, 55_000) is whole
-    short = gpu.cut(whole, share, 55_000)
-    kept = replace(short, stages=whole.stages, fraction=1.0, batch=whole.batch)
-    assert kept == whole and [stage.scene for stage in short.stages] == [stage.scene for stage in whole.stages]
-    steps = sum(stage.epochs for stage in short.stages)  # each epoch has at least one, and rounds by half of one
-    assert abs(short.images(55_000) - share * whole.images(55_000)) <= steps * whole.batch
+class Thread:
+    """A lane in this process: does what `act` says for each name; `kill` is noted."""
+
+    def __init__(self, act):
+        self.mine, self.theirs = multiprocessing.Pipe()
+        self.killed, self.act = False, act
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        with suppress(OSError, EOFError):
+            for name in iter(self.theirs.recv, None):
+                if self.act(name, self.theirs) is False:
+                    break
+            self.theirs.close()
+
+    def kill(self):
+        self.killed = True
+
+    def join(self, timeout=None):
+        self.thread.join(min(timeout or 0.1, 0.1))
 
 
-def test_what_is_needed_comes_along_and_unknown_names_are_refused():
-    assert gpu.chosen() == list(gpu.SCHEDULES)
-    assert gpu.chosen(["where", "polo"]) == ["polo", "what", "where"]
-    for words, said in (
-        (["stn182"], "Did you mean 'stn128'?"),
-        (["polo", "--share", "0"], "share=0.0 must be a number from 0.0001 to 1"),
-        (["polo", "--device", "cuda:99"], "device='cuda:99' asks for what is not here"),
-        (["polo", "--data", "mnits"], "Did you mean 'mnist'?"),
-    ):
-        done = CliRunner().invoke(cli.app, ["full", "--data", "digits", *words])
-        assert done.exit_code == 2 and said in done.stderr, done.output
+def run(entries, act, lanes=1, seconds=60.0, grace=0.0, before=()):
+    """Return what side_by_side told, and its lanes."""
+    told, made, trained = [], [], [each.trainings[0] for each in before]
+
+    def start():
+        made.append(Thread(act))
+        return made[-1], made[-1].mine
+
+    def each(name, kind, said):
+        told.append((name, kind, said))
+        if kind == "trained":
+            trained.append(next(e.trainings[0] for e in entries if e.name == name))
+
+    until = time.monotonic() + seconds
+    gpu.side_by_side(entries, lambda training: training in trained, start, lanes, until, each, grace)
+    return told, made
 
 
-# ---- no step waits ---------------------------------------------------------------------------------------------------
-
-SMALL = retina.WhatWhere(orientations=2, azimuths=4, rings=3)
-STEPS = {
-    "28x28, fresh, from the bank": Training("stn28", curriculum.week2(texture="bank")),
-    "28x28, frozen": gpu.SCHEDULES["stn28"].training,
-    "128x128, frozen, log-polar": gpu.SCHEDULES["polo"].training,
-    "128x128, told where": recipes.polo_by_gradient(loss="cross_entropy and position"),
-    "glimpses": replace(recipes.attention(), batch=4),
-    "searcher": recipes.searcher(),
-    "foveal searcher": recipes.searcher(periphery="log-polar", retina="polo768"),
-    "where": replace(gpu.SCHEDULES["where"].training, options={"retina": SMALL, "batch_norm": True, "standard": True}),
-}
+def good(name, connection):
+    connection.send(("say", f"{name} at work"))
+    connection.send(("trained", [name]))
 
 
-@pytest.mark.parametrize("name", STEPS)
-def test_no_step_waits_for_the_device(sets, name):
-    """Adam counts its steps on the host, which costs no wait; so SGD stands for it."""
-    few = replace(STEPS[name], data="digits", optimiser="sgd", batch=min(10, STEPS[name].batch))
-    step = training.stepper(few, sets)
-    step()  # once: tables are made
-    with bench.Watch() as watch:
-        step()
-    assert watch.waits == []
-    assert 100 < watch.sent < 1000
+def test_entries_are_done_in_the_order_of_worth_after_what_they_go_on_from():
+    first, other = entry("first"), entry("other")
+    late = entry("late", start=first.trainings[0])
+    told, lanes = run([late, first, other], good)
+    assert [name for name, kind, _ in told if kind == "trained"] == ["first", "late", "other"]
+    assert told[0] == ("first", "say", "first at work") and len(lanes) == 1
+    alone, _ = run([late, other], good, before=[first])
+    assert [name for name, kind, _ in alone if kind == "trained"] == ["late", "other"]
 
 
-@pytest.mark.parametrize(
-    "do",
-    [
-        lambda x: bool((x > 0).all()),
-        lambda x: float(x[0]),
-        lambda x: x[0].item(),
-        lambda x: x.tolist(),
-        lambda x: x[x > 0],
-        lambda x: x[[0, 1]],
-        lambda x: x.nonzero(),
-        lambda x: x.to("cpu"),
-        lambda x: x + torch.arange(3),
-        lambda x: x + torch.tensor([1, 2, 3]),
-        lambda x: torch.equal(x, x),
-    ],
-)
-def test_every_kind_of_wait_is_seen(do):
-    x = torch.ones(3)
-    with bench.Watch() as watch:
-        do(x)
-    assert watch.waits
-    with bench.Watch() as watch:
-        (x + torch.arange(3, device=x.device)).to(torch.float64).view(3, 1).sum()
-    assert watch.waits == [] and watch.sent == 4
+def test_what_fits_into_the_time_comes_before_what_does_not():
+    told, _ = run([entry("long", 5), entry("short", 0.1)], good, seconds=30)
+    assert [name for name, kind, _ in told if kind == "trained"] == ["short", "long"]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("name", STEPS)
-def test_no_step_waits_for_a_gpu(sets, name):
-    step = training.stepper(replace(STEPS[name], data="digits"), sets, "cuda")
-    step()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        step()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+def test_lanes_work_side_by_side():
+    both = threading.Barrier(2, timeout=20)
+
+    def meet(name, connection):
+        both.wait()
+        good(name, connection)
+
+    told, lanes = run([entry("one"), entry("two")], meet, lanes=2)
+    assert sorted(name for name, kind, _ in told if kind == "trained") == ["one", "two"] and len(lanes) == 2
 
 
-def test_the_operations_of_a_network_with_batch_normalisation_are_counted():
-    """Its second layer, 1000 by 1000, takes six million: forward, and twice backward; making the retina none."""
-    small = retina.WhatWhere(orientations=2, azimuths=4, rings=2)
-    first, second = (bench.operations(models.build("where", retina=small, batch_norm=True), 128) for _ in range(2))
-    assert 6e6 < first == second < 9e6
+def test_a_lane_that_dies_costs_its_entry_alone():
+    def mortal(name, connection):
+        return False if name == "bad" else good(name, connection)
+
+    told, lanes = run([entry("bad"), entry("good")], mortal)
+    assert ("bad", "stopped", "its process ended, for want of memory perhaps") in told
+    assert ("good", "trained", ["good"]) in told and len(lanes) == 2
 
 
-# ---- the check -------------------------------------------------------------------------------------------------------
+def test_an_entry_whose_start_failed_is_left():
+    first = entry("first")
+    told, _ = run(
+        [first, entry("late", start=first.trainings[0])], lambda name, connection: connection.send(("stopped", "no"))
+    )
+    assert told == [("first", "stopped", "no")]
 
 
-def test_the_check_finds_what_differs(few, monkeypatch):
-    assert gpu.agrees({"a": gpu.check_features("polo768", few, "cpu")})
-    assert gpu.agrees({"a": gpu.check_stimuli(28, few, "cpu")})
-    build = retina.build
-
-    def wrong(name, device="cpu", form=None):
-        right = build(name, device, form)
-        return right if form == "cores" else lambda images: right(images) * 1.001
-
-    monkeypatch.setattr(gpu.retina, "build", wrong)
-    assert not gpu.agrees({"a": gpu.check_features("polo768", few, "cpu")})
-    draw = gpu.stimuli.draw
-    brighter = lambda *given: draw(*given)._replace(images=draw(*given).images + 0.005)  # noqa: E731
-    sides = iter((draw, draw, brighter, brighter))
-    monkeypatch.setattr(gpu.stimuli, "draw", lambda *given: next(sides)(*given))
-    assert not gpu.agrees({"a": gpu.check_stimuli(28, few, "cpu")})
+def test_a_lane_that_does_not_stop_in_time_is_ended():
+    told, lanes = run([entry("deaf"), entry("never")], lambda *given: time.sleep(5), seconds=0.2, grace=0.1)
+    assert told == [("deaf", "stopped", "the time was up, and it did not stop")] and lanes[0].killed
 
 
-def test_the_check_tells_steps_that_differ_and_why(few, monkeypatch):
-    good = gpu.check_steps("stn28", few, "cpu")
-    assert good["same"] and gpu.agrees({"a": good})
-    train, calls = gpu.train, iter(range(100))
-
-    def noisy(*given, **more):
-        outcome = train(*given, **more)
-        with torch.no_grad():
-            next(outcome.model.parameters()).add_(1e-3 * next(calls))
-            torch.zeros(3).put_(torch.tensor([0]), torch.tensor([1.0]))  # an operation that PyTorch calls undetermined
-        return outcome
-
-    monkeypatch.setattr(gpu, "train", noisy)
-    bad = gpu.check_steps("stn28", few, "cpu")
-    assert not bad["same"] and not gpu.agrees({"a": bad})
-    assert any(reason.startswith("put_ does not have a deterministic implementation") for reason in bad["reasons"])
-    assert not torch.are_deterministic_algorithms_enabled()
-
-
-def test_tf32_is_switched_and_switched_back():
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    for tf32 in (True, False):
-        with gpu.precision(tf32):
-            assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (tf32, tf32)
-    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
-
-
-# ---- in pieces -------------------------------------------------------------------------------------------------------
+# ---- a lane at work --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """Steps of ten images, clocks that do not wait, and checks that do not repeat what other tests try."""
-    for name in LIGHT:
-        schedule = gpu.SCHEDULES[name]
-        few = replace(schedule, training=replace(schedule.training, batch=10))
-        monkeypatch.setitem(gpu.SCHEDULES, name, few)
-    monkeypatch.setattr(bench, "clock", lambda do, device, least=0: do() is None or 100.0)
-    monkeypatch.setattr(gpu, "check_steps", lambda *given: {"rows": [], "same": True, "reasons": []})
-
-
-def test_cut_off_again_and_again_it_ends_as_if_left_alone(few, tmp_path, quick, monkeypatch):
+def light(monkeypatch):
+    """Two entries that are trained in seconds, three cells, on the digits that are always there."""
     cells = dict(list(evaluation.cells().items())[::9])
-    monkeypatch.setattr(evaluation, "cells", lambda: cells)
-    monkeypatch.setattr(gpu, "time_training", lambda *given: {"per_second": 1.0, "target": None})
-    whole = gpu.Piece(LIGHT, few, "cpu", tmp_path / "whole", 0.001, say=lambda line: None)
-    assert whole.run() and whole.record["pieces"][-1]["ended"] == "done"
-    said, pieces = [], 0
-    while True:
-        piece = gpu.Piece(LIGHT, few, "cpu", tmp_path / "cut", 0.001, minutes=0, say=said.append)
-        pieces += 1
-        if piece.run():
-            break
-        assert said[-1].endswith("The same command goes on.") and pieces < 200
-    assert pieces > 30 and len(piece.record["pieces"]) == pieces and piece.record["left"] == []
-    assert any("polo, stage 3 of 11" in each["ended"] for each in piece.record["pieces"])
-    for name in LIGHT:
-        one, other = whole.record["trained"][name], piece.record["trained"][name]
-        assert {key: value for key, value in one.items() if key != "seconds"} == {
-            key: value for key, value in other.items() if key != "seconds"
-        }
-        stored = [runs.read_run(each.store.local / one["run"]).weights_sha256 for each in (whole, piece)]
-        assert stored[0] == stored[1]
-        whole_one = piece.record["whole"][name]
-        assert one["images"] < whole_one["images"] and one["epochs"] < whole_one["epochs"]
-    assert len(one["central"]) == len(one["general"]) == 1
-    assert len(piece.record["trained"]["polo"]["cells"]) == len(cells)
-    assert json.loads(piece.path.read_text("utf-8")) == piece.record
+    monkeypatch.setattr(evaluation, "cells", lambda *given: cells)
+    stage = growing([0.0, 2.0], 2, 0.01)
+    what = Training("lenet", stage, batch=10, digits=40)
+    entries = [CardTraining("what", (what, replace(what, seed=1)), 0.1, measures=("shifts",))]
+    entries.append(CardTraining("more", (replace(what, start=what, stages=stage[:1]),), 0.1, measures=(seen,)))
+    monkeypatch.setattr(card, "card_trainings", lambda: entries)
+    return entries
 
 
-def test_the_command_says_that_time_is_up_and_goes_on(tmp_path, quick):
-    command = ["full", "stn28", "--data", "digits", "--share", "0.0005", "--device", "cpu", "--out", str(tmp_path)]
-    first = CliRunner().invoke(cli.app, [*command, "--minutes", "0"])
-    assert first.exit_code == 75, first.output
-    assert "Left: stn28. The same command goes on." in first.output
-    second = CliRunner().invoke(cli.app, command)
-    assert second.exit_code == 0, second.output
-    assert "images per second" in second.output and "All is done: " in second.output
-    (record,) = tmp_path.glob("*.json")
-    assert [each["ended"] == "done" for each in json.loads(record.read_text("utf-8"))["pieces"]] == [False, True]
-    record.write_text("{")
-    assert CliRunner().invoke(cli.app, command).exit_code == 2
+def seen(lane, run, training):
+    """Measure something of one's own."""
+    return {"parameters": lane.store.evaluate(run, "count", lambda model: len(list(model.parameters())))}
 
 
-@pytest.mark.parametrize("share", [1, 0.5])
-def test_only_whole_runs_are_published_and_large_weights_stay_behind(tmp_path, few, monkeypatch, share):
-    store = runs.Store(tmp_path / "nowhere", tmp_path / "runs")
-    small, large = (store.get_or_train(one(model), few) for model in ("tutorial", "lenet"))
-    monkeypatch.setattr(runs, "WEIGHTS_LIMIT", (small.weights.stat().st_size + large.weights.stat().st_size) // 2)
-    files.write(tmp_path / "record.json", b"{}")
-    record = {"trained": {run.id: {"run": run.id} for run in (small, large)}}
-    piece = SimpleNamespace(share=share, record=record, store=store, path=tmp_path / "record.json")
-    book = tmp_path / "book"
-    assert gpu.publish(piece, book).read_bytes() == b"{}"
-    published = runs.Store(book / "runs", tmp_path / "nowhere")
-    found = [published.find(one(model)) for model in ("tutorial", "lenet")]
-    assert [run and run.weights.exists() for run in found] == ([True, False] if share == 1 else [None, None])
+def lane(folder, until):
+    return gpu.Lane(gpu.Asked(folder, data="digits", share=0.9), until, lambda line: None)
 
 
-# ---- the page --------------------------------------------------------------------------------------------------------
+def weights(lane):
+    return {name: lane.store.find(each).weights_sha256 for name, e in lane.entries.items() for each in e.trainings}
 
 
-@pytest.fixture(scope="module")
-def page():
-    sys.path.insert(0, str(ROOT / "book" / "_ext"))
-    yield importlib.import_module("labbook_gpu")
-    sys.path.remove(str(ROOT / "book" / "_ext"))
+def test_cut_off_again_and_again_it_ends_as_if_left_alone(light, tmp_path):
+    whole = lane(tmp_path / "whole", time.monotonic() + 600)
+    rows = {name: whole.do(name) for name in ("what", "more")}
+    assert [row["seed"] for row in rows["what"]] == [0, 1] and rows["more"][0]["measured"] == {"parameters": 8}
+    assert set(rows["what"][0]["measured"]) == {"central", "general", "map"}
+    stops = 0
+    for name in ("what", "more"):
+        while True:
+            cut = lane(tmp_path / "cut", 0.0)
+            try:
+                again = cut.do(name)
+                break
+            except Paused as paused:
+                stops += 1
+                if "evaluation" in str(paused):
+                    cut.until = time.monotonic() + 600
+                    again = cut.do(name)
+                    break
+        timeless = [{key: value for key, value in row.items() if key != "seconds"} for row in again]
+        assert timeless == [{key: value for key, value in row.items() if key != "seconds"} for row in rows[name]]
+    assert stops > 20 and weights(cut) == weights(whole)
 
 
-def test_the_published_record_is_whole_and_of_this_table():
-    full = json.loads((ROOT / "book" / "results" / "full.json").read_text("utf-8"))
-    assert list(full["trained"]) == list(gpu.SCHEDULES) and full["left"] == []
-    assert gpu.agrees(full["checks"])
-    for name, each in full["trained"].items():
-        whole = gpu.SCHEDULES[name].training
-        asked = gpu.cut(seeded(whole, full["seed"], full["data"]), full["share"], full["digits"])
-        assert each["run"] == name_of(asked)
-        images = each["images"], full["whole"][name]["images"]
-        assert images == (asked.images(full["digits"]), whole.images(full["digits"]))
-        assert full["timings"]["training"][name]["waits"] == 0
+def test_the_session_ends_packs_and_goes_on(light, tmp_path):
+    asked = gpu.Asked(tmp_path, data="digits", share=0.9, skip=("chapters", "timings", "check"), pack=tmp_path / "pack")
+    session, said = gpu.Session(replace(asked, minutes=0), lambda line: said.append(line)), []
+    assert not session.run() and session.record["left"] == ["what", "more"]
+    assert pack.read(pack.found(tmp_path / "pack"))[0].keys() == {"session.json", "session.log"}
+    record = json.loads((tmp_path / "session.json").read_text("utf-8"))
+    assert record["asked"]["share"] == 0.9 and record["trained"] == {}
+    with pytest.raises(ConfigurationError, match="name another folder"):
+        gpu.Session(replace(asked, share=0.5))
+    (tmp_path / "session.json").write_text("{")
+    with pytest.raises(ConfigurationError, match="is no record of this command"):
+        gpu.Session(asked)
 
 
-def test_the_page_says_which_results_are_shortened(page):
-    full = json.loads((ROOT / "book" / "results" / "full.json").read_text("utf-8"))
-    rows = page.coverage(full, ROOT / "book")
-    manifest = {path.stem: page.used(path) for path in (ROOT / "book").glob("*.ipynb")}
-    assert {row["chapter"] for row in rows} == {name for name, used in manifest.items() if used}
-    assert sum(row["runs"] for row in rows) == sum(map(len, manifest.values()))
-    named = {
-        (row["chapter"], row["model"], row["optimiser"], row["part"]): row["share"] for row in rows if row["share"]
-    }
-    assert named["week2_adam_vs_sgd", "stn28", "sgd", False] == (1, 1)
-    ours = recipes.attention().images(55_000) / gpu.SCHEDULES["atn"].training.images(55_000)
-    assert named["week6_attention", "atn", "adamw", True][1] == pytest.approx(ours)
-    led = recipes.stn128_led()
-    chain = led.images(55_000) + led.start.images(55_000)
-    assert named["week5_contrast", "stn128", "adamw", True][1] * 110 * 55_000 == chain
-    written = page.covered(full, rows, page.notices(ROOT / "book"))
-    assert "**whole**, 100 %" in written and "a trial, one stage" in written and "no such network in 2021" in written
+def test_what_is_packed_comes_in_the_order_of_worth(light, tmp_path):
+    asked = gpu.Asked(tmp_path, data="digits", share=0.9)
+    worker = lane(tmp_path, time.monotonic() + 600)
+    session = gpu.Session(asked, lambda line: None)
+    for name in ("more", "what"):
+        session.record["trained"][name] = worker.do(name)
+    session._keep()
+    paths = [path for path, _ in session.content()]
+    names = [name_of(each) for name in ("more", "what") for each in worker.entries[name].trainings]
+    assert paths[0] == "session.json" and session.record["left"] == []
+    assert [path.split("/")[1] for path in paths if path.endswith("/run.json")] == names
+    assert [path.split("/")[1::2] for path in paths[-3:]] == [[name, "weights.safetensors"] for name in names]
 
 
-def test_small_shares_are_told(page):
-    assert [page.percent(share) for share in (1, 0.125, 0.0029, 0.00013)] == ["100 %", "12 %", "0.29 %", "0.013 %"]
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_trains_in_processes_packs_and_the_pack_is_imported(tmp_path, monkeypatch):
+    command = ["gpu", "--data", "digits", "--device", "cpu", "--share", "0.0002", "--only", "STN-28, Adam 0.001"]
+    command += ["--skip", "check", "--skip", "chapters", "--skip", "timings", "--lanes", "2"]
+    command += ["--out", str(tmp_path / "out"), "--pack", str(tmp_path / "pack")]
+    late = CliRunner().invoke(cli.app, [*command, "--minutes", "0"])
+    assert late.exit_code == 75 and "Left: STN-28, Adam 0.001." in late.output, late.output
+    done = CliRunner().invoke(cli.app, command)
+    assert done.exit_code == 0 and "STN-28, Adam 0.001, trained: seed 0:" in done.output, done.output
+    monkeypatch.setattr(chapter, "root", lambda: tmp_path / "book's place")
+    parts = [str(path) for path in pack.found(tmp_path / "pack")]
+    brought = CliRunner().invoke(cli.app, ["import", *parts])
+    assert brought.exit_code == 0 and "5 of 5 runs brought in." in brought.output, brought.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--only", "STN-182, three stds"], "Did you mean 'STN-128, three stds'?"),
+        (["--share", "0"], "share=0.0 must be a number from 0.0001 to 1"),
+        (["--device", "cuda:99"], "device='cuda:99' asks for what is not here"),
+        (["--data", "mnits"], "Did you mean 'mnist'?"),
+        (["--skip", "chapter"], "Did you mean 'chapters'?"),
+        (["--precision", "float16"], "Did you mean 'bfloat16'?"),
+        (["--device", "cpu", "--precision", "tf32"], "precision='tf32' is not to be had on 'cpu'"),
+    ],
+)
+def test_bad_input_is_one_sentence_before_any_work(tmp_path, words, said):
+    done = CliRunner().invoke(cli.app, ["gpu", "--data", "digits", "--out", str(tmp_path / "out"), *words])
+    assert done.exit_code == 2 and said in done.stderr and not (tmp_path / "out").exists(), done.output
+
+
+def test_the_list_names_every_training():
+    done = CliRunner().invoke(cli.app, ["gpu", "--list"])
+    assert all(
+        line.endswith(each.name) for line, each in zip(done.output.splitlines(), card.card_trainings(), strict=True)
+    )
+
+
+# ---- the chapters ----------------------------------------------------------------------------------------------------
+
+
+def test_chapters_run_side_by_side_and_one_that_fails_holds_up_nothing(tmp_path, monkeypatch):
+    chapters = [chapter.root() / "notebooks" / "nothing.ipynb", *chapter.find(["week1"])]
+    monkeypatch.setattr(chapter, "chapters", lambda: chapters)
+    said = []
+    rows = gpu.smoke(gpu.Asked(tmp_path, data="digits"), time.monotonic() + 300, said.append)
+    assert [(row["chapter"], row["ended"] == "done") for row in rows] == [("nothing", False), ("week1_noisy_stn", True)]
+    assert "there is no chapter 'nothing'" in rows[0]["ended"] and said[-1].startswith("chapters: 1 of 2 in")
+    late = gpu.smoke(gpu.Asked(tmp_path, data="digits"), time.monotonic(), said.append)
+    assert all(row["ended"].startswith("stopped after") for row in late)
+
+
+def test_stopping_ends_a_process_with_all_its_children():
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    process = subprocess.Popen([sys.executable, "-c", child])
+    family = []
+    while len(family) < 1:
+        family = psutil.Process(process.pid).children(recursive=True)
+    gpu.stop(process.pid)
+    process.wait(timeout=10)
+    assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in family)
+    gpu.stop(process.pid)  # it is gone

@@ -1,4 +1,4 @@
-"""The command line: run chapters, sweep over parameters, find drift, build the book, train whole schedules, show data,
+"""The command line: run chapters, sweep over parameters, find drift, build the book, use a lent GPU, show data,
 measure the speed."""
 
 import hashlib
@@ -50,7 +50,7 @@ app = typer.Typer(
     A chapter is named by its file or the beginning of it: `week1` is notebooks/week1_noisy_stn.ipynb. Its parameters
     are listed by `papermill --help-notebook notebooks/week1_noisy_stn.ipynb`.
 
-    Exit codes: 0 fine, 1 a chapter failed, 2 refused before any work, 75 the time is up (full), 130 interrupted.""",
+    Exit codes: 0 fine, 1 a chapter failed, 2 refused before any work, 75 the time is up (gpu), 130 interrupted.""",
 )
 
 
@@ -268,45 +268,83 @@ def _render(source: Path, made: Path, strict: bool) -> None:
         raise chapter.Failed(f"jupyter-book failed: {cause}\nIts log: {os.path.relpath(log)}")
 
 
-# ---------------------------------------------------------------- full
+# ---------------------------------------------------------------- gpu, import
 
 
-@app.command()
-def full(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME", help="stn128, atn, polo, stn28, conv_polo, what or where; none means all."),
+@app.command("gpu")
+def gpu_(
+    minutes: Annotated[float, typer.Option(min=0, help="The time of this session, the pack included.")] = 10.0,
+    pack: Annotated[
+        Path | None, typer.Option(help="Folder, or NAME.zip, for the parts of the pack.", show_default="none")
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="The time of this piece of the work.")] = 9.0,
-    share: Annotated[float, typer.Option(help="Of each schedule; below 1 it is shortened, openly.")] = 1.0,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A training, or the beginning of names; may be repeated.")
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option(help="check, chapters, timings, trainings or pack; may be repeated.")
+    ] = None,
+    share: Annotated[float, typer.Option(help="Of each training; below 1 it is shortened, openly.")] = 1.0,
+    precision: Annotated[
+        str | None, typer.Option(help="float32, tf32 or bfloat16, of all trainings.", show_default="as declared")
+    ] = None,
+    lanes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that train at once.", show_default="2 on a GPU, else 1")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     data: Annotated[str, typer.Option(help="auto, mnist or digits.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="The random seed.")] = 0,
-    tf32: Annotated[bool, typer.Option("--tf32", help="Let a GPU train in TF32.")] = False,
-    publish: Annotated[bool, typer.Option("--publish", help="Put the record, and whole runs, into book/.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder of record and runs.", show_default="_build/full")] = None,
+    chapter_seconds: Annotated[float, typer.Option(help="After which a chapter in smoke is stopped.")] = 90.0,
+    out: Annotated[Path | None, typer.Option(help="Folder of record and runs.", show_default="_build/gpu")] = None,
+    names: Annotated[bool, typer.Option("--list", help="List the trainings in the order of their worth.")] = False,
 ) -> None:
-    """Train the schedules of 2021 as they were, one after another: the check of the device first, then timings.
+    """Use lent minutes of a GPU: check it, execute the chapters in smoke, time it, train what is worth most, and pack.
 
-    A piece ends when its minutes are over, with exit code 75, and the same command goes on:
+    The session ends in time, with exit code 75 if trainings are left, and the same command goes on where it stopped:
 
-    `python -m labbook full; while [ $? -eq 75 ]; do python -m labbook full; done`
-
-    Afterwards the chapters find the runs: `python -m labbook run --profile full -p out=_build/full`
+    `labbook gpu --minutes 9 --pack pack`, and on the machine of the book: `labbook import pack/*.zip`
     """
     chapter.COMMON["data"].check("data", data)
+    if names:
+        from ..experiments import card
+
+        for entry in card.chosen(card.card_trainings(), only or ()):
+            number = f"{len(entry.trainings)} training{'s' * (len(entry.trainings) > 1)}"
+            typer.echo(f"{entry.minutes:>6.1f} minutes  {number:<14}{entry.name}")
+        return
     place = chapter.device(device)
-    from .. import digits
     from . import gpu
 
-    names = gpu.chosen(words or ())
-    folder = out or chapter.root() / "_build" / "full"
-    piece = gpu.Piece(names, digits.load(data), place, folder, share, seed, minutes, typer.echo, tf32)
-    done = piece.run()
-    if publish:
-        typer.echo(f"Published: {os.path.relpath(gpu.publish(piece, chapter.root() / 'book'))}")
-    if not done:
+    folder = (out or chapter.root() / "_build" / "gpu").resolve()
+    asked = gpu.Asked(
+        folder,
+        place,
+        data,
+        share,
+        minutes,
+        tuple(only or ()),
+        precision,
+        lanes or (1 if place == "cpu" else 2),
+        tuple(skip or ()),
+        pack and pack.resolve(),
+        chapter_seconds,
+    )
+    if not gpu.Session(asked, typer.echo).run():
         raise typer.Exit(75)
+
+
+@app.command("import")
+def import_(
+    parts: Annotated[list[Path], typer.Argument(metavar="FILE", help="The parts of a pack.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for runs whose weights are large.", show_default="_build")
+    ] = None,
+) -> None:
+    """Bring what a GPU session packed into the book: its runs into book/runs, its record into book/results/gpu.
+
+    Every byte is checked before the first is written; nothing that is there is replaced.
+    """
+    from . import pack
+
+    pack.bring(parts, chapter.root() / "book", (out or chapter.root() / "_build") / "runs", typer.echo)
 
 
 # ---------------------------------------------------------------- drift

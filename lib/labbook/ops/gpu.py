@@ -1,537 +1,528 @@
-"""The schedules of 2021, whole, one after another on one device: `python -m labbook full`.
+"""One command for a lent GPU: `labbook gpu`.
 
-First the device is checked against the CPU, then timed, then the trainings follow, in an order in which a cut-off
-leaves the most. The command works in pieces: when its minutes are over it stops, and the same command goes on. What was
-found is kept in one record, plain data, which is written anew after each part of the work:
+A card is often lent for ten or fifteen minutes, on a machine without network, which forgets everything afterwards. So
+the work comes in the order of its worth, stops in time, and leaves one pack:
 
-    share, seed, data, machine      what it was asked for, and where
+    check       the device against the CPU, by the same code
+    chapters    all of them in the profile "smoke", side by side, into one folder
+    timings     images per second, beside what the device could do
+    trainings   `experiments.card_trainings()`, in lanes: processes that share the device. Each finished run is measured
+                at once; a training that the time cuts off keeps its checkpoint, and the same command goes on from it
+    pack        records, runs and logs, in parts that any transfer takes (see `pack`); written anew while trainings run,
+                so that a session that is killed leaves one too
+
+What was found is kept in one record, `session.json`, plain data, written anew after each part of the work:
+
+    asked, machine, digits      what it was asked for, where, and the number of training digits
     checks      part -> rows: what, difference (found), allowed; `same`: whether twenty steps twice give equal weights
+    chapters    chapter, seconds, ended ("done", or what stopped it)
     timings     matrix (operations per second), stimuli and networks (per second), targets beside them
-    trained     name -> what became of each schedule
-    whole       name -> what each schedule of the table is when it is whole
-    pieces      what each piece of the work did, in words, and its seconds
-    left        names of the schedules that are not finished
-
-A share below 1 shortens every schedule, openly, and takes the same way through the code.
+    trained     name -> one row for each run: run, seed, images, seconds, and what was measured
+    stopped     name -> how far a training came that the time or an error stopped
+    seconds     phase -> how long it took
+    left        names of the trainings that are not finished
 """
 
 from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
+import subprocess
+import sys
 import time
-import warnings
-from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
 from pathlib import Path
 
+import psutil
 import torch
 
-from .. import curriculum, evaluation, files, models, retina, rng, sampler, stimuli, whatwhere
-from ..book import store
+from .. import digits, evaluation, files, stimuli
+from ..book import chapter, store
 from ..book.store import Run, Store
-from ..config import Training, plain, seeded, shortened
-from ..curriculum import Stage
-from ..digits import DigitSets
+from ..config import Training, seeded
 from ..errors import ConfigurationError, choose, within
-from ..experiments import pathways
-from ..stimuli import Scene28, Scene128
-from ..training import Paused, stepper, train
-from . import bench
+from ..experiments import card
+from ..experiments.card import CardTraining
+from ..experiments.pathways import what_training
+from ..schema import CHOICES
+from ..training import Paused
+from ..whatwhere import SACCADES
+from . import device as devices
+from . import pack
 
-CENTRAL, GENERAL = 0.0, 15.0  # std of the shift, pixels, of the two accuracies at 28x28
-TESTED = 20  # test digits at least, of a shortened schedule
+PHASES = ("check", "chapters", "timings", "trainings", "pack")
+PACKING, GRACE = 20, 10  # seconds kept for the pack; seconds that lanes have to stop
+EVERY = 90  # seconds between packs while trainings run
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """A training of 2021: `facts`, the section that tells of it; `minutes`, what it should take on one data-centre GPU;
-    `needs`, names of schedules whose runs are needed to measure it; `retina`, that it looks through."""
-
-    training: Training
-    study: str
-    minutes: float | None = None
-    needs: tuple[str, ...] = ()
-    retina: str | None = None
-
-    @property
-    def edge(self) -> int:
-        """Edge of its images, pixels."""
-        return self.training.stages[-1].scene.edge
-
-
-SCHEDULES: dict[str, Schedule] = {
-    "stn128": Schedule(Training("stn128", curriculum.week5(draws="frozen")), "3.6", 8),
-    "atn": Schedule(Training("atn", curriculum.week6(draws="frozen")), "3.7", 4),
-    "polo": Schedule(Training("polo", curriculum.week7(draws="frozen")), "3.8", 2, retina="polo768"),
-    "stn28": Schedule(Training("stn28", curriculum.week2(draws="frozen")), "3.1", 3),
-    "conv_polo": Schedule(Training("conv_polo", curriculum.week8(draws="frozen")), "3.9", retina="polo2560band"),
-    "what": Schedule(pathways.what_training(0.75), "3.4"),
-    "where": Schedule(
-        pathways.where_training_of_2020((), "2020-07"), "1.6", needs=("what",), retina="whatwhere"
-    ),  # taught, as in 2020, by the accuracy map that was published with the model
-}
-
-FIELDS_PER_SECOND = 50_000  # 128x128 stimuli that one data-centre GPU should make
-MAP_PASSES, MAP_MINUTES = 55 * 55 * 10_000, 3  # forward passes of an accuracy map, and what they should take
-
-
-def chosen(words: Iterable[str] = ()) -> list[str]:
-    """Return the names of the schedules asked for (none: all) and of those that they need, in the order of the table.
-
-    Raises:
-        ConfigurationError: an unknown name.
-    """
-    asked = {choose("schedule", word, SCHEDULES) for word in words} or set(SCHEDULES)
-    asked |= {need for name in asked for need in SCHEDULES[name].needs}
-    return [name for name in SCHEDULES if name in asked]
-
-
-def cut(training: Training, share: float, digits: int) -> Training:
-    """Return a training cut to about a share of its images: each epoch shows so much less of `digits` training digits.
-
-    Where that would be less than one batch, there is one epoch per stage (`config.shortened`).
-    """
-    if share == 1:
-        return training
-    if training.drawn_from(digits) * share >= training.batch:
-        return replace(training, fraction=share)
-    return shortened(training, max(1, round(share * training.images(digits))), digits)
-
-
-# ---- the check ------------------------------------------------------------------------------------------------------
-
-
-def row(what: str, difference: float, allowed: float) -> dict:
-    """Return a line of the check."""
-    return {"what": what, "difference": short(difference), "allowed": short(allowed)}
-
-
-def short(x: float) -> float:
-    """Return a number to four digits."""
-    return float(f"{float(x):.4g}")
-
-
-def agrees(checks: dict) -> bool:
-    """Return whether all differences found are within what is allowed."""
-    return all(each["difference"] <= each["allowed"] for part in checks.values() for each in part["rows"])
-
-
-def check_stimuli(edge: int, sets: DigitSets, device: str) -> dict:
-    """Compare 28x28 or 128x128 stimuli of a device with those of the CPU.
-
-    Fresh ones are other draws of the same law: the difference of means, in standard errors. Frozen ones are functions
-    of their digits: the largest difference of a pixel.
-    """
-    scene = Scene28() if edge == stimuli.EDGE else Scene128()
-    n = min(400, len(sets.train))
-    found = {}
-    for side, place in (("reference", "cpu"), ("device", device)):
-        digits = sets.train[:n].to(place)
-        rows = torch.arange(n, device=place)
-        fresh = stimuli.draw(digits, rows, scene, rng.generator("check", side, device=place))
-        pixels = fresh.images.flatten(1)
-        values = {
-            "mean of a stimulus": pixels.mean(1),
-            "spread of a stimulus": pixels.std(1),
-            "contrast": fresh.contrast,
-            "distance": fresh.offsets.float().norm(dim=1),
-        }
-        frozen = stimuli.draw(digits, rows[:100], replace(scene, draws="frozen")).images
-        found[side] = {key: value.double().cpu() for key, value in values.items()}, frozen.cpu()
-    (mine, still), (theirs, moved) = found["reference"], found["device"]
-    rows = [
-        row(
-            f"{key}, standard errors",
-            (mine[key].mean() - theirs[key].mean()).abs() / ((mine[key].var() + theirs[key].var()) / n).sqrt(),
-            4.5,
-        )
-        for key in mine
-    ]
-    quantum = 1 / 255 if edge == stimuli.EDGE else 0.0  # 8 bits: a pixel may fall to the other side
-    return {"rows": [*rows, row("frozen stimuli, grey level", (still - moved).abs().max(), quantum + 1e-4)]}
-
-
-def check_features(name: str, sets: DigitSets, device: str) -> dict:
-    """Compare a retina's features on a device, as one matrix, with those of the CPU's small products."""
-    scene = Scene128(draws="frozen")
-    images = stimuli.draw(sets.train[:20].to("cpu"), torch.arange(20), scene).images
-    here = retina.build(name, "cpu", "cores")(images)
-    there = retina.build(name, device, "matrix")(images.to(device)).cpu()
-    return {"rows": [row("features, relative", (here - there).norm() / here.norm(), 1e-4)]}
-
-
-def check_steps(name: str, sets: DigitSets, device: str, seed: int = 0, tf32: bool = False, batch: int = 10) -> dict:
-    """Compare one step of SGD with the CPU's, and twenty steps of the schedule's own optimiser with themselves.
-
-    The step is taken from the first weights, `off_the_pixels`.
-    """
-    training = SCHEDULES[name].training
-    stages = (Stage(training.stages[-1].scene, 1, 0.01),)
-    first = replace(training, stages=stages, optimiser="sgd", batch=batch, digits=batch, data=sets.name, seed=seed)
-    one = replace(first, start=first)
-    start = off_the_pixels(models.build(one.model, rng.generator("weights", seed), **one.options))
-
-    def state(each: Training, place: str) -> dict[str, torch.Tensor]:
-        model = train(each, sets, place, weights=each.start and start).model
-        return {key: value.cpu().float() for key, value in model.state_dict().items()}
-
-    mine = state(one, "cpu")
-
-    def apart(theirs: dict[str, torch.Tensor]) -> float:
-        moved = sum((mine[key] - start[key]).square().sum() for key in mine)
-        return (sum((mine[key] - theirs[key]).square().sum() for key in mine) / moved).sqrt().item()
-
-    rows = [row("one step, relative", apart(state(one, device)), 1e-3)]
-    if tf32:
-        with precision(True):
-            rows.append(row("one step in TF32, relative", apart(state(one, device)), 3e-2))
-    twenty = replace(training, stages=stages, batch=batch, digits=20 * batch, data=sets.name, seed=seed)
-    once, again = (state(twenty, device) for _ in range(2))
-    same = all(torch.equal(once[key], again[key]) for key in once)
-    return {"rows": rows, "same": same, "reasons": [] if same else undetermined(lambda: state(one, device))}
-
-
-def off_the_pixels(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Return the weights of a model, an affine window moved and turned by some hundredths.
-
-    Such a window first shows every pixel once: its samples fall on the middles of pixels, where the slope of the
-    bilinear sampler jumps. On which side of them they are is a matter of the last bit of their coordinates, which at
-    28x28 differs between devices and changes the gradient of theta by half of its size.
-    """
-    if isinstance(getattr(model, "parametrisation", None), sampler.Affine):
-        with torch.no_grad():
-            last = model.localisation.last.bias
-            last.add_(torch.linspace(0.01, 0.02, len(last)))
-    return model.state_dict()
-
-
-def undetermined(do: Callable[[], object]) -> list[str]:
-    """Return what PyTorch says of the operations of `do` that may give other bits each time."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            do()
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-    return sorted({str(each.message).split(", but you set")[0] for each in said if "determinis" in str(each.message)})
-
-
-@contextmanager
-def precision(tf32: bool):
-    """Let a GPU multiply in TF32, or not; a CPU never does."""
-    switches = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [each.allow_tf32 for each in switches]
-    try:
-        for each in switches:
-            each.allow_tf32 = tf32
-        yield
-    finally:
-        for each, value in zip(switches, before, strict=True):
-            each.allow_tf32 = value
-
-
-# ---- timings --------------------------------------------------------------------------------------------------------
-
-
-def time_stimuli(sets: DigitSets, device: str) -> list[dict]:
-    """Measure stimuli per second, 100 at once: edge (pixels), draws, per_second, target."""
-    digits = sets.train.to(device)
-    rows = torch.arange(bench.BATCH, device=device)
-    timed = []
-    for scene in (Scene128(), Scene128(draws="frozen"), Scene28(), Scene28(draws="frozen")):
-        generator = rng.generator("bench", device=device)
-        rate = bench.clock(
-            lambda scene=scene, generator=generator: stimuli.draw(digits, rows, scene, generator), device
-        )
-        target = FIELDS_PER_SECOND if scene.edge == stimuli.FIELD else None
-        timed.append(
-            {"edge": scene.edge, "draws": scene.draws, "per_second": short(rate * len(rows)), "target": target}
-        )
-    return timed
-
-
-def time_training(name: str, sets: DigitSets, device: str, matrix: float) -> dict:
-    """Measure the training of a schedule, at its last stage.
-
-    Returns:
-        per_second, images, in batches of `batch`; stimuli, their share of a step; operations, of the forward and
-        backward pass of an image; of_matrix, the share of `matrix` (operations per second) that these reach; sent,
-        operations sent to the device in a step, and waits, how many of them wait for it (see `bench.Watch`; Adam keeps
-        its own counter on the host, so SGD stands for it); target, images per second that the minutes ask for.
-    """
-    schedule = SCHEDULES[name]
-    training = replace(schedule.training, data=sets.name)
-    step = stepper(training, sets, device)
-    steps = bench.clock(step, device)
-    digits = sets.train.to(device)
-    rows, scene = torch.arange(training.batch, device=device) % len(digits), training.stages[-1].scene
-    generator = rng.generator("bench", device=device)
-    drawn = bench.clock(lambda: stimuli.draw(digits, rows, scene, generator), device)
-    few = replace(training, batch=10, optimiser="sgd")  # what is sent does not depend on the batch
-    one = stepper(few, sets, device)
-    one()  # once: tables are made
-    with bench.Watch() as watch:
-        one()
-    operations = bench.operations(models.build(training.model, **training.options), schedule.edge)
-    rate = steps * training.batch
-    target = schedule.minutes and short(training.images(len(sets.train)) / (60 * schedule.minutes))
-    return {
-        "per_second": short(rate),
-        "stimuli": short(steps / drawn),
-        "operations": operations,
-        "of_matrix": short(rate * operations / matrix),
-        "sent": watch.sent,
-        "waits": len(watch.waits),
-        "batch": training.batch,
-        "target": target,
-    }
-
-
-def time_map(sets: DigitSets, device: str) -> dict:
-    """Measure the forward passes of an accuracy map of the 28x28 transformer, per second, with their stimuli."""
-    model, digits = models.build("stn28").to(device).eval(), sets.test.to(device)
-    axis, n = (-5, 0, 5), min(1000, len(digits))
-    rate = bench.clock(lambda: evaluation.accuracy_map(model, digits, Scene28(), n, axis), device)
-    return {"per_second": short(rate * n * (len(axis) ** 2 + 1)), "target": short(MAP_PASSES / (60 * MAP_MINUTES))}
-
-
-# ---- training -------------------------------------------------------------------------------------------------------
-
-
-class Piece:
-    """One piece of the work: goes on with the record of its settings, as far as its minutes reach.
+class Asked:
+    """What a session is asked for.
 
     Args:
-        names: schedules, see `chosen`. share: of each of them. folder: of the record, and of the runs in `store`.
-        minutes: after which the piece ends, at the next step of a training or the next part of other work; one of
-            these is done at least.
-        say: receives the lines of progress. tf32: whether a GPU may multiply in TF32.
-
-    Raises:
-        ConfigurationError: a share or a time that makes no sense; a record that cannot be read.
+        folder: of the record, the runs and the logs. only: names of trainings, or beginnings; () means all.
+        share: of each training; below 1 it is shortened, openly, and evaluations are short too. precision: of all
+            trainings; None: as they are declared. lanes: processes that train at once. skip: phases left out.
+        chapter_seconds: after which a chapter is stopped.
     """
 
-    def __init__(
-        self,
-        names: Iterable[str],
-        sets: DigitSets,
-        device: str,
-        folder: Path,
-        share: float = 1.0,
-        seed: int = 0,
-        minutes: float = math.inf,
-        say: Callable[[str], None] = print,
-        tf32: bool = False,
-    ):
-        within("share", share, 1e-4, 1)
-        within("minutes", minutes, 0, math.inf)
-        self.names, self.share, self.seed, self.tf32 = list(names), share, seed, tf32
-        self.device, self.sets, self.say = device, sets.to(device), say
-        self.began = time.monotonic()
-        self.until = self.began + 60 * minutes
-        self.store = Store(folder / "nowhere", folder / "runs", say=lambda line: say(f"  {line}"), until=self.until)
-        self.n_test = len(sets.test) if share == 1 else min(len(sets.test), max(TESTED, round(share * len(sets.test))))
-        kind = torch.device(device).type + ("-tf32" if tf32 else "")
-        self.path = folder / f"{sets.name}-{kind}-share{share:g}-seed{seed}.json"
+    folder: Path
+    device: str = "cpu"
+    data: str = "auto"
+    share: float = 1.0
+    minutes: float = math.inf
+    only: tuple[str, ...] = ()
+    precision: str | None = None
+    lanes: int = 1
+    skip: tuple[str, ...] = ()
+    pack: Path | None = None
+    chapter_seconds: float = 90.0
+
+    def __post_init__(self):
+        within("share", self.share, 1e-4, 1)
+        within("minutes", self.minutes, 0, math.inf)
+        within("lanes", self.lanes, 1, 64, whole=True)
+        within("chapter_seconds", self.chapter_seconds, 1, 3600)
+        for phase in self.skip:
+            choose("skip", phase, PHASES)
+        if self.precision is not None and choose("precision", self.precision, CHOICES["arithmetic"]) != "float32":
+            kind = torch.device(self.device).type
+            if kind != "cuda" or (self.precision == "bfloat16" and not torch.cuda.is_bf16_supported()):
+                raise ConfigurationError(f"precision={self.precision!r} is not to be had on {self.device!r}.")
+
+    def entries(self, sets: digits.DigitSets) -> list[CardTraining]:
+        """Return the trainings asked for, as they are done here."""
+        chosen = card.chosen(card.card_trainings(), self.only)
+        return [replace(card.adapted(each, self.change(sets)), minutes=self.share * each.minutes) for each in chosen]
+
+    def change(self, sets: digits.DigitSets) -> Callable[[Training], Training]:
+        """Return what makes of a training the one that is done here."""
+        precision = {} if self.precision is None else {"precision": self.precision}
+        return lambda training: devices.cut(replace(training, data=sets.name, **precision), self.share, len(sets.train))
+
+
+# ---- the chapters ---------------------------------------------------------------------------------------------------
+
+
+def smoke(asked: Asked, until: float, say: Callable[[str], None]) -> list[dict]:
+    """Execute the chapters in the profile "smoke", as many at once as there are cores, into one folder.
+
+    A chapter that fails, or takes too long, is told of and holds up nothing.
+    """
+    waiting, running, rows = list(chapter.chapters()), {}, []
+    folder = asked.folder / "chapters"
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    while waiting or running:
+        while waiting and len(running) < (os.cpu_count() or 1):
+            name = waiting.pop(0).stem
+            pairs = {"device": asked.device, "data": asked.data, "out": folder / "out"}
+            command = [sys.executable, "-m", "labbook", "run", name, "--profile", "smoke", "--out", str(folder)]
+            command += [word for pair in pairs.items() for word in ("-p", "{}={}".format(*pair))]
+            with open(folder / f"{name}.log", "wb") as log:
+                process = subprocess.Popen(
+                    command, cwd=chapter.root(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                )
+            running[name] = process, time.monotonic()
+        time.sleep(0.1)
+        for name, (process, began) in list(running.items()):
+            seconds = time.monotonic() - began
+            late = seconds > asked.chapter_seconds or time.monotonic() > until
+            if process.poll() is None and not late:
+                continue
+            if process.poll() is None:
+                stop(process.pid)
+                process.wait()
+                ended = f"stopped after {seconds:.0f} s"
+            else:
+                lines = (folder / f"{name}.log").read_text("utf-8", "replace").strip().splitlines() or ["no word"]
+                told = [line for line in lines if not line.startswith("The notebook up to there")]
+                ended = "done" if process.returncode == 0 else told[-1]
+            del running[name]
+            rows.append({"chapter": name, "seconds": round(seconds, 1), "ended": ended})
+            say(f"chapter {name}: {seconds:.0f} s, {ended}")
+    say(f"chapters: {sum(row['ended'] == 'done' for row in rows)} of {len(rows)} in {time.monotonic() - started:.0f} s")
+    return sorted(rows, key=lambda row: row["chapter"])
+
+
+def stop(pid: int) -> None:
+    """End a process and all that it started, kernels included."""
+    with suppress(psutil.NoSuchProcess):
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family[1:], timeout=5)
+
+
+# ---- what is measured of a run --------------------------------------------------------------------------------------
+
+
+def _shifts(lane: Lane, run: Run, training: Training) -> dict:
+    """Accuracies without a shift and at a standard deviation of 15 px, and the accuracy map."""
+    scene = training.stages[-1].scene
+    stds = {"central": devices.CENTRAL, "general": devices.GENERAL}
+    found = {name: lane.page.accuracy(run, replace(scene, std=std)).value for name, std in stds.items()}
+    return {**found, "map": lane.page.accuracy_map(run, scene).mean().item()}
+
+
+def _cells(lane: Lane, run: Run, training: Training) -> dict:
+    """The 27 cells of the benchmark, and answers with their theta at the widest shift."""
+    found = lane.page.benchmark(run)
+    answers = lane.page.answers(run, replace(stimuli.Scene128(), std=float(stimuli.ECCENTRICITIES[-1])))
+    health = None if answers.theta is None else evaluation.theta_health(answers.theta, answers.offsets)
+    follow = {} if health is None else {"theta correlation": sum(health.follow) / 2}
+    return {"cells": evaluation.mean_accuracy(found), **follow}
+
+
+def _saccades(lane: Lane, run: Run, training: Training) -> dict:
+    """The What/Where model with the What pathway of the same seed, after 0, 1, ... saccades."""
+    what = lane.get_or_train(
+        lane.change(seeded(what_training(training.stages[-1].scene.noise), training.seed, training.data))
+    )
+    (found,) = lane.page.saccades(run, [what], training.stages[-1].scene.noise)
+    return {f"{k} saccades": sum(each.accuracy(k).value for each in found.values()) / 27 for k in range(SACCADES + 1)}
+
+
+def _searches(lane: Lane, run: Run, training: Training) -> dict:
+    """The searcher's accuracy in the 27 cells, by saccades."""
+    lane.page.searches(run)
+    return {"cells": evaluation.mean_accuracy(lane.page.benchmark(run))}
+
+
+MEASURES: dict[str, Callable] = {"shifts": _shifts, "cells": _cells, "saccades": _saccades, "searches": _searches}
+
+
+def measures(entry: CardTraining) -> tuple[str | Callable, ...]:
+    """Return what is measured of the runs of an entry."""
+    training = entry.trainings[0]
+    if entry.measures:
+        return entry.measures
+    if training.stages[-1].scene.edge == stimuli.EDGE:
+        return ("shifts",)
+    return ({"where": "saccades", "searcher": "searches"}.get(training.model, "cells"),)
+
+
+# ---- a lane: a process that trains and measures ---------------------------------------------------------------------
+
+
+class Lane:
+    """What a lane does: one entry after another, as it is told."""
+
+    def __init__(self, asked: Asked, until: float, say: Callable[[str], None]):
+        from ..book import report  # IPython and matplotlib, which nothing but evaluations needs here
+
+        self.asked, self.until, self.say = asked, until, say
+        self.sets = digits.load(asked.data).to(asked.device)
+        self.change = asked.change(self.sets)
+        self.entries = {entry.name: entry for entry in asked.entries(self.sets)}
+        self.store = Store(chapter.root() / "book" / "runs", asked.folder / "runs", say=say, until=until)
+        profile = "full" if asked.share == 1 else "smoke"
+        parameters = {"device": asked.device}
+        self.page = report.Page(chapter.Here("gpu", profile, 0, 1, "reuse", asked.data, asked.folder, parameters))
+        self.page.store = self.store
+
+    def do(self, name: str) -> list[dict]:
+        """Train an entry and measure its runs: one row for each.
+
+        Raises:
+            Paused: the time was up.
+        """
+        entry = self.entries[name]
+        rows = []
+        for run, training in zip(self._trained(entry), entry.trainings, strict=True):
+            last = run.history[-1]
+            row = {"run": run.id, "seed": training.seed, "images": run.images, "seconds": round(run.seconds, 2)}
+            row |= {"device": run.machine["device"], "accuracy": last["accuracy"], "measured": {}}
+            for measure in measures(entry):
+                if time.monotonic() > self.until:
+                    raise Paused(f"the evaluation of {name}, seed {training.seed}")
+                try:
+                    call = MEASURES[measure] if isinstance(measure, str) else measure
+                    row["measured"] |= call(self, run, training) or {}
+                except ConfigurationError as error:  # the book has its metrics alone
+                    self.say(f"seed {training.seed} is not measured: {error}")
+            rows.append(row)
+        return rows
+
+    def get_or_train(self, training: Training) -> Run:
+        """Return a run that is stored, else train it."""
+        return self.store.get_or_train(training, self.sets, self.asked.device)
+
+    def _trained(self, entry: CardTraining) -> Iterator[Run]:
+        """Yield the runs of an entry, seeds of one training together, others as they come."""
+        if len(entry.trainings) > 1 and card.alike(entry.trainings):
+            yield from self.store.get_or_train_many(entry.trainings, self.sets, self.asked.device)
+        else:
+            yield from map(self.get_or_train, entry.trainings)
+
+
+def serve(connection, asked: Asked, until: float, threads: int, make: Callable[..., Lane] = Lane) -> None:
+    """Do what a connection asks for, entry by entry, and send back lines, rows, and what stopped an entry."""
+    torch.set_num_threads(threads)
+    lane = None
+    for name in iter(connection.recv, None):
+        try:
+            lane = lane or make(asked, until, lambda line: connection.send(("say", line)))
+            reply = "trained", lane.do(name)
+        except Paused as paused:
+            reply = "stopped", f"time was up at {paused}"
+        except Exception as error:  # whatever stops one entry, the others go on
+            connection.send(("log", traceback.format_exc()))
+            reply = "stopped", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        connection.send(reply)
+
+
+def side_by_side(
+    entries: Sequence[CardTraining],
+    done: Callable[[Training], bool],
+    start: Callable[[], tuple],
+    lanes: int,
+    until: float,
+    each: Callable[[str, str, object], None],
+    grace: float = GRACE,
+    idle: Callable[[], None] = lambda: None,
+) -> None:
+    """Give entries to lanes, the most valuable first among those whose starts are trained and that fit into the time
+    left; where none fits, the most valuable that does not. While a network that fills the device is at work, others
+    come first.
+
+    Args:
+        done: whether a training is stored. start: starts a lane; returns its process and its connection.
+        until: when no more is given out; lanes that have not stopped by `grace` seconds later are ended.
+        each: gets name, kind ("say", "log", "trained" or "stopped") and what was sent. idle: is called now and then.
+    """
+    waiting = list(entries)
+    working: dict[object, tuple[object, str]] = {}  # connection -> process, name of the entry
+    free: list[tuple[object, object]] = []
+    count, large = 0, {entry.name for entry in entries if entry.large}
+
+    def end(connection, process, why):
+        nonlocal count
+        each(working.pop(connection)[1], "stopped", why)
+        connection.close()
+        process.join(timeout=1)
+        count -= 1
+
+    while True:
+        now = time.monotonic()
+        ready = [entry for entry in waiting if all(map(done, entry.starts))]
+        filled = any(name in large for _, name in working.values())
+        ready.sort(  # stable: else in the order of worth
+            key=lambda entry, left=until - now, filled=filled: (60 * entry.minutes > left, filled and entry.large)
+        )
+        if ready and now < until and (free or count < lanes):
+            if not free:
+                free.append(start())
+                count += 1
+            process, connection = free.pop()
+            waiting.remove(ready[0])
+            connection.send(ready[0].name)
+            working[connection] = process, ready[0].name
+            continue
+        if not working:
+            break
+        for connection in wait(list(working), timeout=1):
+            process, name = working[connection]
+            try:
+                kind, said = connection.recv()
+            except (EOFError, OSError):
+                end(connection, process, "its process ended, for want of memory perhaps")
+                continue
+            each(name, kind, said)
+            if kind in ("trained", "stopped"):
+                del working[connection]
+                free.append((process, connection))
+        idle()
+        if time.monotonic() > until + grace:
+            for connection, (process, _) in list(working.items()):
+                process.kill()
+                end(connection, process, "the time was up, and it did not stop")
+    for process, connection in free:
+        with suppress(OSError):
+            connection.send(None)
+        process.join(timeout=5)
+        process.kill()
+
+
+# ---- the session ----------------------------------------------------------------------------------------------------
+
+
+class Session:
+    """One session on one device.
+
+    Raises:
+        ConfigurationError: a name that is no training; a record that cannot be read, or is of another session.
+    """
+
+    def __init__(self, asked: Asked, say: Callable[[str], None] = print):
+        self.asked, self.began = asked, time.monotonic()
+        keep = 0 if math.isinf(asked.minutes) else min(PACKING + GRACE, 6 * asked.minutes)
+        self.until = self.began + 60 * asked.minutes - keep
+        self.sets = digits.load(asked.data)
+        self.entries = asked.entries(self.sets)
+        asked.folder.mkdir(parents=True, exist_ok=True)
+        self.path, self.log = asked.folder / "session.json", asked.folder / "session.log"
+        self._say, self.packed = say, time.monotonic()
         self.record = self._read()
-        self.worked = False  # whether this piece has done anything yet
+        self.store = Store(chapter.root() / "book" / "runs", asked.folder / "runs")
+
+    def say(self, line: str) -> None:
+        """Tell, and log, a line of progress with its second."""
+        line = f"{time.monotonic() - self.began:5.0f} s  {line}"
+        self._say(line)
+        with open(self.log, "a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
 
     def _read(self) -> dict:
-        if self.path.exists():
-            try:
-                return json.loads(self.path.read_text("utf-8"))
-            except (OSError, ValueError) as error:
-                raise ConfigurationError(
-                    f"{self.path} is no record of this command ({error}); remove it to begin anew."
-                ) from None
-        asked = {"share": self.share, "seed": self.seed, "data": self.sets.name, "tf32": self.tf32}
-        found = {"checks": {}, "timings": {"training": {}}, "trained": {}, "pieces": []}
-        return {**asked, "digits": len(self.sets.train), "machine": store.machine(self.device), **found, "left": []}
+        asked = {key: getattr(self.asked, key) for key in ("share", "data", "precision", "device")}
+        asked["data"] = self.sets.name
+        fresh = {
+            "asked": asked,
+            "machine": store.machine(self.asked.device),
+            "digits": len(self.sets.train),
+            "checks": {},
+            "chapters": [],
+            "timings": {"training": {}},
+            "trained": {},
+            "stopped": {},
+            "seconds": {},
+            "left": [],
+        }
+        if not self.path.exists():
+            return fresh
+        try:
+            found = json.loads(self.path.read_text("utf-8"))
+            before = found["asked"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{self.path} is no record of this command ({error}); remove it to begin anew."
+            ) from None
+        if before != asked:
+            raise ConfigurationError(f"{self.path} is of a session with {before}, not {asked}; name another folder.")
+        return {**fresh, **found}
 
     def run(self) -> bool:
-        """Go on until all is done (True) or the time is up (False)."""
-        ended = "done"
-        try:
-            with precision(False):
-                self._check()
-            with precision(self.tf32):
-                self._time()
-                for name in self.names:
-                    self._train(name)
-        except Paused as paused:
-            ended = str(paused)
-        left = [name for name in self.names if name not in self.record["trained"]]
-        seconds = time.monotonic() - self.began
-        if self.worked:
-            self.record["pieces"].append({"ended": ended, "seconds": round(seconds, 1)})
-        self._keep(left=left, whole=self._whole())
-        if ended == "done":
-            self.say(f"All is done: {os.path.relpath(self.path)}")
-        else:
-            self.say(f"The time is up after {seconds / 60:.1f} minutes, at {ended}.")
-            self.say(f"Left: {', '.join(left) or 'evaluations'}. The same command goes on.")
-        return ended == "done"
+        """Do the phases that are asked for; return whether all trainings are finished."""
+        self.say(f"{self.record['machine']['device']}, {self.sets.origin}: {len(self.entries)} entries")
+        for phase in PHASES:
+            if phase in self.asked.skip or (phase == "pack" and self.asked.pack is None):
+                continue
+            began = time.monotonic()
+            try:
+                getattr(self, f"_{phase}")()
+            except ConfigurationError as error:  # a full disk, data that went away: the next phase may still do
+                self.say(f"{phase} stopped: {error}")
+            self.record["seconds"][phase] = round(time.monotonic() - began, 1)
+            self._keep()
+        left = self.record["left"]
+        self.say(f"All is done: {os.path.relpath(self.path)}" if not left else f"Left: {', '.join(left)}.")
+        return not left
 
-    def _whole(self) -> dict[str, dict]:
-        """Return what each schedule is when it is whole: model, epochs, images, minutes (its target)."""
-        n = len(self.sets.train)
-        return {
-            name: {
-                "model": each.training.model,
-                "epochs": sum(stage.epochs for stage in each.training.stages),
-                "images": each.training.images(n),
-                "minutes": each.minutes,
-            }
-            for name, each in SCHEDULES.items()
-        }
-
-    def _keep(self, **changed) -> None:
-        self.record |= changed
+    def _keep(self) -> None:
+        if "trainings" not in self.asked.skip:
+            self.record["left"] = [each.name for each in self.entries if each.name not in self.record["trained"]]
+        self.record["whole"] = devices.whole(len(self.sets.train))
         files.write(self.path, f"{json.dumps(self.record, indent=1)}\n".encode())
 
     def _part(self, into: dict, key: str, do: Callable[[], object], title: str) -> None:
-        """Do a part of the work once, unless the time is up."""
-        if key in into:
+        """Do a part of the work once, unless the time is up; one that fails is told of."""
+        if key in into or time.monotonic() > self.until:
             return
-        self._in_time(title)
         began = time.monotonic()
-        into[key] = do()
-        self.worked = True
-        self.say(f"{title}: {time.monotonic() - began:.1f} s{self._comment(into[key])}")
+        try:
+            into[key] = do()
+        except (RuntimeError, ValueError) as error:  # as of a card that is too small
+            self.say(f"{title} failed: {(str(error).splitlines() or [''])[0]}")
+            return
+        self.say(f"{title}: {time.monotonic() - began:.1f} s{devices.comment(into[key])}")
         self._keep()
-
-    def _comment(self, made: object) -> str:
-        """Return what is worth saying of a part."""
-        if isinstance(made, float):
-            return f"; {made / 1e9:,.0f} billion operations per second"
-        if isinstance(made, list):
-            each = (f"{one['draws']} {one['edge']}x{one['edge']} {one['per_second']:,.0f}" for one in made)
-            return f"; per second: {', '.join(each)}"
-        worst = [
-            f"{each['what']} {each['difference']:.2g} (allowed {each['allowed']:.2g})" for each in made.get("rows", ())
-        ]
-        if "per_second" in made:
-            target = f", target {made['target']:,.0f}" if made.get("target") else ""
-            return f"; {made['per_second']:,.0f} per second{target}"
-        if "same" in made:
-            worst.append(
-                "twenty steps twice: " + ("equal weights" if made["same"] else "; ".join(made["reasons"]) or "?")
-            )
-        return "; " + "; ".join(worst)
 
     def _check(self) -> None:
-        checks, device, sets = self.record["checks"], self.device, self.sets
-        for edge in sorted({SCHEDULES[name].edge for name in self.names}, reverse=True):
-            title = f"stimuli {edge}x{edge}"
-            self._part(checks, title, lambda edge=edge: check_stimuli(edge, sets, device), f"check, {title}")
-        for name in dict.fromkeys(SCHEDULES[name].retina for name in self.names):
-            if name:
-                self._part(checks, name, lambda name=name: check_features(name, sets, device), f"check, retina {name}")
-        for name in self.names:
-            do = lambda name=name: check_steps(name, sets, device, self.seed, self.tf32)  # noqa: E731
-            self._part(checks, f"steps of {name}", do, f"check, steps of {name}")
-        if not agrees(checks):
+        checks = self.record["checks"]
+        for title, do in devices.checks(self.sets, self.asked.device, self.asked.precision == "tf32"):
+            self._part(checks, title, do, f"check, {title}")
+        if not devices.agrees(checks):
             self.say("The device and the CPU do not agree; what follows is kept with that remark.")
 
-    def _time(self) -> None:
-        timings, device, sets = self.record["timings"], self.device, self.sets
-        self._part(timings, "matrix", lambda: short(bench.matrix_rate(device)), "timing, product of matrices")
-        self._part(timings, "stimuli", lambda: time_stimuli(sets, device), "timing, stimuli")
-        for name in self.names:
-            do = lambda name=name: time_training(name, sets, device, timings["matrix"])  # noqa: E731
-            self._part(timings["training"], name, do, f"timing, training {name}")
-        if "stn28" in self.names:
-            self._part(timings, "map", lambda: time_map(sets, device), "timing, accuracy map")
+    def _chapters(self) -> None:
+        if not self.record["chapters"]:
+            self.record["chapters"] = smoke(self.asked, self.until, self.say)
 
-    def training(self, name: str) -> Training:
-        """Return the training of a schedule as it is done here."""
-        whole = seeded(SCHEDULES[name].training, self.seed, self.sets.name)
-        return cut(whole, self.share, len(self.sets.train))
+    def _timings(self) -> None:
+        timings = self.record["timings"]
+        for title, into, key, do in devices.timings(self.sets.to(self.asked.device), self.asked.device, timings):
+            self._part(into, key, do, f"timing, {title}")
 
-    def _train(self, name: str) -> None:
-        if name in self.record["trained"]:
-            return
-        self._in_time(f"the start of {name}")
-        training, n = self.training(name), len(self.sets.train)
-        whole = SCHEDULES[name].training.images(n)
-        self.say(f"{name}: {training.images(n):,} of {whole:,} images, {training.images(n) / whole:.2%}")
-        new = self.store.find(training) is None
-        try:
-            run = self.store.get_or_train(training, self.sets, self.device)
-        except Paused as paused:
-            self.worked = True
-            raise Paused(f"{name}, {paused}") from None
-        self.worked |= new
-        found = self._evaluate(name, run)
-        self.record["trained"][name] = {
-            "run": run.id,
-            "study": SCHEDULES[name].study,
-            "epochs": sum(stage.epochs for stage in training.stages),
-            "images": run.images,
-            "seconds": round(run.seconds, 2),
-            "device": run.machine["device"],
-            "tested": self.n_test,
-            **found,
-        }
-        said = "; ".join(f"{key} {sum(value) / len(value) / self.n_test:.1%}" for key, value in found.items())
-        self.say(f"{name}: {run.images / run.seconds:,.0f} images per second, {run.seconds:.1f} s; {said}")
+    def _trainings(self) -> None:
+        asked, trained, stopped = self.asked, self.record["trained"], self.record["stopped"]
+        threads = max(1, (os.cpu_count() or 1) // asked.lanes)
+        context = multiprocessing.get_context("spawn")
+
+        def start() -> tuple:
+            mine, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(theirs, asked, self.until, threads), daemon=True)
+            process.start()
+            theirs.close()
+            return process, mine
+
+        def each(name: str, kind: str, said: object) -> None:
+            if kind == "log":
+                with open(self.log, "a", encoding="utf-8") as log:
+                    log.write(str(said))
+                return
+            if kind == "say":
+                self.say(f"{name}: {str(said).strip()}")
+                return
+            (trained if kind == "trained" else stopped)[name] = said
+            if kind == "trained":
+                stopped.pop(name, None)
+                said = "; ".join(map(_told, said))
+            self.say(f"{name}, {kind}: {said}")
+            self._keep()
+
+        def idle() -> None:
+            if asked.pack and "pack" not in asked.skip and time.monotonic() > self.packed + EVERY:
+                self._pack()
+
+        waiting = [entry for entry in self.entries if entry.name not in trained]
+        done = lambda training: self.store.find(training) is not None  # noqa: E731
+        side_by_side(waiting, done, start, asked.lanes, self.until, each, idle=idle)
+
+    def _pack(self) -> None:
         self._keep()
+        parts = pack.write(self.asked.pack, self.content())
+        self.packed = time.monotonic()
+        size = sum(path.stat().st_size for path in parts)
+        self.say(f"packed {size / 1e6:.1f} MB in {len(parts)} parts: {os.path.relpath(parts[0].parent)}")
 
-    def _evaluate(self, name: str, run: Run) -> dict[str, list[int]]:
-        """Count the right answers of a run, `tested` digits each: central and general at 28x28; else in the 27 cells;
-        of a Where network with the What pathway, after 0, 1, ... saccades."""
-        n, test = self.n_test, self.sets.test
-        if SCHEDULES[name].edge == stimuli.EDGE:
-            asked = {"central": CENTRAL, "general": GENERAL}
-            return {key: [self._accuracy(name, run, Scene28(std=std, draws="frozen"))] for key, std in asked.items()}
-        if name != "where":
-            return {"cells": [self._accuracy(name, run, scene) for scene in evaluation.cells().values()]}
-        what = self.store.get_or_train(self.training("what"), self.sets, self.device)
-        counts = []
-        for scene in evaluation.cells().values():
-
-            def compute(model, scene=scene):
-                self.worked = True
-                named = {"what": what.model(self.device)}
-                return list(whatwhere.measure(named, model, test, scene, n)["what"].right)
-
-            settings = {"what": what.id, "scene": plain(scene), "n": n}
-            self._in_time(f"the evaluation of {name}")
-            counts.append(self.store.evaluate(run, "right by saccades", compute, self.device, **settings))
-        return {f"{k} saccades": [each[k] for each in counts] for k in range(whatwhere.SACCADES + 1)}
-
-    def _accuracy(self, name: str, run: Run, scene: stimuli.Scene) -> int:
-        """Return the right answers to fixed stimuli; filed as the chapters do."""
-
-        def compute(model):
-            self.worked = True
-            found = evaluation.accuracy(model, self.sets.test, scene, self.n_test)
-            return [found.correct, found.n]
-
-        settings = {"scene": plain(scene), "n": self.n_test, "seed": 0}
-        self._in_time(f"the evaluation of {name}")
-        return self.store.evaluate(run, "accuracy", compute, self.device, **settings)[0]
-
-    def _in_time(self, title: str) -> None:
-        """Stop before another part of the work if the time is up and something was done in it."""
-        if self.worked and time.monotonic() > self.until:
-            raise Paused(title)
+    def content(self) -> Iterable[tuple[str, bytes]]:
+        """Return the files of the pack, the most valuable first: record and logs, what was found, small weights, large
+        weights."""
+        folder = self.asked.folder
+        for path in (self.path, self.log, *sorted((folder / "chapters").glob("*.log"))):
+            if path.exists():
+                yield path.relative_to(folder).as_posix(), path.read_bytes()
+        order = [row["run"] for rows in self.record["trained"].values() for row in rows]
+        runs = filter(None, map(store.read_run, (folder / "runs").glob("*/")))
+        runs = sorted(runs, key=lambda run: order.index(run.id) if run.id in order else len(order))
+        for run in runs:
+            pointer, record = run.folder.parent / store.POINTER, run.folder / store.RECORD
+            for path in (record, pointer, *sorted(run.folder.glob("*-*.json"))):
+                yield path.relative_to(folder).as_posix(), path.read_bytes()
+        weights = [run.weights for run in runs if run.weights.exists()]
+        for path in sorted(weights, key=lambda path: path.stat().st_size > store.WEIGHTS_LIMIT):
+            yield path.relative_to(folder).as_posix(), path.read_bytes()
 
 
-def publish(piece: Piece, book: Path) -> Path:
-    """Write the record to `results/full.json` of the book, and the runs of whole schedules to its store: with their
-    weights where these are small enough, else the metrics alone. Returns the path of the record."""
-    if piece.share == 1:
-        for each in piece.record["trained"].values():
-            run = store.read_run(piece.store.local / each["run"])
-            small = run.weights.stat().st_size <= store.WEIGHTS_LIMIT
-            entry = {"id": run.id, "generation": run.folder.name, "weights": small}
-            store.publish([entry], piece.store.local, book / "runs")
-    path = book / "results" / "full.json"
-    files.write(path, piece.path.read_bytes())
-    return path
+def _told(row: Mapping) -> str:
+    """Return a row of a trained run in words."""
+    measured = ", ".join(f"{name} {value:.1%}" for name, value in row["measured"].items())
+    rate = row["images"] / max(row["seconds"], 1e-9)
+    return f"seed {row['seed']}: {rate:,.0f} images per second, {row['seconds']:.1f} s, {measured}"
