@@ -24,7 +24,7 @@ html: $(VENV)/.book  ## render the executed chapters in book/ (seconds, no torch
 pdf: $(VENV)/.book  ## render the executed chapters and print them as one PDF (needs Chromium)
 	@$(BIN)/python -m labbook.pdf
 
-test: $(VENV)/.full  ## style, library, notebooks (smoke profile), book without warnings
+test: $(VENV)/.full  ## style, library, notebooks (smoke profile, a pretend GPU if there is none), book without warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(PYTEST)
