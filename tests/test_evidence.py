@@ -103,9 +103,11 @@ def test_mean_and_max_are_the_limits_of_the_marginal():
         torch.testing.assert_close(soft, POOLINGS[pooling](scores, None), atol=2e-2, rtol=0)
 
 
-def test_it_starts_without_evidence():
-    seen = models.build("evidence")(torch.rand(2, 1, 128, 128))
-    assert seen.logits.std(1).max() < 1e-4
+def test_it_starts_with_little_evidence():
+    with torch.no_grad():
+        seen = models.build("evidence").train()(torch.rand(4, 1, 128, 128, generator=rng.generator("image")))
+    assert 0.05 < seen.evidence.std() < 1.5
+    assert F.cross_entropy(seen.logits, torch.arange(4)) == pytest.approx(math.log(10), abs=0.3)
 
 
 def test_the_default_has_46907_parameters():
