@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from labbook.book import changes
+from labbook.book import changes, outcome
 from labbook.errors import ConfigurationError
 
 OLD = "It reads 40.2 % of 10,000 digits after 3 seeds, at a rate of 1e-3."
@@ -40,9 +40,10 @@ def page(answer, verdict="refuted", accuracy=0.5):
 
 
 def test_what_changed_between_two_versions_of_a_page():
-    before = changes.facts(page(OLD))
+    before = changes.facts(outcome.of(page(OLD), "week1"))
     assert before == {"answer": OLD, "C6": "refuted: spread 0.11 px", "system ATN": "60.0 %"}
-    after = changes.facts(page(OLD.replace("40.2", "41.0").replace("10,000", "9,000"), "partly", 0.52))
+    after = page(OLD.replace("40.2", "41.0").replace("10,000", "9,000"), "partly", 0.52)
+    after = changes.facts(outcome.of(after, "week1"))
     assert changes.compare(before, after) == [
         {"what": "answer", "how": "numbers", "pairs": [["40.2", "41.0"], ["10,000", "9,000"]]},
         {"what": "C6", "how": "verdict", "pairs": [["refuted", "partly"]]},
@@ -83,6 +84,8 @@ def repository(tmp_path):
     git("merge", "--no-ff", "other", "-m", "Merge")
     git("rm", "book/week2.ipynb")
     git("commit", "-m", "Remove")
+    outcome.write(page(OLD.replace("40.2", "41.0"), "open"), "week1", tmp_path / "book")  # the first file of an outcome
+    commit("week1", page("words that are in no file"))
     return tmp_path
 
 
@@ -90,6 +93,7 @@ def test_the_history_of_a_repository_is_told_once_and_the_latest_first(repositor
     found = changes.history(repository)
     told = [(each["page"], each["what"], each["how"], each["pairs"]) for each in found]
     assert told == [
+        ("week1", "C6", "verdict", [["refuted", "open"]]),
         ("week1", "answer", "numbers", [["40.2", "41.0"]]),  # not by way of 10.0, which was never in the book
         ("week2", "page", "published", []),
         ("week1", "page", "published", []),

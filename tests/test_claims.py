@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from labbook import files
-from labbook.book import claims
+from labbook.book import claims, outcome
 from labbook.errors import ConfigurationError
 
 ROOT = Path(__file__).parent.parent
@@ -18,7 +18,8 @@ EVERY = [*(f"C{number}" for number in range(1, 89)), *(f"R{number}" for number i
 def judgement(name, **changes):
     known = claims.claims().get(name, {"week": 1, "claim": "", "setting": "", "stated": ""})
     given = {"measured": "90 %", "verdict": "confirmed", "seeds": [0], "chapter": "week1_a", "note": "above 80 %"}
-    return {"id": name, **known} | given | changes
+    given |= {"evidence": "own schedule", "first": True, "since": "abc 2026-11-27T13:03:05+00:00"}
+    return claims.DEFAULTS | {"id": name, **known} | given | changes
 
 
 def publish(book, name, *records):
@@ -26,7 +27,9 @@ def publish(book, name, *records):
     kept = {"application/papermill.record/text/plain": repr(json.dumps(records))}
     output = nbformat.v4.new_output("display_data", kept, metadata={"scrapbook": {"name": "claims"}})
     cell = nbformat.v4.new_code_cell("page.verdicts()", id="verdicts", outputs=[output])
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), book / f"{name}.ipynb")
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    nbformat.write(notebook, book / f"{name}.ipynb")
+    outcome.write(notebook, name, book)
 
 
 def test_the_ledger_holds_claims_of_the_study_in_their_order_and_weeks():
@@ -39,20 +42,19 @@ def test_the_ledger_holds_claims_of_the_study_in_their_order_and_weeks():
         assert {claims.WEEKS[name] for name in named} == {week}
     for name, claim in known.items():
         assert claim["week"] == claims.WEEKS[name]
-        assert claim.get("kind", "experiment") in claims.KINDS
         assert claim["claim"] and claim["setting"] and claim["stated"]
-        assert set(claim) <= {"week", "kind", "chapter", "claim", "setting", "stated"}
+        assert set(claim) <= {"week", "chapter", "claim", "setting", "stated"}
 
 
 def test_every_claim_has_one_record_whoever_judged_it(tmp_path):
     publish(tmp_path, "week7_b", judgement("C78", verdict="refuted", chapter="week7_b"))
-    publish(tmp_path, "week1_a", judgement("C2"), judgement("C1", kind="question"))
+    publish(tmp_path, "week1_a", judgement("C2"), judgement("C1", kind="fact"))
     (tmp_path / "notes.md").write_text("no notebook")
     records = claims.collect(tmp_path)
     assert [record["id"] for record in records] == EVERY
-    assert all(tuple(record) == claims.FIELDS for record in records)
+    assert all(tuple(record) == tuple(claims.DEFAULTS) for record in records)
     by_id = {record["id"]: record for record in records}
-    assert by_id["C1"]["kind"] == "question" and by_id["C80"]["kind"] == "record"
+    assert by_id["C1"]["kind"] == "fact"
     assert by_id["C78"] == judgement("C78", verdict="refuted", chapter="week7_b", kind="experiment")
     left = [record for record in records if record["id"] not in ("C1", "C2", "C78")]
     assert {record["verdict"] for record in left} == {"open"} and all(record["note"] for record in left)
@@ -74,12 +76,12 @@ def test_contradictions_are_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="C2 is judged twice, by week1_a and by week2_b"):
         claims.collect(tmp_path)
     publish(tmp_path, "week2_b", judgement("C99"))
-    with pytest.raises(ConfigurationError, match=r"week2_b\.ipynb judges 'C99'; claims are C1 to C88"):
+    with pytest.raises(ConfigurationError, match="week2_b judges 'C99'; claims are C1 to C88"):
         claims.write(tmp_path)
-    (tmp_path / "week2_b.ipynb").write_text('{"cells": [')
-    with pytest.raises(ConfigurationError, match=r"week2_b\.ipynb cannot be read as a notebook"):
+    (tmp_path / "results" / "week2_b.json").write_text('{"claims": [')
+    with pytest.raises(ConfigurationError, match=r"week2_b\.json is no outcome of a chapter"):
         claims.write(tmp_path)
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "results" / "claims.json").exists()
 
 
 def written_pages():
@@ -103,14 +105,34 @@ def test_the_cost_of_a_thousand_executions_follows_from_that_of_one(tmp_path):
 
 def test_the_page_counts_links_and_leaves_no_markup_loose(tmp_path):
     page = written_pages()
-    publish(tmp_path, "week1_a", judgement("C1", measured="a|b <i> $x$ *y*", seeds=[0, 1]), judgement("C2"))
+    publish(
+        tmp_path, "week1_a", judgement("C1", measured="a|b <i> $x$ *y*", seeds=[0, 1]), judgement("C2", first=False)
+    )
     records = claims.collect(tmp_path)
     counted = page.counts(records).splitlines()
-    assert counted[-1].replace(" ", "") == "|all|2|0|0|92|94|"
-    assert sum(int(row.split("|")[-2]) for row in counted[2:-1]) == 94
+    assert counted[4].replace(" ", "") == "|together|2|0|0|92|94|"
+    assert "there are 0 records of that week that claim nothing" in counted[6]
+    assert "rest on 1 to 2 seeds of their own schedule" in counted[6] and "1 of 2 were committed" in counted[6]
+    assert counted[-1].replace(" ", "") == "|none|92|"
     weeks = page.weeks(records)
     assert weeks.count('class="claim-id"') == 94 and weeks.count("### Week") == 8
     row = next(line for line in weeks.splitlines() if ">C1<" in line)
     assert r"a\|b \<i\> \$x\$ \*y\*" in row
-    assert "[week 1](week1_a.ipynb), 2 seeds" in row
+    assert "[week 1](week1_a.ipynb)<br>own schedule, 2 seeds" in row
+    assert "*above 80 %. Rule of 2026-11-27, before the runs that decided.*" in row
     assert "(week1_a.ipynb)" not in next(line for line in weeks.splitlines() if ">C3<" in line)
+
+
+def test_a_pilot_and_a_record_are_told_apart_from_evidence(tmp_path):
+    page = written_pages()
+    piloted = judgement("C1", verdict="open", evidence="pilot", pilot="a net <b> reads 90 %.", seeds=[], measured="")
+    publish(
+        tmp_path, "week1_a", piloted, judgement("C28", verdict="no claim", kind="record", evidence="none", note="x")
+    )
+    records = claims.collect(tmp_path)
+    assert "there are 1 records of that week that claim nothing" in page.counts(records)
+    rows = {
+        name: next(line for line in page.weeks(records).splitlines() if f">{name}<" in line) for name in ("C1", "C28")
+    }
+    assert r"Pilot, not counted: a net \<b\> reads 90 %." in rows["C1"] and "<br>pilot" in rows["C1"]
+    assert 'class="verdict verdict-no-claim">no claim</span> |' in rows["C28"]

@@ -23,9 +23,15 @@ DRIFT = "% drift of the chapters"
 RUNS, WORKERS = 1000, (2, 16, 100)
 VERDICTS = ("confirmed", "refuted", "partly", "open")
 KINDS = {
-    "experiment": "experiments, run again",
-    "question": "questions about the software",
-    "record": "ideas, readings and pieces of work, noted as done",
+    "experiment": "experiments, decided by trained networks",
+    "fact": "facts, counted or read in code",
+}
+RECORDS = "records of that week that claim nothing"
+EVIDENCE = {  # of an open experiment
+    "own schedule": "of its own schedule, but not enough, or too close",
+    "shortened": "of its own schedule, shortened: a pilot",
+    "pilot": "of other trainings: a pilot",
+    "none": "none",
 }
 FILTER = """<div class="claims-filter" role="group" aria-label="Show claims by verdict" hidden></div>
 <script>
@@ -35,7 +41,7 @@ FILTER = """<div class="claims-filter" role="group" aria-label="Show claims by v
   const rows = () => [...article.querySelectorAll("tbody tr")].filter(row => row.querySelector(".claim-id"));
   const verdict = row => row.querySelector(".verdict").textContent;
   document.addEventListener("DOMContentLoaded", () => {
-    for (const word of ["all", "confirmed", "refuted", "partly", "open"]) {
+    for (const word of ["all", "confirmed", "refuted", "partly", "open", "no claim"]) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = `${word} ${rows().filter(row => word === "all" || verdict(row) === word).length}`;
@@ -74,13 +80,25 @@ def write_claims(app, docname, source):
 
 
 def counts(records):
-    """How often each verdict was given, a row per kind of claim."""
+    """How often each verdict was given, a row per kind of claim; and what there is of the open experiments."""
     rows = []
     for kind, words in KINDS.items():
         given = [record["verdict"] for record in records if record["kind"] == kind]
         rows.append([words, *(given.count(verdict) for verdict in VERDICTS), len(given)])
-    rows.append(["all", *(sum(row[k] for row in rows) for k in range(1, len(VERDICTS) + 2))])
-    return table(["claims that are", *map(badge, VERDICTS), "all"], rows)
+    rows.append(["together", *(sum(row[k] for row in rows) for k in range(1, len(VERDICTS) + 2))])
+    nothing = sum(record["kind"] == "record" for record in records)
+    decided = [record for record in records if record["kind"] == "experiment" and record["verdict"] != "open"]
+    seeds = sorted(len(record["seeds"]) for record in decided)
+    said = f"Beside these there are {nothing} {RECORDS}."
+    if seeds:
+        said += f" The decided experiments rest on {seeds[0]} to {seeds[-1]} seeds of their own schedule."
+        before = sum(record["first"] is True for record in decided)
+        said += f" Of their rules, {before} of {len(decided)} were committed before the runs that decided."
+    left = [each["evidence"] for each in records if (each["kind"], each["verdict"]) == ("experiment", "open")]
+    left = table(
+        ["evidence of open experiments", "claims"], [[say, left.count(kind)] for kind, say in EVIDENCE.items()]
+    )
+    return "\n\n".join([table(["claims that are", *map(badge, VERDICTS), "all"], rows), said, left])
 
 
 def weeks(records):
@@ -92,9 +110,7 @@ def weeks(records):
                 f'<span class="claim-id">{record["id"]}</span>',
                 f"{text(record['claim'])}<br>*{text(record['setting'])}*" if record["claim"] else "",
                 text(record["stated"]),
-                "<br>".join(
-                    filter(None, [text(record["measured"]), f"*{text(record['note'])}*" if record["note"] else ""])
-                ),
+                "<br>".join(filter(None, [text(record["measured"]), pilot(record), rule(record)])),
                 badge(record["verdict"]) + evidence(record),
             ]
             for record in records
@@ -106,15 +122,29 @@ def weeks(records):
 
 
 def evidence(record):
-    """A link to the chapter that judged a claim, and the number of seeds if there are several."""
-    if not record["measured"]:
+    """The evidence of a verdict: a link to the chapter that judged a claim, what ran, and how many seeds."""
+    if not record["chapter"] or record["kind"] == "record":
         return ""
-    seeds = f", {len(record['seeds'])} seeds" if len(record["seeds"]) > 1 else ""
-    return f"<br>[{chapter(record['chapter'])}]({record['chapter']}.ipynb){seeds}"
+    seeds = f", {len(record['seeds'])} seed{'s' * (len(record['seeds']) > 1)}" if record["seeds"] else ""
+    ran = f"<br>{record['evidence']}{seeds}" if record["kind"] == "experiment" and record["evidence"] != "none" else ""
+    return f"<br>[{chapter(record['chapter'])}]({record['chapter']}.ipynb){ran}"
+
+
+def pilot(record):
+    """What other trainings say of an open claim, which is not counted."""
+    kind = "Shortened schedule" if record["evidence"] == "shortened" else "Pilot"
+    return f"{kind}, not counted: {text(record['pilot'])}" if record["pilot"] else ""
+
+
+def rule(record):
+    """The rule in words, and since when it stands."""
+    when = {True: ", before the runs that decided", False: ", after the runs that decided"}.get(record["first"], "")
+    since = f" Rule of {record['since'].partition(' ')[2][:10]}{when}." if record["since"] and when else ""
+    return f"*{text(record['note'].rstrip('.'))}.{since}*" if record["note"] else ""
 
 
 def badge(verdict):
-    return f'<span class="verdict verdict-{verdict}">{verdict}</span>'
+    return f'<span class="verdict verdict-{verdict.replace(" ", "-")}">{verdict}</span>'
 
 
 def text(value):

@@ -1,8 +1,8 @@
 """The change log of results: which page of the book changed its numbers, when, and by how much.
 
-It is generated from the history of the executed chapters: every version of `book/*.ipynb` that was committed on the way
-to the present one is compared with the version before, by what the chapter glued: its answer, the verdicts on its
-claims, and its means of the benchmark.
+It is generated from the history of the chapters' outcomes: every version of `book/results/<chapter>.json` that was
+committed on the way to the present one is compared with the version before, by its answer, the verdicts on its claims,
+and its means of the benchmark.
 """
 
 from __future__ import annotations
@@ -17,25 +17,19 @@ import nbformat
 
 from .. import files
 from ..errors import ConfigurationError
-from . import chapter
+from . import outcome
 
 NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?!\w)")
 NOISE = 0.75  # amplitude of the background of the means that are followed
 
 
-def facts(notebook: nbformat.NotebookNode) -> dict[str, str]:
-    """Return what a chapter says, by name: `answer`; `C6`, ... (the verdict and what was measured); `system NAME` (the
+def facts(found: Mapping) -> dict[str, str]:
+    """Return what an outcome says, by name: `answer`; `C6`, ... (the verdict and what was measured); `system NAME` (the
     mean of its cells, percent)."""
-    said = {}
-    if answer := chapter.glued(notebook, "answer"):
-        said["answer"] = answer
-    for record in json.loads(chapter.glued(notebook, "claims") or "[]"):
-        said[record["id"]] = f"{record['verdict']}: {record['measured']}"
-    cells: dict[str, list[float]] = {}
-    for record in json.loads(chapter.glued(notebook, "benchmark") or "[]"):
-        if record["source"] == "measured" and record["noise"] == NOISE:
-            cells.setdefault(record["system"], []).append(100 * record["accuracy"])
-    return said | {f"system {name}": f"{sum(each) / len(each):.1f} %" for name, each in cells.items()}
+    said = {"answer": found["answer"]} if found["answer"] else {}
+    said |= {record["id"]: f"{record['verdict']}: {record.get('measured', '')}" for record in found["claims"]}
+    means = (each for each in found["systems"] if each["noise"] == NOISE)
+    return said | {f"system {each['system']}": f"{100 * each['accuracy']:.1f} %" for each in means}
 
 
 def compare(before: Mapping[str, str], after: Mapping[str, str]) -> list[dict]:
@@ -77,10 +71,11 @@ def _git(root: Path, *words: str) -> str:
     return done.stdout
 
 
-def versions(root: Path, folder: str = "book") -> Iterator[tuple[str, str, nbformat.NotebookNode]]:
-    """Return every committed version of the executed chapters, from the oldest on: (time, page, notebook).
+def versions(root: Path, folder: str = "book") -> Iterator[tuple[str, str, dict]]:
+    """Return every committed version of the chapters' outcomes, from the oldest on: (time, page, outcome).
 
-    Merges count as one version, that of the branch they were merged into.
+    Merges count as one version, that of the branch they were merged into. Before there were files of outcomes, they are
+    those of the executed notebooks.
 
     Raises:
         ConfigurationError: no repository, or one that was cloned without its history.
@@ -89,15 +84,26 @@ def versions(root: Path, folder: str = "book") -> Iterator[tuple[str, str, nbfor
         raise ConfigurationError(
             f"{root} is a shallow clone; the change log needs the whole history (git fetch --unshallow)."
         )
-    log = ("log", "--first-parent", "-m", "--reverse", "--format=%x00%H %aI", "--name-only", "--", f"{folder}/*.ipynb")
+    places = (f"{folder}/*.ipynb", f"{folder}/results/*.json")
+    log = ("log", "--first-parent", "-m", "--reverse", "--format=%x00%H %aI", "--name-only", "--", *places)
+    kept: set[str] = set()  # pages with a file of their outcome
     for entry in _git(root, *log).split("\0")[1:]:
         (commit, time), *paths = [line.split() for line in entry.splitlines() if line]
-        for (path,) in sorted(paths):
+        for path in sorted(path for (path,) in paths):
+            name = Path(path).stem
+            if path.endswith(".ipynb") and name in kept:
+                continue
             try:
                 content = _git(root, "show", f"{commit}:{path}")
+                found = outcome.parse(content, path) if path.endswith(".json") else _of_notebook(content, name)
             except ConfigurationError:
-                continue  # this commit removed it
-            yield time, Path(path).stem, nbformat.reads(content, as_version=4)
+                continue  # this commit removed it, or it is another kind of result
+            kept |= {name} if path.endswith(".json") else set()
+            yield time, name, found
+
+
+def _of_notebook(content: str, name: str) -> dict:
+    return outcome.of(nbformat.reads(content, as_version=4), name)
 
 
 def history(root: Path, folder: str = "book") -> list[dict]:
@@ -107,10 +113,10 @@ def history(root: Path, folder: str = "book") -> list[dict]:
     """
     last: dict[str, dict[str, str]] = {}
     found = []
-    for time, page, notebook in versions(root, folder):
-        now = facts(notebook)
+    for time, page, each in versions(root, folder):
+        now = facts(each)
         if page in last:
-            found += [{"time": time, "page": page, **each} for each in compare(last[page], now)]
+            found += [{"time": time, "page": page, **change} for change in compare(last[page], now)]
         else:
             found.append({"time": time, "page": page, "what": "page", "how": "published", "pairs": []})
         last[page] = now

@@ -1,8 +1,8 @@
 """The claims of the lab-book and what became of them: the ledger, and the records that the chapters leave behind.
 
-`claims.toml` says what was claimed. Every chapter glues a record for each claim that it judged (see report.py);
-`collect` gathers them from the executed chapters into one list, `book/results/claims.json`, in which every claim has
-exactly one record. Nothing here imports torch.
+`claims.toml` says what was claimed, `experiments` what each claim is about and its rule. Every chapter leaves a record
+for each claim that it judged (see `verdicts`); `collect` gathers them from `book/results/` into one list,
+`book/results/claims.json`, in which every claim has exactly one record. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -14,11 +14,29 @@ from pathlib import Path
 
 from .. import files
 from ..errors import ConfigurationError
-from . import chapter
+from . import outcome
 
-VERDICTS = ("confirmed", "refuted", "partly", "open")
-KINDS = ("experiment", "question", "record")  # re-run here; about the software; a piece of work, an idea or a reading
-FIELDS = ("id", "week", "kind", "claim", "setting", "stated", "measured", "verdict", "seeds", "chapter", "note")
+VERDICTS = ("confirmed", "refuted", "partly", "open", "no claim")
+KINDS = ("experiment", "fact", "record")
+DEFAULTS = {  # the fields of a record, see `verdicts.RECORD`, and what they are of a claim that no chapter judged
+    "id": "",
+    "week": 0,
+    "kind": KINDS[0],
+    "claim": "",
+    "setting": "",
+    "stated": "",
+    "measured": "",
+    "pilot": "",
+    "verdict": "open",
+    "evidence": "none",
+    "seeds": [],
+    "values": {},
+    "chapter": None,
+    "note": "",
+    "rule": "",
+    "since": "",
+    "first": None,
+}
 FIRST_OF_WEEK = {1: 1, 2: 6, 3: 18, 4: 23, 5: 52, 6: 57, 7: 78, 8: 86}  # study section 7
 WEEKS = {f"C{number}": max(week for week, first in FIRST_OF_WEEK.items() if first <= number) for number in range(1, 89)}
 WEEKS |= {f"R{number}": 8 for number in range(1, 7)}  # what the README of 2021 claimed, after the last week
@@ -26,48 +44,44 @@ WEEKS |= {f"R{number}": 8 for number in range(1, 7)}  # what the README of 2021 
 
 @cache
 def claims() -> dict[str, dict]:
-    """Return the claims of the lab-book by number: week, claim, setting, stated; a kind other than "experiment"."""
+    """Return the claims of the lab-book by number: week, claim, setting, stated; the chapter, where not its week's."""
     return tomllib.loads(Path(__file__).with_name("claims.toml").read_text("utf-8"))
 
 
 def collect(book: Path) -> list[dict]:
-    """Return one record per claim, C1 to C88 and R1 to R6 in this order, from the executed chapters in a folder.
+    """Return one record per claim, C1 to C88 and R1 to R6 in this order, from the outcomes of the chapters in a folder.
 
-    A record has the keys of `FIELDS`. A claim that no chapter judged is open, and its note says why.
+    A claim that no chapter judged is open, and its note says why.
 
     Raises:
-        ConfigurationError: a chapter cannot be read, judges a claim that does not exist, or one that another chapter
-            judged.
+        ConfigurationError: an outcome cannot be read; a chapter judges a claim that does not exist, or one that another
+            chapter judged.
     """
     judged: dict[str, dict] = {}
-    for path in sorted(book.glob("*.ipynb")):
-        for record in json.loads(chapter.glued(chapter.read(path), "claims") or "[]"):
-            name = record["id"]
+    for found in outcome.read_all(book):
+        for record in found["claims"]:
+            name, page = record["id"], found["chapter"]
             if name not in WEEKS:
-                raise ConfigurationError(f"{path.name} judges {name!r}; claims are C1 to C88 and R1 to R6.")
+                raise ConfigurationError(f"{page} judges {name!r}; claims are C1 to C88 and R1 to R6.")
             if name in judged:
-                raise ConfigurationError(
-                    f"{name} is judged twice, by {judged[name]['chapter']} and by {record['chapter']}."
-                )
-            judged[name] = record
-    return [{key: (_unjudged(name) | judged.get(name, {}))[key] for key in FIELDS} for name in WEEKS]
+                raise ConfigurationError(f"{name} is judged twice, by {judged[name]['chapter']} and by {page}.")
+            judged[name] = record | {"kind": record.get("kind") if record.get("kind") in KINDS else KINDS[0]}
+    return [{key: (_unjudged(name) | judged.get(name, {}))[key] for key in DEFAULTS} for name in WEEKS]
 
 
 def _unjudged(name: str) -> dict:
-    known = claims().get(name)
-    note = "the chapter that will judge it is not published yet" if known else "not written down yet"
-    blank = dict.fromkeys(("claim", "setting", "stated", "measured"), "") | {"seeds": [], "chapter": None}
-    return {"id": name, "week": WEEKS[name], "kind": KINDS[0], **blank, "verdict": "open", "note": note} | (known or {})
+    note = "the chapter that will judge it is not published yet"
+    return DEFAULTS | {"id": name, "week": WEEKS[name], "note": note} | claims().get(name, {})
 
 
 def content(book: Path) -> bytes:
-    """Return what the file of claims must hold when `book` holds the executed chapters: the same at every call."""
+    """Return what the file of claims must hold when `book` holds these outcomes: the same at every call."""
     lines = ",\n".join(json.dumps(record, ensure_ascii=False) for record in collect(book))
     return f"[\n{lines}\n]\n".encode()
 
 
 def write(book: Path) -> Path:
-    """Collect the records of the executed chapters into `results/claims.json` of their folder; return its path.
+    """Collect the records of the chapters into `results/claims.json` of their folder; return its path.
 
     Raises:
         ConfigurationError: see `collect`; or the file cannot be written.

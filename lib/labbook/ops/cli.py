@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .. import files
-from ..book import chapter, claims, colab
+from ..book import chapter, claims, colab, outcome
 from ..errors import ConfigurationError
 
 
@@ -124,7 +124,7 @@ def _run(paths: list[Path], values: list[dict[str, Any]], folder: Path, publish:
                 _publish_runs(notebook, given)
                 colab.give(notebook, colab.repository(chapter.root() / "_config.yml"))
                 chapter.publish(notebook, output := chapter.root() / "book" / path.name)
-                _publish_results(notebook, output.parent)
+                _publish_results(notebook, path.stem, output.parent)
             executed[output] = notebook
             bars.remove_task(cells)
             bars.advance(book)
@@ -141,8 +141,9 @@ def _publish_runs(notebook: Any, given: dict[str, Any]) -> None:
         store.publish(json.loads(manifest), made / "runs", chapter.root() / "book" / "runs")
 
 
-def _publish_results(notebook: Any, book: Path) -> None:
-    """Write book/results/: the verdicts of all chapters, and the benchmark where this chapter made it."""
+def _publish_results(notebook: Any, name: str, book: Path) -> None:
+    """Write book/results/: what this chapter found, the verdicts of all chapters, and the benchmark if it made it."""
+    outcome.write(notebook, name, book)
     claims.write(book)
     if benchmark := chapter.glued(notebook, "benchmark"):
         files.write(book / "results" / "benchmark.json", benchmark.encode())
@@ -250,6 +251,7 @@ def _stage(source: Path, chapters: Iterable[Path]) -> None:
             copy(part, source / part.name)
     for path in chapters:
         shutil.copy2(path, source / "book" / path.name)
+    outcome.write_all(source / "book")
     claims.write(source / "book")
 
 
@@ -395,19 +397,31 @@ def drift_(
         raise chapter.Failed(f"{len(drifted)} of {len(records)} chapters differ by more: {', '.join(drifted)}.")
 
 
-# ---------------------------------------------------------------- claims, changes, colab, data, bench
+# ---------------------------------------------------------------- results, changes, colab, data, bench
 
 
-@app.command("claims")
-def claims_() -> None:
-    """Collect the verdicts of the executed chapters in book/ into book/results/claims.json, and count them.
+@app.command("results")
+def results_(
+    notebooks: Annotated[
+        list[Path] | None, typer.Argument(help="Executed notebooks; none: those of the book, whose files are written.")
+    ] = None,
+) -> None:
+    """Print what executed chapters found, as JSON: answer, verdicts with their numbers and units, systems, runs.
 
-    `run --publish` does so by itself; this is for chapters that came by another way, as from a merge.
+    Without a notebook, write book/results/<chapter>.json of every executed chapter in book/, and collect the verdicts
+    in book/results/claims.json. `run --publish` does so by itself; this is for chapters that came by another way, as
+    from a merge.
     """
-    path = claims.write(chapter.root() / "book")
+    for path in notebooks or ():
+        typer.echo(outcome.content(outcome.of(chapter.read(path), path.stem)).decode(), nl=False)
+    if notebooks:
+        return
+    book = chapter.root() / "book"
+    written = outcome.write_all(book)
+    path = claims.write(book)
     given = [record["verdict"] for record in json.loads(path.read_bytes())]
     counted = ", ".join(f"{verdict} {given.count(verdict)}" for verdict in claims.VERDICTS)
-    typer.echo(f"{os.path.relpath(path)}: {counted}")
+    typer.echo(f"{len(written)} chapters; {os.path.relpath(path)}: {counted}")
 
 
 @app.command("changes")

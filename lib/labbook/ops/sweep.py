@@ -36,7 +36,7 @@ from typing import Any
 import nbformat
 
 from .. import files
-from ..book import chapter
+from ..book import chapter, outcome
 from ..errors import ConfigurationError
 
 MOST = 100_000  # combinations of one sweep
@@ -209,13 +209,13 @@ def execute(
             return Execution(task.id, *(last or [ended]), **cost)
         content = Path(folder, f"{task.chapter}.ipynb").read_bytes()
     notebook = nbformat.reads(content.decode(), 4)
-    records = json.loads(chapter.glued(notebook, "claims") or "[]")
-    verdicts = {record["id"]: [record["verdict"], record["measured"]] for record in records}
     try:
-        trainings = _trainings(json.loads(chapter.glued(notebook, "runs") or "[]"), task.values.get("out"))
+        found = outcome.of(notebook, task.chapter)
+        trainings = _trainings(found["runs"], task.values.get("out"))
     except ConfigurationError as refusal:
         return Execution(task.id, str(refusal), **cost)
-    return Execution(task.id, "", content, chapter.glued(notebook, "answer") or "", verdicts, trainings, **cost)
+    verdicts = {record["id"]: [record["verdict"], record.get("measured", "")] for record in found["claims"]}
+    return Execution(task.id, "", content, found["answer"], verdicts, trainings, **cost)
 
 
 def _trainings(manifest: list[dict], out: str | None) -> list[dict]:
