@@ -96,7 +96,7 @@ def test_a_page_of_mnist_is_not_replaced_by_one_of_other_digits(checkout, monkey
     page.parent.mkdir()
     page.write_text("Provenance. Data: MNIST, 60,000 + 10,000 digits.")
 
-    def none_here(data):
+    def none_here(data, tests):
         raise ConfigurationError(f"data={data!r} finds no MNIST")
 
     monkeypatch.setattr("labbook.digits.load", none_here)

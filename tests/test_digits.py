@@ -1,9 +1,13 @@
 """Digits: their provenance, every byte checked, and what happens without MNIST."""
 
+import errno
 import gzip
 import hashlib
+import os
 import struct
+import tracemalloc
 import urllib.error
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -135,6 +139,115 @@ def test_the_cache_of_an_earlier_download_serves_offline(fake, offline, tmp_path
     root.mkdir(parents=True)
     (tmp_path / "MNIST").rename(root / "MNIST")
     assert digits.load("auto").name == "mnist"
+
+
+@pytest.mark.parametrize("deep", ["MNIST", "MNIST/raw"])
+def test_a_folder_too_deep_is_named_with_the_right_one(fake, monkeypatch, deep):
+    root = fake.raw.parents[1]
+    monkeypatch.setenv("LABBOOK_DATA", str(root / deep))
+    with pytest.raises(ConfigurationError, match=rf"holds no folder MNIST/raw\. Name '{root}', which holds it\."):
+        digits.load("mnist")
+
+
+def test_a_file_that_expands_to_gigabytes_is_not_expanded(fake, monkeypatch):
+    monkeypatch.setattr(digits, "LARGEST", 100_000)
+    (fake.raw / f"{NAMES[0]}.gz").write_bytes(gzip.compress(bytes(10**8)))
+    tracemalloc.start()
+    with pytest.raises(ConfigurationError, match="truncated or altered"):
+        digits.load("mnist")
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(fake, monkeypatch):
+    def denied(*given):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(digits.gzip, "open", denied)
+    with pytest.raises(ConfigurationError, match=rf"Cannot read {fake.raw}.*: Permission denied\."):
+        digits.load("mnist")
+
+
+@pytest.fixture
+def server(fake, offline, tmp_path, monkeypatch):
+    """A network that has the small MNIST: fills the cache with what it lacks, as torchvision does."""
+
+    def download(root, download):
+        raw = Path(root) / "MNIST" / "raw"
+        raw.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            if not (raw / name).exists():  # whatever it holds
+                (raw / name).write_bytes(content)
+
+    contents = dict(fake.contents)
+    monkeypatch.setattr(digits, "_torchvision_datasets", lambda: SimpleNamespace(MNIST=download))
+    return contents
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_broken_cache_is_downloaded_again(server, suffix):
+    assert digits.load("auto").name == "mnist"
+    path = digits._cache() / "MNIST" / "raw" / f"{NAMES[0]}{suffix}"
+    path.write_bytes(server[NAMES[0]][:50])
+    assert digits.load("auto").name == digits.load("mnist").name == "mnist"
+    assert not list(path.parent.glob("*.gz"))
+
+
+def test_a_download_that_is_altered_is_named_and_not_taken_for_the_other_digits(server):
+    server[NAMES[1]] = b"a login page"
+    sets = digits.load("auto")
+    assert sets.name == "digits" and NAMES[1] in digits.banner(sets) and "because MNIST" in digits.banner(sets)
+    with pytest.raises(ConfigurationError, match=f"what was downloaded is not MNIST: .*{NAMES[1]} has another"):
+        digits.load("mnist")
+
+
+def test_why_other_digits_stand_in_is_said(offline):
+    assert "failed (<urlopen error no route to host>)" in digits.banner(digits.load("auto"))
+    assert "because" not in digits.banner(digits.load("digits"))  # they were asked for
+
+
+# ---- the test digits alone -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tests_alone(fake, tmp_path, monkeypatch):
+    """A folder with the test files of the small MNIST."""
+    raw = tmp_path / "book" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in NAMES[2:]:
+        (raw / f"{name}.gz").write_bytes((fake.raw / f"{name}.gz").read_bytes())
+    monkeypatch.setattr(digits, "TRAINING_DIGITS", 10)
+    return tmp_path / "book"
+
+
+def test_test_digits_serve_without_the_others(tests_alone, offline):
+    for data in ("auto", "mnist"):
+        sets = digits.load(data, tests_alone).to("cpu")
+        assert (sets.name, len(sets.train), len(sets.validation), len(sets.test)) == ("mnist", 6, 4, 6)
+        assert sets.test.images.shape == (6, 28, 28) and digits.banner(sets) == ""
+    for look in (lambda: sets.train[:2], lambda: sets.validation.images, lambda: sets.sha256):
+        with pytest.raises(ConfigurationError, match=r"A new training needs MNIST: its download into .* failed"):
+            look()
+    assert digits.load("digits", tests_alone).name == "digits"
+
+
+def test_the_others_are_got_when_they_are_needed(fake, tests_alone, server, monkeypatch):
+    sets = digits.load("auto", tests_alone)
+    assert not digits._cache().exists()
+    monkeypatch.setenv("LABBOOK_DATA", str(fake.raw.parents[1]))
+    whole = digits.load("mnist", tests_alone)
+    monkeypatch.delenv("LABBOOK_DATA")
+    assert torch.equal(sets.train.images, whole.train.images)
+    assert torch.equal(sets.validation[1:].labels, whole.validation[1:].labels)
+    assert (sets.validation.first, sets.origin, sets.sha256) == (whole.validation.first, whole.origin, whole.sha256)
+
+
+def test_the_test_digits_of_the_book_are_those_of_mnist(monkeypatch, tmp_path):
+    monkeypatch.delenv("LABBOOK_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    sets = digits.load("mnist", Path(__file__).parents[1] / "book" / "digits")
+    assert len(sets.test) == 10_000 and sets.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert (len(sets.train), len(sets.validation)) == (55_000, 5_000)
 
 
 def test_an_unknown_source_is_refused():

@@ -67,7 +67,7 @@ def test_runs_on_shortened_schedules_leave_a_claim_open(page, shown):
     again.judge("C1", [True], "as measured", runs=[whole])
     assert [small.records[0]["verdict"], again.records[0]["verdict"]] == ["open", "confirmed"]
     again.notices({"all": (whole, 10 * whole.images)})
-    assert "MNIST could not be found" in shown[0] and "all 10.0 %" in shown[1]
+    assert "no stand-in for MNIST" in shown[0] and "all 10.0 %" in shown[1]
     again.verdicts()
     assert 'class="verdict verdict-confirmed">confirmed<' in shown[2]
     assert json.loads(dict([shown[3]])["claims"])[0]["id"] == "C1"

@@ -114,8 +114,8 @@ class Page:
 
     def __init__(self, here: Here):
         self.here = here
-        self.sets = digits.load(here.data)
         reuse = here.runs == "reuse" and here.profile != "smoke"
+        self.sets = digits.load(here.data, root() / "book" / "digits" if reuse else None)
         self.store = Store(root() / "book" / "runs", (here.out or root() / "_build") / "runs", reuse, print)
         self.records: list[dict] = []
         self.shortened: set[str] = set()  # ids of runs on a schedule shorter than the chapter asks for

@@ -93,7 +93,7 @@ def run(
     if publish and any(page.exists() and "Data: MNIST" in page.read_text("utf-8") for page in pages):
         from .. import digits
 
-        digits.load("mnist")  # refuses where there is none: a page of MNIST is not replaced by one of other digits
+        digits.load("mnist", chapter.root() / "book" / "digits")  # not replaced by one of other digits
     _run(paths, values, out or chapter.root() / "_build" / "notebooks", publish)
 
 
@@ -382,7 +382,7 @@ def drift_(
         compare.parameters(page) | chapter.overrides(path, pairs or ()) for path, page in zip(paths, pages, strict=True)
     ]
     if not all("data" in given for given in values):
-        digits.load("mnist")  # refuses where there is none: other digits would be compared with the published ones
+        digits.load("mnist", book / "digits")  # not other digits than the published ones
     executed = _run(paths, values, folder)
     records = []
     for path, page, given, fresh in zip(paths, pages, values, executed.values(), strict=True):
@@ -451,20 +451,41 @@ def colab_() -> None:
     )
 
 
+@app.command("verify")
+def verify_(
+    out: Annotated[Path | None, typer.Option(help="Folder that holds new runs.", show_default="_build")] = None,
+) -> None:
+    """Check the published runs, new runs and executed chapters, each by itself and against each other.
+
+    One line per fault, and exit code 1 if there is one.
+    """
+    from ..book import verify
+
+    found = verify.verify(chapter.root() / "book", (out or chapter.root() / "_build") / "runs")
+    for fault in found.faults:
+        typer.echo(fault)
+    counted = ", ".join(f"{number} {kind}" for kind, number in found.counts.items())
+    if found.faults:
+        raise chapter.Failed(f"{len(found.faults)} faults in {counted}.")
+    typer.echo(f"All belongs together: {counted}.")
+
+
 @app.command()
 def data(
     data: Annotated[str, typer.Option(help="auto, mnist or digits.")] = "auto",
 ) -> None:
-    """Show which digits a chapter would use: where they are from, how many, and their checksums.
+    """Show which digits a new training would use: where they are from, how many, and their checksums.
 
     MNIST is looked for in the folder LABBOOK_DATA (it holds MNIST/raw), then downloaded; without either, auto takes the
-    digits that scikit-learn brings.
+    digits that scikit-learn brings, and says why. What is stored is analysed with the test digits in book/digits.
     """
     chapter.COMMON["data"].check("data", data)
     from .. import digits
 
     sets = digits.load(data)
     typer.echo(f"{sets.name}: {sets.origin}{f', in {sets.folder}' if sets.folder else ''}")
+    if sets.why:
+        typer.echo(f"They stand in for MNIST: {sets.why}")
     for part in ("train", "validation", "test"):
         images = getattr(sets, part).images
         digest = hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()
