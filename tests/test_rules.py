@@ -256,6 +256,8 @@ EXAMPLES = {
         REFUTED: {name: seeds(0.8 if name.startswith("stn") else 0.9) for name in CLAIMS["R1"].measured},
     },
 }
+# Claims that something can be done, of trainings that take long: one seed confirms them, three refute them.
+ONE_CONFIRMS = {"C21", "C22", "C34", "C38", "C39", "C42", "C45", "C46", "C48", "C49", "C50", "C76", "C77"}
 NO_PARTLY = {"C17", "C44", "C56", "C87", "C88"}  # of one part, and about means: between the two lies "open"
 
 
@@ -280,6 +282,9 @@ def test_a_rule_gives_every_verdict_on_invented_numbers(name):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_too_few_seeds_leave_a_claim_open(name):
     for verdict, example in EXAMPLES[name].items():
+        if name in ONE_CONFIRMS and (verdict == CONFIRMED or (name, verdict) == ("C76", PARTLY)):
+            assert given(name, {key: values[:1] for key, values in example.items()}) == verdict
+            continue
         few = {key: values[:FEW] for key, values in example.items()}
         constant = [values for key, values in few.items() if "spread" in key or key.startswith("at_")]
         if verdict in (CONFIRMED, PARTLY) and constant and max(map(max, constant)) <= of.CONSTANT:

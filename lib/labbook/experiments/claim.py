@@ -111,27 +111,32 @@ def learns(best: Sequence[float]) -> str:
     return vote(best, LOST, FOUND)
 
 
-def reaches(values: Sequence[float], stated: float) -> str:
+def reaches(values: Sequence[float], stated: float, enough: int = SEEDS) -> str:
     """Return the verdict on "it works and reads so much".
 
     Confirmed: the mean over seeds is at most `TOLERANCE` below the number stated, and no seed failed. Refuted: every
     seed failed, that is, it is nearer to chance than to the number. Partly: what lies between. Open: too few seeds.
+
+    Args:
+        enough: seeds that confirm; 1 where the claim is that it can be done, of a training that takes long.
     """
     failed = (CHANCE + stated) / 2
+    if len(values) >= enough and fmean(values) >= stated - TOLERANCE and min(values) > failed:
+        return CONFIRMED
     if len(values) < SEEDS:
         return OPEN
-    if fmean(values) >= stated - TOLERANCE and min(values) > failed:
-        return CONFIRMED
     return REFUTED if max(values) <= failed else PARTLY
 
 
-def same_window(spreads: Sequence[float], same: float = SAME, varies: float = VARIES) -> str:
+def same_window(spreads: Sequence[float], same: float = SAME, varies: float = VARIES, enough: int = SEEDS) -> str:
     """Return the verdict on "theta is the same for every input", from the spread over inputs of the window's centre.
 
-    One seed is enough to confirm it where the window is constant (`CONSTANT`).
+    One seed is enough to confirm it where the window is constant (`CONSTANT`), `enough` to refute it.
     """
     if spreads and max(spreads) <= CONSTANT:
         return CONFIRMED
+    if len(spreads) >= enough and min(spreads) >= varies:
+        return REFUTED
     return opposite(vote(spreads, same, varies))
 
 
@@ -163,12 +168,14 @@ def holds(value: bool) -> str:
     return CONFIRMED if value else REFUTED
 
 
-def says_reaches(*stated: float, of: str = "") -> str:
+def says_reaches(*stated: float, of: str = "", enough: int = SEEDS) -> str:
     """Return `reaches` in a sentence."""
+    one = "; one seed is enough to confirm, since the claim is that it can be done" if enough == 1 else ""
     numbers = ", ".join(f"{100 * each:.4g}" for each in stated)
     return (
         f"Confirmed if the mean over seeds is at most {100 * TOLERANCE:g} points below 2021's {numbers} %{of} and no "
         "seed failed; refuted if all failed, which is to be nearer to chance than to it; partly between"
+        f"{one}"
     )
 
 

@@ -38,6 +38,7 @@ from .week2 import BETTER
 CLEAR = Scene128(contrast=(0.7, 0.7), draws="frozen")  # of 2021's kind, contrast 70 %; std 40 px unless replaced
 MUCH_BETTER = 0.03  # half of what 2021 had, or less: 6.0 points general, 3.9 central
 WORKS_BY = 10  # epochs, C20
+ONE = 1  # seed that confirms that STN-128 can be trained so; three are needed to refute it
 FIRST, ONE_LESS = facts.ends("stn128_first")[0], facts.ends("stn128_one_dense_less")[0]
 
 
@@ -81,11 +82,11 @@ def c20(best: Sequence[float]) -> str:
 
 
 def c21(last: Sequence[float]) -> str:
-    return reaches(last, FIRST)
+    return reaches(last, FIRST, ONE)
 
 
 def c22(last: Sequence[float]) -> str:
-    return reaches(last, ONE_LESS)
+    return reaches(last, ONE_LESS, ONE)
 
 
 CLAIMS = (
@@ -117,7 +118,7 @@ CLAIMS = (
     Claim(
         "C21",
         c21,
-        says_reaches(FIRST),
+        says_reaches(FIRST, enough=ONE),
         "{last:%} after 25 epochs",
         {"run": OWN["STN-128, first network, centred"]},
         {"last": ("run", end)},
@@ -125,7 +126,7 @@ CLAIMS = (
     Claim(
         "C22",
         c22,
-        says_reaches(ONE_LESS),
+        says_reaches(ONE_LESS, enough=ONE),
         "{last:%} after 24 epochs",
         {"run": OWN["STN-128, one dense layer less, centred"]},
         {"last": ("run", end)},

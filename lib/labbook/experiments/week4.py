@@ -28,6 +28,7 @@ from .claim import (
     SAME_FIELD,
     SAYS_FAILS,
     SAYS_LEARNS,
+    SEEDS,
     VARIES_FIELD,
     Claim,
     at_contrast,
@@ -47,7 +48,7 @@ from .claim import (
     spread_learnt,
     vote,
 )
-from .week3 import CLEAR, centred
+from .week3 import CLEAR, ONE, centred
 
 NO_CODE = "no code is left; read as week 3's training of 25 epochs, digits at the centre, with this one change"
 # Fall below an earlier epoch, within the last ten. 2021: 0.4 points at the end of a steady training (ab62dc6), 29 where
@@ -55,6 +56,7 @@ NO_CODE = "no code is left; read as week 3's training of 25 epochs, digits at th
 STEADY, DROPS = 0.05, 0.1
 FAINT_LOSS = 0.35, 0.6  # C32: accuracy at 22.2 px below which "nothing works", above which it does (2021: 20 %)
 BIASED, EVEN = 0.2, 0.1  # C42: how far the worst distance is below 40 px (2021: 80 points)
+PLAINLY = 0.5  # C42: a difference that seeds do not explain; whole curricula differ by 3 points between distances
 GAIN = 0.03  # C44: mean over nine distances; three points count as the same elsewhere in the book
 ALIKE = 0.05  # C37: accuracies that count as the same
 OTHER_RATES = (0.001, 0.05)  # C26: one below, one above 0.01
@@ -164,7 +166,7 @@ def c32(last: Sequence[float]) -> str:
 
 
 def c34(last: Sequence[float], spreads: Sequence[float]) -> str:
-    return both(reaches(last, MORE_KERNELS), field_same(spreads))
+    return both(reaches(last, MORE_KERNELS, ONE), field_same(spreads))
 
 
 def c36(last: Sequence[float], spreads: Sequence[float]) -> str:
@@ -177,11 +179,11 @@ def c37(last: Sequence[float], before: Sequence[float], spreads: Sequence[float]
 
 
 def c38(last: Sequence[float], spreads: Sequence[float]) -> str:
-    return both(reaches(last, FINAL), opposite(field_same(spreads)))
+    return both(reaches(last, FINAL, ONE), opposite(same_window(spreads, SAME_FIELD, VARIES_FIELD, ONE)))
 
 
 def c39(**ends: Sequence[float]) -> str:
-    return both(*(reaches(ends[f"end_{k}"], FIXED[k]) for k in range(len(FIXED))))
+    return both(*(reaches(ends[f"end_{k}"], FIXED[k], ONE) for k in range(len(FIXED))))
 
 
 def c40(last: Sequence[float], spreads: Sequence[float]) -> str:
@@ -190,7 +192,7 @@ def c40(last: Sequence[float], spreads: Sequence[float]) -> str:
 
 
 def c42(below: Sequence[float], far: Sequence[float]) -> str:
-    return vote(below, EVEN, BIASED)
+    return vote(below, EVEN, BIASED, ONE if min(below) >= PLAINLY else SEEDS)
 
 
 def c44(gaussian: Sequence[float], fixed: Sequence[float]) -> str:
@@ -199,7 +201,7 @@ def c44(gaussian: Sequence[float], fixed: Sequence[float]) -> str:
 
 def reach(ends: Mapping[str, Sequence[float]], stages: Sequence[int]) -> str:
     """Return the verdict on "these stages end where those of 2021 did"."""
-    return both(*(reaches(ends[f"end_{k}"], ENDS[k]) for k in stages))
+    return both(*(reaches(ends[f"end_{k}"], ENDS[k], ONE) for k in stages))
 
 
 def c45(**ends: Sequence[float]) -> str:
@@ -219,7 +221,7 @@ def c49(**ends: Sequence[float]) -> str:
 
 
 def c50(half: Sequence[float], third: Sequence[float]) -> str:
-    return both(reaches(half, CONTRASTS[0]), reaches(third, CONTRASTS[1]))
+    return both(reaches(half, CONTRASTS[0], ONE), reaches(third, CONTRASTS[1], ONE))
 
 
 def c33(before: int, after: int) -> str:
@@ -281,7 +283,7 @@ def _stages(name: str, rule, thirds: Sequence[int]) -> Claim:
     own = {f"third {third}": (THIRDS[third], WHOLE) for third in thirds}
     measured = {f"end_{k}": (f"third {k // 3}", partial(end_at, std=ECCENTRICITIES[k])) for k in stages}
     tell = ", ".join(f"{{end_{k}:%}}" for k in stages)
-    return Claim(name, rule, says_reaches(*(ENDS[k] for k in stages), of=" (each)"), tell, own, measured)
+    return Claim(name, rule, says_reaches(*(ENDS[k] for k in stages), of=" (each)", enough=ONE), tell, own, measured)
 
 
 CLAIMS = (
@@ -389,7 +391,7 @@ CLAIMS = (
     Claim(
         "C34",
         c34,
-        f"Two parts: {says_reaches(MORE_KERNELS)}; {SAYS_SAME}",
+        f"Two parts: {says_reaches(MORE_KERNELS, enough=ONE)}; {SAYS_SAME}",
         "{last:%}, spread {spreads:px}",
         {"run": OWN["more kernels, radius 4.4 px"]},
         {"last": ("run", end), "spreads": ("run", spread)},
@@ -418,7 +420,7 @@ CLAIMS = (
     Claim(
         "C38",
         c38,
-        f"Two parts: {says_reaches(FINAL)}; {SAYS_SAME}",
+        f"Two parts: {says_reaches(FINAL, enough=ONE)}; {SAYS_SAME}",
         "{last:%}, spread {spreads:px}",
         {"run": OWN["STN-128, radius 4.4 px"]},
         {"last": ("run", end), "spreads": ("run", spread)},
@@ -427,7 +429,7 @@ CLAIMS = (
     Claim(
         "C39",
         c39,
-        says_reaches(*FIXED, of=" (at each radius, where it is trained)"),
+        says_reaches(*FIXED, of=" (at each radius, where it is trained)", enough=ONE),
         "{end_0:%} at 8.9 px, {end_7:%} at 40 px",
         {"run": OWN["then one epoch at each radius"]},
         {f"end_{k}": ("run", partial(end, stage=k)) for k in range(len(FIXED))},
@@ -445,7 +447,7 @@ CLAIMS = (
         "C42",
         c42,
         f"Confirmed if the worst of nine distances is {100 * BIASED:g} points below 40 px in every seed, refuted if "
-        f"at most {100 * EVEN:g} in every seed",
+        f"at most {100 * EVEN:g} in every seed; one seed is enough from {100 * PLAINLY:g} points on",
         "{far:%} at 40 px, the worst distance {below:points} below",
         {"run": OWN["then one epoch at each radius"]},
         {"below": ("run", below_farthest), "far": ("run", farthest)},
@@ -468,7 +470,7 @@ CLAIMS = (
     Claim(
         "C50",
         c50,
-        says_reaches(*CONTRASTS, of=" (contrasts of 50 and 30 %, each)"),
+        says_reaches(*CONTRASTS, of=" (contrasts of 50 and 30 %, each)", enough=ONE),
         "{half:%} and {third:%}",
         {"run": OWN["then contrasts of 50 and 30 %"]},
         {"half": ("run", partial(end, stage=0)), "third": ("run", partial(end, stage=1))},
