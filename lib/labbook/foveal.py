@@ -106,6 +106,7 @@ class FovealEvidence(nn.Module):
     kaiming = True  # see `classifiers.initialise`
     draws = True  # in training mode, from the global generator
     teacher = "what"  # the part that a run of "evidence" may begin with
+    draws = True  # from the global generator, in training: see `engine.draws`
 
     def __init__(
         self,

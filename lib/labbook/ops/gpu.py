@@ -196,7 +196,22 @@ def _searches(lane: Lane, run: Run, training: Training) -> dict:
     return {"cells": evaluation.mean_accuracy(lane.page.benchmark(run))}
 
 
-MEASURES: dict[str, Callable] = {"shifts": _shifts, "cells": _cells, "saccades": _saccades, "searches": _searches}
+def _own(lane: Lane, run: Run, training: Training) -> dict:
+    """The accuracy on the stimuli that the run was trained on, on textures at each contrast of the benchmark."""
+    scene = training.stages[-1].scene
+    if not isinstance(scene, stimuli.Scene128):
+        return {"own": lane.page.accuracy(run, scene).value}
+    fixed = {c: lane.page.accuracy(run, evaluation.fixed_contrast(scene, c)).value for c in evaluation.CONTRASTS}
+    return {f"contrast {contrast:.0%}": value for contrast, value in fixed.items()}
+
+
+MEASURES: dict[str, Callable] = {
+    "shifts": _shifts,
+    "cells": _cells,
+    "saccades": _saccades,
+    "searches": _searches,
+    "own": _own,
+}
 
 
 def measures(entry: CardTraining) -> tuple[str | Callable, ...]:
@@ -206,6 +221,8 @@ def measures(entry: CardTraining) -> tuple[str | Callable, ...]:
         return entry.measures
     if training.stages[-1].scene.edge == stimuli.EDGE:
         return ("shifts",)
+    if type(training.stages[-1].scene) is not stimuli.Scene128:
+        return ("own",)
     return ({"where": "saccades", "searcher": "searches"}.get(training.model, "cells"),)
 
 
