@@ -38,12 +38,14 @@ class Engine:
 
     Args:
         capture: whether steps are captured on a GPU. form: of the convolutions; None takes the model's own on a GPU.
-        deterministic: whether a GPU must give equal bits for equal runs.
+        deterministic: whether a GPU must give equal bits for equal runs. compiled: whether PyTorch compiles the
+            networks first, which takes it a minute.
     """
 
     capture: bool = True
     form: Form | None = None
     deterministic: bool = True
+    compiled: bool = False
 
     def form_of(self, model: str, device: torch.device | str) -> Form:
         """Return the form in which a model's convolutions are computed on a device."""

@@ -87,11 +87,19 @@ def in_bfloat16(model: nn.Module) -> None:
     Weights stay float32, and so do images, windows, the sampler, and what the networks return: a place needs more than
     the 8 bits of a bfloat16. What it is worth depends on the device: see `fast_in_bfloat16`.
     """
-    networks = [
-        part for name, part in model.named_children() if name in ("localisation", "classifier", "where", "what")
-    ]
-    for network in networks or [model]:
+    for network in _networks(model):
         network.forward = partial(_in_bfloat16, network.forward)
+
+
+def _networks(model: nn.Module) -> list[nn.Module]:
+    parts = ("localisation", "classifier", "where", "what")
+    return [part for name, part in model.named_children() if name in parts] or [model]
+
+
+def compiled(model: nn.Module) -> None:
+    """Let PyTorch compile the networks of a model, as `in_bfloat16` names them, when they are first used."""
+    for network in _networks(model):
+        network.forward = torch.compile(network.forward, dynamic=False)
 
 
 def fast_in_bfloat16(device: torch.device | str) -> bool:

@@ -227,13 +227,18 @@ def _begun(
 
 
 def stepper(
-    training: Training, sets: DigitSets, device: torch.device | str = "cpu", engine: Engine = ENGINE
+    training: Training,
+    sets: DigitSets,
+    device: torch.device | str = "cpu",
+    engine: Engine = ENGINE,
+    say: Callable[[str], None] | None = None,
 ) -> Callable[[], object]:
-    """Return a function that does one step of the training's last stage at each call, for ever: for measurements.
+    """Return a function that does one step of the training's last stage at each call, for ever: for measurements. Its
+    attribute `run` is what it goes on with.
 
     Frozen stimuli are painted first on a GPU, and drawn in each step on a CPU.
     """
-    run = _Run(training, sets.to(device), device, None, engine)
+    run = _Run(training, sets.to(device), device, None, engine, say)
     if not is_gpu(device):
         run._album = lambda stage: None
     run.stage = len(training.stages) - 1
@@ -245,6 +250,7 @@ def stepper(
         with run.at_work():
             return run._step()
 
+    step.run = run
     return step
 
 
@@ -299,6 +305,8 @@ class _Run:
             parameter.requires_grad_(not name.startswith(LOCALISING) or training.localisation_rate > 0)
         self.averaged = AveragedModel(self.model) if training.average else None
         self.averages = 0  # steps that the average is of
+        if engine.compiled:
+            models.compiled(self.model)
         self.draws = engines.draws(self.model)
         self.lane = self._lane()
         self.static = self.lane.capable  # whether the optimiser computes in place, as a captured step must
