@@ -27,10 +27,10 @@ from ..digits import DigitSets
 from ..engine import Engine
 from ..errors import choose
 from ..experiments import recipes
+from ..experiments.whole import SCHEDULES
 from ..layers import Form
 from ..training import stepper, train
 from . import bench
-from .gpu import SCHEDULES
 
 LARGE = ("stn128", "atn")  # networks whose convolutions keep a GPU busy
 TIMED = 3000  # digits that a timed training draws from
