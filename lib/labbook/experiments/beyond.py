@@ -136,21 +136,22 @@ def seeds(training: Training, n: int = SEEDS, first: int = 0) -> list[Training]:
 
 def card_trainings() -> list[tuple[str, list[Training], float]]:
     """Return what to train on a GPU: name, trainings, worth; the highest worth first."""
-    short, windows = evidence_map(), taught_window()
+    windows, cut = taught_window(), [images for images in BUDGETS if images < SHORT]
     return [
         ("evidence map, main recipe", seeds(main()), 100.0),
-        ("evidence map, learning curves", seeds(short), 95.0),
-        ("evidence map, pooling and places", [evidence_map(**options) for options in ABLATIONS.values()], 90.0),
-        ("foveal searcher, taught by the map", seeds(foveal(), 1), 88.0),
-        ("evidence map, budgets", [evidence_map(images) for images in BUDGETS if images != SHORT], 85.0),
-        ("evidence map, widths", [evidence_map(width=width) for width in WIDTHS if width != 16], 82.0),
-        ("foveal searcher, further seeds", seeds(foveal(), SEEDS - 1, 1), 80.0),
-        ("attention transformer, taught by the map", seeds(windows, 1), 75.0),
-        ("factorial experiment", [training for _, training in cells_of_factorial()], 70.0),
-        ("evidence map, sizes of the field", [sized(size) for size in SIZES], 66.0),
-        ("evidence map, cluttered fields", [anchor(name) for name in ANCHORS], 64.0),
+        ("evidence map, learning curves", seeds(evidence_map()), 99.5),
+        ("foveal searcher, taught by the map", seeds(foveal(), 1), 98.5),
+        ("foveal searcher, further seeds", seeds(foveal(), SEEDS - 1, 1), 97.5),
+        ("attention transformer, taught by the map", seeds(windows, 1), 96.5),
+        ("evidence map, pooling and places", [evidence_map(**options) for options in ABLATIONS.values()], 95.5),
+        ("evidence map, few images", [evidence_map(images) for images in cut], 94.5),
+        ("evidence map, widths", [evidence_map(width=width) for width in WIDTHS if width != 16], 93.5),
+        ("evidence map, sizes of the field", [sized(size) for size in SIZES], 92.5),
+        ("evidence map, many images", [evidence_map(images) for images in (MAIN, LONG)], 91.5),
+        ("factorial experiment", [training for _, training in cells_of_factorial()], 88.5),
+        ("evidence map, cluttered fields", [anchor(name) for name in ANCHORS], 87.5),
+        ("attention transformer, further seeds", seeds(windows, SEEDS - 1, 1), 82.5),
         ("evidence map, wide and long", [evidence_map(LONG, width=width) for width in (32, 23, 8, 4)], 60.0),
-        ("attention transformer, further seeds", seeds(windows, SEEDS - 1, 1), 40.0),
         (
             "evidence map, pooling and places, further seeds",
             [each for options in ABLATIONS.values() for each in seeds(evidence_map(**options), SEEDS - 1, 1)],
