@@ -134,11 +134,3 @@ def test_the_check_tells_steps_that_differ_and_why(few, monkeypatch):
     assert not bad["same"] and not device.agrees({"a": bad})
     assert any(reason.startswith("put_ does not have a deterministic implementation") for reason in bad["reasons"])
     assert not torch.are_deterministic_algorithms_enabled()
-
-
-def test_tf32_is_switched_and_switched_back():
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    for tf32 in (True, False):
-        with device.precision(tf32):
-            assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (tf32, tf32)
-    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before

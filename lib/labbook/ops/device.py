@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 
-from .. import evaluation, models, retina, rng, sampler, stimuli
+from .. import engine, evaluation, models, retina, rng, sampler, stimuli
 from ..config import Training, shortened
 from ..curriculum import Stage
 from ..digits import DigitSets
@@ -134,8 +133,7 @@ def check_steps(name: str, sets: DigitSets, device: str, seed: int = 0, tf32: bo
 
     rows = [row("one step, relative", apart(state(one, device)), 1e-3)]
     if tf32:
-        with precision(True):
-            rows.append(row("one step in TF32, relative", apart(state(one, device)), 3e-2))
+        rows.append(row("one step in TF32, relative", apart(state(replace(one, precision="tf32"), device)), 3e-2))
     twenty = replace(training, stages=stages, batch=batch, digits=20 * batch, data=sets.name, seed=seed)
     once, again = (state(twenty, device) for _ in range(2))
     same = all(torch.equal(once[key], again[key]) for key in once)
@@ -169,20 +167,6 @@ def undetermined(do: Callable[[], object]) -> list[str]:
     return sorted({str(each.message).split(", but you set")[0] for each in said if "determinis" in str(each.message)})
 
 
-@contextmanager
-def precision(tf32: bool):
-    """Let a GPU multiply in TF32, or not; a CPU never does."""
-    switches = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [each.allow_tf32 for each in switches]
-    try:
-        for each in switches:
-            each.allow_tf32 = tf32
-        yield
-    finally:
-        for each, value in zip(switches, before, strict=True):
-            each.allow_tf32 = value
-
-
 # ---- timings --------------------------------------------------------------------------------------------------------
 
 
@@ -203,8 +187,8 @@ def time_stimuli(sets: DigitSets, device: str) -> list[dict]:
     return timed
 
 
-def time_training(name: str, sets: DigitSets, device: str, matrix: float) -> dict:
-    """Measure the training of a schedule, at its last stage.
+def time_training(name: str, sets: DigitSets, device: str, matrix: float, precision: str = "float32") -> dict:
+    """Measure the training of a schedule in a precision, at its last stage.
 
     Returns:
         per_second, images, in batches of `batch`; stimuli, their share of a step; operations, of the forward and
@@ -213,8 +197,10 @@ def time_training(name: str, sets: DigitSets, device: str, matrix: float) -> dic
         its own counter on the host, so SGD stands for it); target, images per second.
     """
     schedule = SCHEDULES[name]
-    training = replace(schedule.training, data=sets.name)
+    training = replace(schedule.training, data=sets.name, precision=precision)
     step = stepper(training, sets, device)
+    for _ in range(engine.WARM + 1):  # on a GPU one is captured
+        step()
     steps = bench.clock(step, device)
     digits = sets.train.to(device)
     rows, scene = torch.arange(training.batch, device=device) % len(digits), training.stages[-1].scene
@@ -239,6 +225,12 @@ def time_training(name: str, sets: DigitSets, device: str, matrix: float) -> dic
     }
 
 
+def time_matrix(device: str, precision: str) -> float:
+    """Measure the operations per second of a large product of matrices; what is bfloat16 is measured as TF32."""
+    with engine.arithmetic("float32" if precision == "float32" else "tf32"):
+        return short(bench.matrix_rate(device))
+
+
 def time_map(sets: DigitSets, device: str) -> dict:
     """Measure the forward passes of an accuracy map of the 28x28 transformer, per second, with their stimuli."""
     model, digits = models.build("stn28").to(device).eval(), sets.test.to(device)
@@ -247,12 +239,14 @@ def time_map(sets: DigitSets, device: str) -> dict:
     return {"per_second": short(rate * n * (len(axis) ** 2 + 1)), "target": short(MAP_PASSES / (60 * MAP_MINUTES))}
 
 
-def timings(sets: DigitSets, device: str, into: dict) -> Iterator[tuple[str, dict, str, Callable[[], object]]]:
+def timings(
+    sets: DigitSets, device: str, into: dict, precision: str = "float32"
+) -> Iterator[tuple[str, dict, str, Callable[[], object]]]:
     """Return the parts of the timings: title, the dictionary and the key that it goes to, and what does it."""
-    yield "product of matrices", into, "matrix", lambda: short(bench.matrix_rate(device))
+    yield "product of matrices", into, "matrix", lambda: time_matrix(device, precision)
     yield "stimuli", into, "stimuli", lambda: time_stimuli(sets, device)
     for name in SCHEDULES:
-        do = lambda name=name: time_training(name, sets, device, into["matrix"])  # noqa: E731
+        do = lambda name=name: time_training(name, sets, device, into["matrix"], precision)  # noqa: E731
         yield f"training {name}", into["training"], name, do
     yield "accuracy map", into, "map", lambda: time_map(sets, device)
 

@@ -474,7 +474,8 @@ class Session:
 
     def _timings(self) -> None:
         timings = self.record["timings"]
-        for title, into, key, do in devices.timings(self.sets.to(self.asked.device), self.asked.device, timings):
+        sets, precision = self.sets.to(self.asked.device), self.asked.precision or "float32"
+        for title, into, key, do in devices.timings(sets, self.asked.device, timings, precision):
             self._part(into, key, do, f"timing, {title}")
 
     def _trainings(self) -> None:
