@@ -1,4 +1,4 @@
-"""The page on the whole schedules, written from `book/results/full.json` and the published runs when it is rendered.
+"""The page on the whole schedules, written from `book/results/gpu/` and the published runs when it is rendered.
 
 Nothing of the library is imported, so the book renders without torch.
 """
@@ -9,22 +9,33 @@ import json
 import re
 from pathlib import Path
 
-from labbook_results import chapter, record, result, table, text
+from labbook_results import chapter, record, table, text
 
-SAID, CHECKS, TIMINGS = "% what was rehearsed", "% checks of the device", "% timings and targets"
-TRAINED, COVERED = "% schedules trained", "% which results are shortened"
+SESSIONS, COVERED = "% what sessions found", "% which results are shortened"
 TITLES = {
-    "stn128": "STN 128",
-    "atn": "attention transformer",
-    "polo": "polo-STN",
-    "stn28": "STN 28",
-    "conv_polo": "convolutional polo-STN",
+    "stn128": "STN-128",
+    "atn": "attention STN",
+    "polo": "log-polar STN",
+    "stn28": "STN-28",
+    "conv_polo": "convolutional log-polar STN",
     "lenet": "What pathway",
     "what": "What pathway",
     "where": "Where pathway",
     "searcher": "searcher",
     "downsampled": "downsampled LeNet",
     "one_window": "one window for all inputs",
+    "evidence": "evidence map",
+    "foveal": "foveal searcher",
+    "taught_atn": "attention STN, taught by an evidence map",
+}
+SCHEDULES = {  # the training of each whole schedule
+    "stn128": "STN-128",
+    "atn": "attention STN",
+    "polo": "log-polar STN",
+    "stn28": "STN-28, SGD",
+    "conv_polo": "convolutional log-polar STN",
+    "what": "What pathway, noise 0.75",
+    "where": "Where pathway",
 }
 TEACHERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 WHOLE = 0.999  # a share above it is a whole schedule
@@ -35,14 +46,18 @@ def write_gpu(app, docname, source):
     """Replace the marks on the page."""
     if COVERED not in source[0]:
         return
-    full = json.loads(result(app, "full.json"))
     book = Path(app.srcdir, "book")
-    for path in (*book.glob("*.ipynb"), *book.glob("runs/*/*/run.json")):
+    for path in (*book.glob("*.ipynb"), *book.glob("runs/*/*/run.json"), *book.glob("results/gpu/*.json")):
         app.env.note_dependency(str(path))
-    made = {SAID: said, CHECKS: checks, TIMINGS: timings, TRAINED: trained}
-    for mark, write in made.items():
-        source[0] = source[0].replace(mark, write(full))
-    source[0] = source[0].replace(COVERED, covered(full, coverage(full, book), notices(book)))
+    records = sessions(book)
+    source[0] = source[0].replace(SESSIONS, "\n\n".join(map(session, records)))
+    source[0] = source[0].replace(COVERED, covered(coverage(records[0], book), notices(book)))
+
+
+def sessions(book):
+    """The records of all sessions, those that ended first first."""
+    paths = sorted(book.glob("results/gpu/*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def percent(share):
@@ -51,128 +66,148 @@ def percent(share):
     return f"{shown:.0f} %" if shown >= 9.5 else f"{shown:.2g} %"
 
 
-def said(full):
-    """Where and how long the record was made, in a few sentences."""
-    machine, pieces = full["machine"], full["pieces"]
-    minutes = sum(piece["seconds"] for piece in pieces) / 60
-    training = sum(each["seconds"] for each in full["trained"].values()) / 60
-    kind, meaning = "The schedules were trained whole", ""
-    if full["share"] < 1:
-        kind = f"This was a **rehearsal with {percent(full['share'])}** of each schedule"
-        meaning = " Its accuracies mean nothing; it shows that every part of the work runs, stops and goes on."
-    left = f" Not finished: {', '.join(full['left'])}." if full["left"] else ""
-    spent = f"{minutes:.0f} minutes and {len(pieces)} piece{'s' * (len(pieces) > 1)}"
-    return (
-        f"{kind}, on {machine['device']} ({machine['processor']}, torch {machine['torch']}), in {spent}; "
-        f"{training:.0f} minutes went into training.{left}{meaning}"
+def session(found):
+    """What one session found: where, the check, the chapters, the schedules beside their targets, what it trained."""
+    machine, asked = found["machine"], found["asked"]
+    precision = {"tf32": "TF32", None: "the precision that each training declares"}.get(
+        asked["precision"], asked["precision"]
     )
+    kind = f"### {text(machine['device'])}"
+    where = f"PyTorch {text(machine['torch'])}, {precision}."
+    if asked["share"] < 1:
+        where += f" A **rehearsal** with {percent(asked['share'])} of each training: its accuracies mean nothing."
+    parts = [kind, where, schedules(found), trained(found), checks(found), chapters(found)]
+    return "\n\n".join(part for part in parts if part)
 
 
-def checks(full):
-    """What was compared, what differed, and what is allowed."""
+def schedules(found):
+    """Each whole schedule: speed and minutes beside their targets, and what became of it."""
+    rows = []
+    for name, whole in found["whole"].items():
+        timing = found["timings"]["training"].get(name)
+        speed = ["", ""]
+        if timing:
+            speed = [f"{timing['per_second']:,.0f}", f"{whole['images'] / timing['per_second'] / 60:.1f}"]
+        rows.append(
+            [
+                TITLES[name],
+                f"{whole['images'] / 1e6:.2f}",
+                speed[0],
+                f"{whole['images'] / whole['minutes'] / 60:,.0f}",
+                speed[1],
+                f"{whole['minutes']:.1f}",
+                became(found, name),
+            ]
+        )
+    head = [
+        "schedule",
+        "million images",
+        "images per second",
+        "target",
+        "minutes, at this rate",
+        "target",
+        "reached here",
+    ]
+    lines = [table(head, rows)]
+    drawn = [
+        f"{each['per_second']:,.0f} stimuli of {each['edge']}x{each['edge']} pixels ({each['draws']})"
+        for each in found["timings"].get("stimuli", ())
+    ]
+    if "map" in found["timings"]:
+        drawn.append(f"{found['timings']['map']['per_second']:,.0f} forward passes of an accuracy map")
+    if drawn:
+        lines.append(f"Per second: {'; '.join(drawn)}. Large product of matrices in float32: {rate(found)}.")
+    return "\n\n".join(lines)
+
+
+def rate(found):
+    """The operations per second of a large product of matrices, in words."""
+    return f"{found['timings']['matrix'] / 1e12:.1f} TFLOP/s"
+
+
+def became(found, name):
+    """How far a schedule came in a session."""
+    entry = SCHEDULES[name]
+    if rows := found["trained"].get(entry):
+        whole = f"whole, {sum(each['seconds'] for each in rows) / len(rows):.0f} s"
+        return f"{whole}: {measured(rows)}"
+    if stopped := found["stopped"].get(entry):
+        runs = stopped["runs"]
+        epochs = f"{runs[0]['epochs']} of {runs[0]['of']} epochs" if runs else "not begun"
+        ends = [end for each in runs for end in each["ends"][-1:] if end is not None]
+        return epochs + (f"; {percent(ends[0])} at the end of its last whole stage" if ends else "")
+    return ""
+
+
+def measured(rows):
+    """What was measured, mean over the runs, in words."""
+    names = list(dict.fromkeys(name for each in rows for name in each["measured"]))
+    if len(names) > 4:  # saccades: none, one and all
+        names = [*names[:2], names[-1]]
+    means = {name: [each["measured"][name] for each in rows if name in each["measured"]] for name in names}
+    words = ", ".join(f"{name} {100 * sum(each) / len(each):.1f} %" for name, each in means.items())
+    return f"{words}{f' (mean of {len(rows)} seeds)' if len(rows) > 1 else ''}"
+
+
+def trained(found):
+    """All that a session trained beside the whole schedules."""
+    others = {name: rows for name, rows in found["trained"].items() if name not in SCHEDULES.values()}
+    rows = [
+        [
+            text(name),
+            len(each),
+            f"{sum(run['images'] for run in each):,}",
+            f"{sum(run['images'] for run in each) / max(sum(run['seconds'] for run in each), 1e-9):,.0f}",
+            text(measured(each)),
+        ]
+        for name, each in others.items()
+    ]
+    return table(["training", "runs", "images", "images per second", "accuracy"], rows) if rows else ""
+
+
+def checks(found):
+    """What was compared with the CPU, what differed, and what is allowed."""
     kinds = {}
-    for part, found in full["checks"].items():
-        for each in found["rows"]:
-            kinds.setdefault((each["what"], each["allowed"]), []).append(
-                (part.removeprefix("steps of "), each["difference"])
+    for part, each in found["checks"].items():
+        for row in each["rows"]:
+            kinds.setdefault((row["what"], row["allowed"]), []).append(
+                (part.removeprefix("steps of "), row["difference"])
             )
     rows = [
         [
             text(what),
-            text(", ".join(part for part, _ in found)),
-            f"{max(value for _, value in found):.2g}",
+            text(", ".join(part for part, _ in each)),
+            f"{max(value for _, value in each):.2g}",
             f"{allowed:.2g}",
         ]
-        for (what, allowed), found in kinds.items()
+        for (what, allowed), each in kinds.items()
     ]
-    twice = {part: found for part, found in full["checks"].items() if "same" in found}
-    equal = [part.removeprefix("steps of ") for part, found in twice.items() if found["same"]]
-    lines = [f"Twenty steps, done twice, gave equal weights for {len(equal)} of {len(twice)} schedules."]
-    lines += [
-        f"{part.removeprefix('steps of ')} did not: {text('; '.join(found['reasons']) or 'PyTorch names no reason')}."
-        for part, found in twice.items()
-        if not found["same"]
-    ]
-    return f"{table(['what', 'of', 'largest difference', 'allowed'], rows)}\n\n{' '.join(lines)}"
-
-
-def timings(full):
-    """Speeds beside their targets; then what a training step asks of any device."""
-    found = full["timings"]
-    speeds, steps = [], []
-    for name, each in found["training"].items():
-        whole, target = full["whole"][name], each["target"]
-        aim = f" ({whole['minutes']:g})" if whole["minutes"] else ""
-        speeds.append(
-            [
-                TITLES[name],
-                f"{each['per_second']:,.0f}",
-                f"{target:,.0f}" if target else "",
-                f"{whole['images'] / each['per_second'] / 60:,.0f}{aim}",
-                percent(each["stimuli"]),
-                percent(each["of_matrix"]),
-            ]
-        )
-        asked = ["", ""]
-        if target:
-            asked = [f"{1e6 * each['batch'] / target / each['sent']:.0f}", f"{target * each['operations'] / 1e12:.2g}"]
-        billions = f"{each['operations'] / 1e9:.2g}"
-        steps.append([TITLES[name], each["sent"], each["waits"], billions, *asked])
-    drawn = [
-        [f"stimuli {each['edge']}x{each['edge']}, {each['draws']}", each["per_second"], each["target"]]
-        for each in found["stimuli"]
-    ]
-    if "map" in found:
-        drawn.append(["forward passes of an accuracy map", found["map"]["per_second"], found["map"]["target"]])
-    drawn = [[name, f"{speed:,.0f}", f"{target:,.0f}" if target else ""] for name, speed, target in drawn]
-    head = ["training", "images per second", "target", "minutes for all, at this rate (target)"]
-    tables = (
-        table([*head, "of a step for stimuli", "of the matrix rate"], speeds),
-        f"The matrix rate measured beside it was {found['matrix'] / 1e9:,.0f} billion operations per second.",
-        table(["what", "per second", "target"], drawn),
-        "What a training step asks of a device, whichever it is:",
-        table(
-            [
-                "training",
-                "operations sent",
-                "of these, that wait",
-                "billion multiplications and additions, per image",
-                "on target: microseconds for each operation sent",
-                "on target: trillion multiplications and additions per second",
-            ],
-            steps,
-        ),
+    twice = {part.removeprefix("steps of "): each for part, each in found["checks"].items() if "same" in each}
+    equal = [part for part, each in twice.items() if each["same"]]
+    lines = (
+        [f"Twenty steps, done twice, gave equal weights for {len(equal)} of {len(twice)} networks."] if twice else []
     )
-    return "\n\n".join(tables)
+    reasons = {}
+    for part, each in twice.items():
+        if not each["same"]:
+            reasons.setdefault("; ".join(each["reasons"]) or "PyTorch names no reason", []).append(part)
+    lines += [f"Not for {', '.join(parts)}: {text(why)}." for why, parts in reasons.items()]
+    head = ["compared with the processor", "of", "largest difference", "allowed"]
+    return f"{table(head, rows)}\n\n{' '.join(lines)}" if rows else ""
 
 
-def trained(full):
-    """What became of each schedule."""
-    rows = []
-    for name, each in full["trained"].items():
-        n, whole = each["tested"], full["whole"][name]
-        kinds = {
-            key: value for key, value in each.items() if key in ("central", "general", "cells") or "saccade" in key
-        }
-        if len(kinds) > 2:  # saccades: none, one and all
-            kinds = {key: kinds[key] for key in (*list(kinds)[:2], list(kinds)[-1])}
-        accuracy = "; ".join(
-            f"{key} {sum(value) / len(value) / n:.1%}".replace("%", " %") for key, value in kinds.items()
-        )
-        rows.append(
-            [
-                TITLES[name],
-                each["study"],
-                f"{each['epochs']} of {whole['epochs']}",
-                f"{each['images']:,} of {whole['images']:,}",
-                percent(each["images"] / whole["images"]),
-                f"{each['seconds']:.0f}",
-                f"{each['images'] / each['seconds']:,.0f}",
-                f"{accuracy} ({n:,} digits each)",
-            ]
-        )
-    head = ["schedule", "study", "epochs", "images", "share", "seconds", "images per second", "accuracy"]
-    return table(head, rows)
+def chapters(found):
+    """How the chapters fared in the profile "smoke"."""
+    if not found["chapters"]:
+        return ""
+    done = [each for each in found["chapters"] if each["ended"] == "done"]
+    lines = [f"Of {len(found['chapters'])} chapters in the profile `smoke`, side by side, {len(done)} finished."]
+    lines += [
+        f"- {chapter(each['chapter'])}: {text(each['ended'][:160])}"
+        for each in found["chapters"]
+        if each["ended"] != "done"
+    ]
+    return "\n".join([lines[0], "", *lines[1:]])
 
 
 # ---- which published results come from shortened schedules ----------------------------------------------------------
@@ -211,14 +246,14 @@ def stored(book):
     return {name: (training, images(name)) for name, (training, _) in records.items()}
 
 
-def coverage(full, book):
+def coverage(found, book):
     """One row for each network of each chapter, taught in one way; trials, and runs whose epochs show a part of the
     digits, are apart.
 
     A row: chapter, model, optimiser, trial, part, runs (how many), and as pairs, from and to: epochs, fraction (of the
     digits in an epoch), images, share (of the whole schedule of 2021; None where there is none).
     """
-    whole = {each["model"]: each["images"] for each in full["whole"].values()}
+    whole = {each["model"]: each["images"] for each in found["whole"].values()}
     known, rows = stored(book), {}
     for path in sorted(book.glob("*.ipynb"), key=lambda path: (not path.stem.startswith("week"), path.stem)):
         for name in used(path):
@@ -227,7 +262,7 @@ def coverage(full, book):
             part = training.get("fraction", 1) < 1 or "digits" in training
             key = path.stem, training["model"], training.get("optimiser", "sgd"), trial, part
             epochs = sum(stage["epochs"] for stage in training["stages"])
-            fraction = training.get("fraction", 1) if "digits" not in training else training["digits"] / full["digits"]
+            fraction = training.get("fraction", 1) if "digits" not in training else training["digits"] / found["digits"]
             share = None if trial or training["model"] not in whole else images / whole[training["model"]]
             rows.setdefault(key, []).append((epochs, fraction, images, share))
     return [
@@ -251,7 +286,7 @@ def notices(book):
     return found
 
 
-def covered(full, rows, told):
+def covered(rows, told):
     """The table of the chapters, and how much of it is whole."""
 
     def span(pair, show):
@@ -272,7 +307,7 @@ def covered(full, rows, told):
         lines.append(
             [
                 f"[{chapter(row['chapter'])}]({row['chapter']}.ipynb)",
-                f"{TITLES[row['model']]}, {TEACHERS[row['optimiser']]}",
+                f"{TITLES.get(row['model'], row['model'])}, {TEACHERS[row['optimiser']]}",
                 row["runs"],
                 span(row["epochs"], str),
                 span(row["fraction"], percent),
@@ -291,7 +326,7 @@ def covered(full, rows, told):
     ]
     compared = [row for row in rows if row["share"]]
     whole = [row for row in compared if row["share"][0] >= WHOLE]
-    names = ", ".join(dict.fromkeys(f"{TITLES[row['model']]} in {chapter(row['chapter'])}" for row in whole)) or "none"
+    names = ", ".join(dict.fromkeys(f"{TITLES.get(row['model'], row['model'])} in {chapter(row['chapter'])}" for row in whole)) or "none"
     summary = (
         f"Of {len(compared)} rows that can be compared with a schedule of 2021, {len(whole)} are whole ({names}); "
         f"{len(compared) - len(whole)} come from shortened ones, or from another recipe that shows fewer images."
