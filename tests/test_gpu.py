@@ -182,6 +182,18 @@ def test_cut_off_again_and_again_it_ends_as_if_left_alone(light, tmp_path):
     assert stops > 20 and weights(cut) == weights(whole)
 
 
+def test_how_far_an_unfinished_training_came_is_told(light, tmp_path):
+    worker = lane(tmp_path, 0.0)
+    [training, _] = worker.entries["what"].trainings
+    assert gpu.unfinished(tmp_path / "runs", training) is None
+    for _ in range(training.steps(len(worker.sets.train)) * 3):  # a step each: three of four epochs
+        with pytest.raises(Paused):
+            worker.do("what")
+    told = gpu.unfinished(tmp_path / "runs", training)
+    assert {key: told[key] for key in ("run", "seed", "of")} == {"run": name_of(training), "seed": 0, "of": 4}
+    assert told["epochs"] in (2, 3) and len(told["ends"]) == 1 and 0 <= told["ends"][0] <= 1
+
+
 def test_the_session_ends_packs_and_goes_on(light, tmp_path):
     asked = gpu.Asked(tmp_path, data="digits", share=0.9, skip=("chapters", "timings", "check"), pack=tmp_path / "pack")
     session, said = gpu.Session(replace(asked, minutes=0), lambda line: said.append(line)), []

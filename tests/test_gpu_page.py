@@ -40,7 +40,7 @@ def test_the_first_session_is_told_as_it_was(page):
     assert "NVIDIA H100" in told and "TF32" in told
     assert "143 of 160 epochs; 52 % at the end" in told and "18 of 110 epochs; 76 % at the end" in told
     assert "whole, 150 s: central 75.5 %, general 31.9 %" in told.replace("75.6", "75.5")
-    assert "0 saccades 29.3 %, 1 saccades 63.9 %, 5 saccades 65.0 %" in told
+    assert "0 saccades 29.3 %, 1 saccade 63.9 %, 5 saccades 65.0 %" in told
     assert "Of 9 chapters in the profile `smoke`, side by side, 0 finished." in told
     assert not device.agrees(found["checks"])  # a step of STN-28, for the reason that `device.off_the_pixels` gives
     assert "for 1 of 7 networks" in told

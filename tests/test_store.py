@@ -20,7 +20,7 @@ from labbook.book.store import Run, Store
 from labbook.config import describe, digest, name_of
 from labbook.errors import ConfigurationError
 from labbook.stimuli import Scene28, Scene128
-from labbook.training import Training, train
+from labbook.training import Paused, Training, train
 
 SMALL = one("tutorial")
 
@@ -596,3 +596,30 @@ def test_a_run_tells_its_best_epoch_and_its_largest_fall(tmp_path):
     assert run.best == 0.6
     assert run.fall == pytest.approx(0.1)  # not the 0.4 from one stage to the next, which is another task
     assert replace(run, history=history[:2]).fall == 0
+
+
+def test_several_are_trained_together_on_a_gpu_and_one_that_is_cut_off_does_not_cost_the_others(
+    store, few, monkeypatch
+):
+    wanted = [replace(SMALL, seed=seed) for seed in range(3)]
+    alone = [Store(store.published, store.local / "alone").get_or_train(each, few) for each in wanted]
+    together, seen = runs.train_together, []
+
+    def watched(trainings, *given, **options):
+        seen.append(len(trainings))
+        return together(trainings, *given, **options)
+
+    monkeypatch.setattr(runs, "is_gpu", lambda device: True)
+    monkeypatch.setattr(runs, "train_together", watched)
+    found = store.get_or_train_many(wanted, few)
+    assert [run.weights_sha256 for run in found] == [run.weights_sha256 for run in alone] and seen == [3]
+
+    def cut(trainings, *given, done, **options):
+        outcomes = together(trainings[:1], *given[:2], done=done, **{**options, "weights": None})
+        return [*outcomes, Paused("somewhere")]
+
+    monkeypatch.setattr(runs, "train_together", cut)
+    late = Store(store.published, store.local / "late")
+    with pytest.raises(Paused):
+        late.get_or_train_many(wanted[:2], few)
+    assert late.find(wanted[0]) and not late.find(wanted[1])

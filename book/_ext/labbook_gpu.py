@@ -93,7 +93,7 @@ def schedules(found):
                 TITLES[name],
                 f"{whole['images'] / 1e6:.2f}",
                 speed[0],
-                f"{whole['images'] / whole['minutes'] / 60:,.0f}",
+                f"{whole['rate']:,}",
                 speed[1],
                 f"{whole['minutes']:.1f}",
                 became(found, name),
@@ -116,7 +116,7 @@ def schedules(found):
     if "map" in found["timings"]:
         drawn.append(f"{found['timings']['map']['per_second']:,.0f} forward passes of an accuracy map")
     if drawn:
-        lines.append(f"Per second: {'; '.join(drawn)}. Large product of matrices in float32: {rate(found)}.")
+        lines.append(f"Per second: {'; '.join(drawn)}. A large product of matrices: {rate(found)}.")
     return "\n\n".join(lines)
 
 
@@ -196,6 +196,11 @@ def checks(found):
     return f"{table(head, rows)}\n\n{' '.join(lines)}" if rows else ""
 
 
+def shortened(words, most=120):
+    """A message, no longer than this."""
+    return words if len(words) <= most else f"{words[:most].rsplit(' ', 1)[0]} ..."
+
+
 def chapters(found):
     """How the chapters fared in the profile "smoke"."""
     if not found["chapters"]:
@@ -203,7 +208,7 @@ def chapters(found):
     done = [each for each in found["chapters"] if each["ended"] == "done"]
     lines = [f"Of {len(found['chapters'])} chapters in the profile `smoke`, side by side, {len(done)} finished."]
     lines += [
-        f"- {chapter(each['chapter'])}: {text(each['ended'][:160])}"
+        f"- {chapter(each['chapter'])}: {text(shortened(each['ended']))}"
         for each in found["chapters"]
         if each["ended"] != "done"
     ]
@@ -326,7 +331,12 @@ def covered(rows, told):
     ]
     compared = [row for row in rows if row["share"]]
     whole = [row for row in compared if row["share"][0] >= WHOLE]
-    names = ", ".join(dict.fromkeys(f"{TITLES.get(row['model'], row['model'])} in {chapter(row['chapter'])}" for row in whole)) or "none"
+    names = (
+        ", ".join(
+            dict.fromkeys(f"{TITLES.get(row['model'], row['model'])} in {chapter(row['chapter'])}" for row in whole)
+        )
+        or "none"
+    )
     summary = (
         f"Of {len(compared)} rows that can be compared with a schedule of 2021, {len(whole)} are whole ({names}); "
         f"{len(compared) - len(whole)} come from shortened ones, or from another recipe that shows fewer images."

@@ -38,9 +38,10 @@ from torch import nn
 from .. import evaluation, files, models
 from ..config import Training, describe, digest, name_of, parse
 from ..digits import DigitSets
+from ..engine import is_gpu
 from ..errors import ConfigurationError
 from ..machine import machine
-from ..training import Outcome, train
+from ..training import Outcome, train, train_together
 
 POINTER, RECORD, WEIGHTS = "current.json", "run.json", "weights.safetensors"
 NAME = re.compile(r"[0-9a-f]{16}")  # of a configuration, of a generation
@@ -344,13 +345,25 @@ class Store:
             for name in missing:
                 if (stamp := self._stamp(name)) and (self.reuse or stamp != asked[name]):  # another process was first
                     runs[name] = self._beside(read_run(self.local / name))
-            for name, training in missing.items():
-                if name not in runs:
-                    weights = starts[name].model(device).state_dict() if name in starts else None
-                    checkpoint = self.local / f"{name}.checkpoint"
-                    outcome = train(training, sets, device, checkpoint, say=self.say, weights=weights, until=self.until)
-                    runs[name] = self._beside(self._keep(name, training, outcome, sets, device))
-                    checkpoint.unlink(missing_ok=True)
+            left = [name for name in missing if name not in runs]
+            checkpoints = {name: self.local / f"{name}.checkpoint" for name in left}
+            weights = {name: starts[name].model(device).state_dict() if name in starts else None for name in left}
+            options = {"say": self.say, "until": self.until}
+
+            def end(place: int, outcome: Outcome | Exception) -> None:
+                if isinstance(outcome, Outcome):
+                    name = left[place]
+                    runs[name] = self._beside(self._keep(name, missing[name], outcome, sets, device))
+                    checkpoints[name].unlink(missing_ok=True)
+
+            if len(left) > 1 and is_gpu(device):
+                trainings, paths, states = ([each[name] for name in left] for each in (missing, checkpoints, weights))
+                for found in train_together(trainings, sets, device, paths, weights=states, done=end, **options):
+                    if isinstance(found, Exception):
+                        raise found
+            else:
+                for place, name in enumerate(left):
+                    end(place, train(missing[name], sets, device, checkpoints[name], weights=weights[name], **options))
         return runs
 
     def _keep(self, name: str, training: Training, outcome: Outcome, sets: DigitSets, device: str) -> Run:

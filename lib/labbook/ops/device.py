@@ -57,13 +57,13 @@ def agrees(checks: dict) -> bool:
 
 
 def checks(sets: DigitSets, device: str, tf32: bool) -> Iterator[tuple[str, Callable[[], dict]]]:
-    """Return the parts of the check: title, and what does it."""
+    """Return the parts of the check, what takes long last: title, and what does it."""
     for edge in sorted({each.edge for each in SCHEDULES.values()}, reverse=True):
         yield f"stimuli {edge}x{edge}", lambda edge=edge: check_stimuli(edge, sets, device)
+    for name in sorted(SCHEDULES, key=lambda name: SCHEDULES[name].retina == "whatwhere"):
+        yield f"steps of {name}", lambda name=name: check_steps(name, sets, device, tf32=tf32)
     for name in filter(None, dict.fromkeys(each.retina for each in SCHEDULES.values())):
         yield name, lambda name=name: check_features(name, sets, device)
-    for name in SCHEDULES:
-        yield f"steps of {name}", lambda name=name: check_steps(name, sets, device, tf32=tf32)
 
 
 def check_stimuli(edge: int, sets: DigitSets, device: str) -> dict:
@@ -111,9 +111,10 @@ def check_features(name: str, sets: DigitSets, device: str) -> dict:
 
 
 def check_steps(name: str, sets: DigitSets, device: str, seed: int = 0, tf32: bool = False, batch: int = 10) -> dict:
-    """Compare one step of SGD with the CPU's, and twenty steps of the schedule's own optimiser with themselves.
+    """Compare one step of SGD with the CPU's; and twenty steps of the schedule's own optimiser with themselves, and
+    with those that are not captured (see engine.py).
 
-    The step is taken from the first weights, `off_the_pixels`.
+    The one step is taken from the first weights, `off_the_pixels`.
     """
     training = SCHEDULES[name].training
     stages = (Stage(training.stages[-1].scene, 1, 0.01),)
@@ -121,21 +122,22 @@ def check_steps(name: str, sets: DigitSets, device: str, seed: int = 0, tf32: bo
     one = replace(first, start=first)
     start = off_the_pixels(models.build(one.model, rng.generator("weights", seed), **one.options))
 
-    def state(each: Training, place: str) -> dict[str, torch.Tensor]:
-        model = train(each, sets, place, weights=each.start and start).model
+    def state(each: Training, place: str, how: engine.Engine = engine.ENGINE) -> dict[str, torch.Tensor]:
+        model = train(each, sets, place, weights=each.start and start, engine=how).model
         return {key: value.cpu().float() for key, value in model.state_dict().items()}
 
-    mine = state(one, "cpu")
-
-    def apart(theirs: dict[str, torch.Tensor]) -> float:
+    def apart(mine: dict, theirs: dict) -> float:
         moved = sum((mine[key] - start[key]).square().sum() for key in mine)
         return (sum((mine[key] - theirs[key]).square().sum() for key in mine) / moved).sqrt().item()
 
-    rows = [row("one step, relative", apart(state(one, device)), 1e-3)]
+    mine = state(one, "cpu")
+    rows = [row("one step, relative", apart(mine, state(one, device)), 1e-3)]
     if tf32:
-        rows.append(row("one step in TF32, relative", apart(state(replace(one, precision="tf32"), device)), 3e-2))
-    twenty = replace(training, stages=stages, batch=batch, digits=20 * batch, data=sets.name, seed=seed)
+        rows.append(row("one step in TF32, relative", apart(mine, state(replace(one, precision="tf32"), device)), 3e-2))
+    twenty = replace(one, stages=stages, optimiser=training.optimiser, digits=20 * batch)
+    single = state(twenty, device, engine.Engine(capture=False))
     once, again = (state(twenty, device) for _ in range(2))
+    rows.append(row("twenty steps, captured or not, relative", apart(single, once), 1e-2))
     same = all(torch.equal(once[key], again[key]) for key in once)
     return {"rows": rows, "same": same, "reasons": [] if same else undetermined(lambda: state(one, device))}
 
@@ -252,12 +254,14 @@ def timings(
 
 
 def whole(digits: int) -> dict[str, dict]:
-    """Return what each schedule is when it is whole: model, epochs, images, and minutes at its target."""
+    """Return what each schedule is when it is whole: model, epochs, images, rate (its target, images per second), and
+    minutes at it."""
     return {
         name: {
             "model": each.training.model,
             "epochs": sum(stage.epochs for stage in each.training.stages),
             "images": (images := each.training.images(digits)),
+            "rate": each.rate,
             "minutes": short(images / each.rate / 60),
         }
         for name, each in SCHEDULES.items()

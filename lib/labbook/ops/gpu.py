@@ -18,13 +18,15 @@ What was found is kept in one record, `session.json`, plain data, written anew a
     chapters    chapter, seconds, ended ("done", or what stopped it)
     timings     matrix (operations per second), stimuli and networks (per second), targets beside them
     trained     name -> one row for each run: run, seed, images, seconds, and what was measured
-    stopped     name -> how far a training came that the time or an error stopped
+    stopped     name -> why a training stopped, and of each of its unfinished runs: run, seed, epochs, of (how many),
+                ends (accuracy at the end of each whole stage)
     seconds     phase -> how long it took
     left        names of the trainings that are not finished
 """
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import multiprocessing
@@ -45,7 +47,7 @@ import torch
 from .. import digits, evaluation, files, stimuli
 from ..book import chapter, store
 from ..book.store import Run, Store
-from ..config import Training, seeded
+from ..config import Training, name_of, seeded
 from ..errors import ConfigurationError, choose, within
 from ..experiments import card
 from ..experiments.card import CardTraining
@@ -57,6 +59,7 @@ from . import device as devices
 from . import pack
 
 PHASES = ("check", "chapters", "timings", "trainings", "pack")
+SECONDS = {"check": 20, "timings": 40}  # after which no part of these begins, but on a CPU
 PACKING, GRACE = 20, 10  # seconds kept for the pack; seconds that lanes have to stop
 EVERY = 90  # seconds between packs while trainings run
 
@@ -187,7 +190,8 @@ def _saccades(lane: Lane, run: Run, training: Training) -> dict:
         lane.change(seeded(what_training(training.stages[-1].scene.noise), training.seed, training.data))
     )
     (found,) = lane.page.saccades(run, [what], training.stages[-1].scene.noise)
-    return {f"{k} saccades": sum(each.accuracy(k).value for each in found.values()) / 27 for k in range(SACCADES + 1)}
+    words = {k: f"{k} saccade{'' if k == 1 else 's'}" for k in range(SACCADES + 1)}
+    return {word: sum(each.accuracy(k).value for each in found.values()) / len(found) for k, word in words.items()}
 
 
 def _searches(lane: Lane, run: Run, training: Training) -> dict:
@@ -394,8 +398,7 @@ class Session:
         """Tell, and log, a line of progress with its second."""
         line = f"{time.monotonic() - self.began:5.0f} s  {line}"
         self._say(line)
-        with open(self.log, "a", encoding="utf-8") as log:
-            log.write(f"{line}\n")
+        self._log(f"{line}\n")
 
     def _read(self) -> dict:
         asked = {key: getattr(self.asked, key) for key in ("share", "data", "precision", "device")}
@@ -434,8 +437,8 @@ class Session:
             began = time.monotonic()
             try:
                 getattr(self, f"_{phase}")()
-            except ConfigurationError as error:  # a full disk, data that went away: the next phase may still do
-                self.say(f"{phase} stopped: {error}")
+            except Exception as error:  # a full disk, data that went away: the next phase may still do
+                self._fault(phase, error)
             self.record["seconds"][phase] = round(time.monotonic() - began, 1)
             self._keep()
         left = self.record["left"]
@@ -448,23 +451,39 @@ class Session:
         self.record["whole"] = devices.whole(len(self.sets.train))
         files.write(self.path, f"{json.dumps(self.record, indent=1)}\n".encode())
 
-    def _part(self, into: dict, key: str, do: Callable[[], object], title: str) -> None:
+    def _limit(self, phase: str) -> float:
+        """Return when the parts of a phase end to begin."""
+        return math.inf if self.asked.device == "cpu" else time.monotonic() + SECONDS[phase]
+
+    def _fault(self, title: str, error: Exception) -> None:
+        """Tell what stopped a part of the work; the log has the traceback."""
+        self._log("".join(traceback.format_exception(error)))
+        self.say(f"{title} failed: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+
+    def _log(self, words: str) -> None:
+        with open(self.log, "a", encoding="utf-8") as log:
+            log.write(words)
+
+    def _part(self, into: dict, key: str, do: Callable[[], object], title: str, limit: float) -> None:
         """Do a part of the work once, unless the time is up; one that fails is told of."""
-        if key in into or time.monotonic() > self.until:
-            return
         began = time.monotonic()
+        if key in into:
+            return
+        if began > min(self.until, limit):
+            self.say(f"{title}: left out, its time is over")
+            return
         try:
             into[key] = do()
-        except (RuntimeError, ValueError) as error:  # as of a card that is too small
-            self.say(f"{title} failed: {(str(error).splitlines() or [''])[0]}")
+        except Exception as error:  # as of a card that is too small: the rest may still do
+            self._fault(title, error)
             return
         self.say(f"{title}: {time.monotonic() - began:.1f} s{devices.comment(into[key])}")
         self._keep()
 
     def _check(self) -> None:
-        checks = self.record["checks"]
+        checks, limit = self.record["checks"], self._limit("check")
         for title, do in devices.checks(self.sets, self.asked.device, self.asked.precision == "tf32"):
-            self._part(checks, title, do, f"check, {title}")
+            self._part(checks, title, do, f"check, {title}", limit)
         if not devices.agrees(checks):
             self.say("The device and the CPU do not agree; what follows is kept with that remark.")
 
@@ -473,10 +492,10 @@ class Session:
             self.record["chapters"] = smoke(self.asked, self.until, self.say)
 
     def _timings(self) -> None:
-        timings = self.record["timings"]
-        sets, precision = self.sets.to(self.asked.device), self.asked.precision or "float32"
-        for title, into, key, do in devices.timings(sets, self.asked.device, timings, precision):
-            self._part(into, key, do, f"timing, {title}")
+        timings, device, precision = self.record["timings"], self.asked.device, self.asked.precision or "float32"
+        limit = self._limit("timings")
+        for title, into, key, do in devices.timings(self.sets.to(device), device, timings, precision):
+            self._part(into, key, do, f"timing, {title}", limit)
 
     def _trainings(self) -> None:
         asked, trained, stopped = self.asked, self.record["trained"], self.record["stopped"]
@@ -492,16 +511,18 @@ class Session:
 
         def each(name: str, kind: str, said: object) -> None:
             if kind == "log":
-                with open(self.log, "a", encoding="utf-8") as log:
-                    log.write(str(said))
+                self._log(str(said))
                 return
             if kind == "say":
                 self.say(f"{name}: {str(said).strip()}")
                 return
-            (trained if kind == "trained" else stopped)[name] = said
             if kind == "trained":
+                trained[name] = said
                 stopped.pop(name, None)
                 said = "; ".join(map(_told, said))
+            else:
+                parts = (unfinished(asked.folder / "runs", training) for training in by_name[name].trainings)
+                stopped[name] = {"why": said, "runs": [part for part in parts if part]}
             self.say(f"{name}, {kind}: {said}")
             self._keep()
 
@@ -509,6 +530,7 @@ class Session:
             if asked.pack and "pack" not in asked.skip and time.monotonic() > self.packed + EVERY:
                 self._pack()
 
+        by_name = {entry.name: entry for entry in self.entries}
         waiting = [entry for entry in self.entries if entry.name not in trained]
         done = lambda training: self.store.find(training) is not None  # noqa: E731
         side_by_side(waiting, done, start, asked.lanes, self.until, each, idle=idle)
@@ -537,6 +559,19 @@ class Session:
         weights = [run.weights for run in runs if run.weights.exists()]
         for path in sorted(weights, key=lambda path: path.stat().st_size > store.WEIGHTS_LIMIT):
             yield path.relative_to(folder).as_posix(), path.read_bytes()
+
+
+def unfinished(folder: Path, training: Training) -> dict | None:
+    """Return how far a training came, from its checkpoint, or None if there is none."""
+    path = folder / f"{name_of(training)}.checkpoint"
+    if not path.exists():
+        return None
+    content = io.BytesIO(files.unseal(files.read(path), path))
+    history = json.loads(torch.load(content, map_location="cpu", weights_only=True)["history"])
+    last = {record["stage"]: (record["epoch"] + 1, record["accuracy"]) for record in history}
+    ends = [last[k][1] for k, stage in enumerate(training.stages) if k in last and last[k][0] == stage.epochs]
+    epochs = {"epochs": len(history), "of": sum(stage.epochs for stage in training.stages)}
+    return {"run": name_of(training), "seed": training.seed, **epochs, "ends": ends}
 
 
 def _told(row: Mapping) -> str:
