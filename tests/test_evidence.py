@@ -123,6 +123,31 @@ def test_impossible_options_are_refused(options):
         models.build("evidence", **options)
 
 
+# ---- what limits it --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stride", (2, 4, 8))
+def test_the_ceiling_is_the_evidence_around_the_digit(stride):
+    seen = build(stride=stride)(torch.rand(3, 1, 128, 128, generator=rng.generator("image")))
+    grid = evidence.places(128, stride)
+    offsets = grid[torch.tensor([0, len(grid) // 2, len(grid) - 1])]
+    told = evidence.at_true_place(seen, offsets, stride=stride)
+    for row in range(3):
+        near = (grid - offsets[row]).abs().amax(1) <= stride  # the place and its neighbours
+        torch.testing.assert_close(told[row], seen.evidence[row].flatten(1)[:, near].logsumexp(1))
+
+
+def test_the_benchmark_counts_maps_alone_and_together(few):
+    maps = [build(), models.build("evidence", rng.generator("other"), width=4).eval()]
+    counts = evidence.benchmark(maps, few.test, 5)
+    assert all(len(row) == 27 for row in (*counts["right"], *(counts[name] for name in counts if name != "right")))
+    assert all(0 <= lost <= astray <= 5 for lost, astray in zip(counts["lost"], counts["astray"], strict=True))
+    alone = evidence.benchmark(maps[:1], few.test, 5)
+    assert alone["together"] == alone["right"][0] == counts["right"][0]
+    first = evaluation.benchmark(maps[0], few.test, 5)
+    assert counts["right"][0] == [each.correct for each in first.values()]
+
+
 # ---- learning -------------------------------------------------------------------------------------------------------
 
 

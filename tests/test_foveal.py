@@ -116,3 +116,17 @@ def test_only_an_evidence_map_can_be_the_teacher(few):
         tiny(few, start=replace(teacher(few), model="lenet", options={}))
     with pytest.raises(ConfigurationError, match="fovea"):
         models.build("foveal", fovea=30)
+
+
+def test_the_benchmark_counts_all_searches(few, model):
+    counts = foveal.benchmark(model, few.test, 4, 3)
+    assert {name: (len(rows), len(rows[0])) for name, rows in counts.items()} == {
+        "right": (27, 3),
+        "hit": (27, 3),
+        "stopped": (27, len(foveal.SURE)),
+        "made": (27, len(foveal.SURE)),
+        "map": (27, 1),
+    }
+    assert all(row[-1] == 4 * 3 for row in counts["made"])  # never sure: all fixations
+    assert [row[-1] for row in counts["stopped"]] == [row[-1] for row in counts["right"]]
+    assert all(row == sorted(row) for row in counts["hit"])

@@ -24,6 +24,7 @@ Convention
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,7 +32,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import stimuli
+from . import evaluation, stimuli
+from .classifiers import device_of
+from .digits import Digits
 from .errors import ConfigurationError, choose, within
 from .retina import GREY
 from .stimuli import EDGE
@@ -153,3 +156,43 @@ def places(edge: int = stimuli.FIELD, stride: int = 4, device: str = "cpu") -> T
         raise ConfigurationError(f"A field of {edge} pixels is smaller than a digit; {EDGE} pixels are the least.")
     axis = torch.arange(0, edge - EDGE + 1, stride, device=device, dtype=torch.float32) - (edge - EDGE) / 2
     return torch.cartesian_prod(axis, axis)
+
+
+# ---- what limits it -------------------------------------------------------------------------------------------------
+
+
+def at_true_place(output: EvidenceOutput, offsets: Tensor, edge: int = stimuli.FIELD, stride: int = 4) -> Tensor:
+    """Return the evidence (B, 10) of the places, nine or so, around each digit's true offset (B, 2): what the same
+    network concludes when it is told where to look, a ceiling."""
+    apart = (places(edge, stride, str(offsets.device)) - offsets[:, None]).abs().amax(2)  # (B, n)
+    return output.evidence.flatten(2).masked_fill((apart > 1.5 * stride)[:, None], float("-inf")).logsumexp(2)
+
+
+def near_digit(output: EvidenceOutput, offsets: Tensor, edge: int = stimuli.FIELD, within: float = 8.0) -> Tensor:
+    """Return whether the most probable place is within so many pixels of the digit's true offset (B,)."""
+    return (stimuli.fixations(output.theta, edge) - offsets).norm(dim=1) <= within
+
+
+@torch.inference_mode()
+def benchmark(models: Sequence[EvidenceMap], digits: Digits, n: int) -> dict[str, list]:
+    """Count in every cell of the benchmark, plain data, all on the same stimuli: right answers of each map, and of all
+    together (their log posteriors added); of the first map right answers when it is told the place, `told`; fields in
+    which its place is further than 8 pixels from the digit, `astray`, and wrong answers among them, `lost`."""
+    counts = {"right": [[] for _ in models], "together": [], "told": [], "astray": [], "lost": []}
+    for scene in evaluation.cells().values():
+        totals = torch.zeros(len(models) + 4, dtype=torch.int64)
+        for part in evaluation.stream(digits, scene, n):
+            for images, labels, offsets, _ in evaluation.batches(part, device_of(models[0])):
+                outputs = [model.eval()(images) for model in models]
+                right = [output.logits.argmax(1) == labels for output in outputs]
+                pooled = sum(output.logits.log_softmax(1) for output in outputs).argmax(1) == labels
+                told = at_true_place(outputs[0], offsets, stride=models[0].stride).argmax(1) == labels
+                astray = ~near_digit(outputs[0], offsets)
+                each = torch.stack((*right, pooled, told, astray, astray & ~right[0]))
+                totals += each.sum(1).cpu()
+        *rights, together, told, astray, lost = totals.tolist()
+        for row, count in zip(counts["right"], rights, strict=True):
+            row.append(count)
+        for name, count in zip(("together", "told", "astray", "lost"), (together, told, astray, lost), strict=True):
+            counts[name].append(count)
+    return counts

@@ -25,7 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import evidence, stimuli
+from . import evaluation, evidence, stimuli
+from .classifiers import device_of
+from .digits import Digits
 from .errors import ConfigurationError, within
 from .evidence import EvidenceMap
 from .retina import GREY
@@ -72,6 +74,12 @@ class Trace(NamedTuple):
         made = torch.arange(self.found.shape[1], device=self.made.device) < self.made[:, None]
         best = self.found.where(made, float("-inf")).argmax(1)
         return self.fixations[torch.arange(len(self.made), device=self.made.device), best]
+
+    def stopped(self, sure: float) -> Trace:
+        """Return the search that would have stopped when its evidence for any digit reached `sure`."""
+        still = self.evidence.logsumexp(2) < sure  # (B, s): it goes on
+        made = still.int().cumprod(1).sum(1) + 1
+        return self._replace(made=made.clamp(max=self.evidence.shape[1]))
 
     def cut(self, saccades: int) -> Trace:
         """Return the search that would have been allowed fewer saccades: its first are the same."""
@@ -223,9 +231,7 @@ class FovealEvidence(nn.Module):
                 posterior = torch.where(apart < nearest, fresh, posterior)
                 nearest = torch.minimum(apart, nearest)
         fixations, expected, found, total = (torch.stack(each, 1) for each in (fixations, expected, found, total))
-        still = total.logsumexp(2) < sure  # (B, s): the search goes on
-        made = (still.int().cumprod(1).sum(1) + 1).clamp(max=s)
-        return Trace(fixations, expected, found, total, made)
+        return Trace(fixations, expected, found, total, torch.full((n,), s, device=image.device)).stopped(sure)
 
 
 def loss(output: FovealOutput, labels: Tensor) -> Tensor:
@@ -236,3 +242,36 @@ def loss(output: FovealOutput, labels: Tensor) -> Tensor:
     index = labels[:, None, None].expand(-1, 1, output.evidence.shape[2])
     target = output.evidence.gather(1, index).softmax(2)  # (B, 1, n)
     return -(target * output.scores.log_softmax(2)).sum(2).mean()
+
+
+# ---- the benchmark --------------------------------------------------------------------------------------------------
+
+SURE = (10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 1e9)  # log evidence at which a search may stop; the last: never
+
+
+@torch.inference_mode()
+def benchmark(model: FovealEvidence, digits: Digits, n: int, saccades: int = 5) -> dict[str, list]:
+    """Count in every cell of the benchmark, plain data, all on the same stimuli: `right`, right answers after exactly
+    1, 2, ... fixations; `hit`, fields in which one of them was within 8 pixels of the digit; for each of `SURE` the
+    right answers, `stopped`, and the fixations made, `made`, of searches that stop there; `map`, right answers of the
+    evidence map on the whole field."""
+    counts: dict[str, list] = {"right": [], "hit": [], "stopped": [], "made": [], "map": []}
+    model.eval()
+    for scene in evaluation.cells().values():
+        totals = {name: 0 for name in counts}
+        for part in evaluation.stream(digits, scene, n):
+            for images, labels, offsets, _ in evaluation.batches(part, device_of(model)):
+                trace = model.search(images, saccades, SURE[-1])
+                apart = (trace.fixations - offsets[:, None]).float().norm(dim=2)  # (B, s)
+                searches = [trace.stopped(sure) for sure in SURE]
+                found = {
+                    "right": trace.evidence.argmax(2) == labels[:, None],
+                    "hit": apart.cummin(1).values <= 8,
+                    "stopped": torch.stack([each.predicted == labels for each in searches], 1),
+                    "made": torch.stack([each.made for each in searches], 1),
+                    "map": (model.what(images).logits.argmax(1) == labels)[:, None],
+                }
+                totals = {name: totals[name] + each.sum(0).cpu() for name, each in found.items()}
+        for name, total in totals.items():
+            counts[name].append(total.tolist())
+    return counts

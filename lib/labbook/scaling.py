@@ -1,0 +1,107 @@
+"""What explains an accuracy: power laws of budgets, and the main effects of a factorial experiment.
+
+Convention
+    log odds    natural logarithm; half an answer is added to right and to wrong ones, so that they exist
+    interval    95 %, from Student's t with the degrees of freedom that are left
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import t as student
+
+from .errors import ConfigurationError
+
+
+class Estimate(NamedTuple):
+    """A number and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value: float, standard_error: float, freedom: int) -> Estimate:
+        """Return the estimate with a standard error of so many degrees of freedom; none leaves no bound."""
+        half = standard_error * student.ppf(0.975, freedom) if freedom > 0 else math.inf
+        return cls(float(value), float(value - half), float(value + half))
+
+
+class PowerLaw(NamedTuple):
+    """y = scale x^exponent. `exponent` with its interval; `residual`, the root mean square of what is left of log y."""
+
+    scale: float
+    exponent: Estimate
+    residual: float
+
+    def at(self, x: float) -> float:
+        """Return y at x."""
+        return self.scale * x**self.exponent.value
+
+
+def power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
+    """Fit a power law to points, by least squares of the logarithms.
+
+    Raises:
+        ConfigurationError: fewer than two different x; a value that is not positive.
+    """
+    if len(x) != len(y) or len(set(x)) < 2:
+        raise ConfigurationError(f"x={list(x)!r} and y={list(y)!r} must be pairs, of two different x at least.")
+    if min(*x, *y) <= 0:
+        raise ConfigurationError("A power law is fitted to positive numbers.")
+    a, b = np.log(np.asarray(x, float)), np.log(np.asarray(y, float))
+    spread = ((a - a.mean()) ** 2).sum()
+    slope = ((a - a.mean()) * (b - b.mean())).sum() / spread
+    left = b - b.mean() - slope * (a - a.mean())
+    freedom = len(x) - 2
+    error = math.sqrt((left**2).sum() / freedom / spread) if freedom else math.inf
+    return PowerLaw(
+        float(np.exp(b.mean() - slope * a.mean())),
+        Estimate.of(slope, error, freedom),
+        float(math.sqrt((left**2).mean())),
+    )
+
+
+def log_odds(correct: int, n: int) -> float:
+    """Return the log odds of a right answer, natural logarithm."""
+    return math.log((correct + 0.5) / (n - correct + 0.5))
+
+
+def main_effects(cells: Mapping[tuple, float], factors: Mapping[str, tuple]) -> dict[str, Estimate]:
+    """Return the main effects and two-factor interactions of a full two-level experiment, one value per cell.
+
+    An effect is the mean of a factor's second level minus that of its first, over all other factors; an interaction is
+    half the difference between an effect at the other factor's second level and at its first. Their common standard
+    error comes from the interactions of three factors and more, which are taken for noise.
+
+    Args:
+        cells: levels, in the order of the factors -> value, for instance `log_odds`.
+        factors: name -> first and second level.
+
+    Returns:
+        name, or "name x name", -> effect; main effects first.
+
+    Raises:
+        ConfigurationError: a cell that is missing; fewer than three factors.
+    """
+    if len(factors) < 3:
+        raise ConfigurationError("Without a third factor nothing is left to estimate the noise from.")
+    if len(cells) != 2 ** len(factors):
+        raise ConfigurationError(f"{len(cells)} cells are not the {2 ** len(factors)} of {len(factors)} factors.")
+    levels = list(factors.values())
+    signs = np.array([[2 * levels[k].index(level) - 1 for k, level in enumerate(cell)] for cell in cells])
+    values = np.array(list(cells.values()), float)
+
+    def contrast(which: tuple[int, ...]) -> float:
+        return float(2 * (signs[:, which].prod(1) * values).mean())
+
+    names = list(factors)
+    noise = [contrast(which) for order in range(3, len(names) + 1) for which in combinations(range(len(names)), order)]
+    error = math.sqrt(np.square(noise).mean())
+    asked = [which for order in (1, 2) for which in combinations(range(len(names)), order)]
+    return {" x ".join(names[k] for k in which): Estimate.of(contrast(which), error, len(noise)) for which in asked}
