@@ -144,7 +144,7 @@ def _retinas(name: str, rule, features: str, says: str) -> Claim:
     )
 
 
-CLAIMS = (
+RETINAS = (  # judged by the chapter of week 7
     Claim(
         "C86",
         c86,
@@ -167,6 +167,8 @@ CLAIMS = (
         f"Confirmed if 2 560 features are {100 * GAIN:g} points and two standard errors above 768, refuted if as much "
         "below",
     ),
+)
+README = (
     Claim(
         "R1",
         r1,
@@ -210,3 +212,4 @@ CLAIMS = (
     ),
     Claim("R6", r6, "Confirmed if there are two dense layers and nothing else", "{layers}", facts=dense_layers),
 )
+CLAIMS = (*RETINAS, *README)
