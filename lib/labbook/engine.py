@@ -141,6 +141,12 @@ class Stream(Lane):
         self.sent.clear()
 
 
+def settle(device: torch.device | str) -> None:
+    """Wait until a GPU has done all that was sent to any of its lanes."""
+    if is_gpu(device) and torch.backends.cuda.is_built():
+        torch.cuda.synchronize(device)
+
+
 _shared: dict[str, Stream] = {}  # device -> the lane of all runs that draw from its one global generator
 
 

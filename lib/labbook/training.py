@@ -244,10 +244,10 @@ def stepper(
     run.stage = len(training.stages) - 1
 
     def step() -> object:
-        if run.opened is None or run.step == run.steps:
-            run.step = 0
-            run.open()
         with run.at_work():
+            if run.opened is None or run.step == run.steps:
+                run.step = 0
+                run.open()
             return run._step()
 
     step.run = run
@@ -303,7 +303,7 @@ class _Run:
             models.in_bfloat16(self.model)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(LOCALISING) or training.localisation_rate > 0)
-        self.averaged = AveragedModel(self.model) if training.average else None
+        self.averaged = AveragedModel(self.model, device) if training.average else None
         self.averages = 0  # steps that the average is of
         if engine.compiled:
             models.compiled(self.model)
@@ -447,6 +447,8 @@ class _Run:
     def open(self) -> None:
         """Lay out what an epoch needs: learning rates, stimuli, digits in order."""
         stage = self.training.stages[self.stage]
+        if self.opened is None:
+            engines.settle(self.device)  # weights and states were laid out in another lane
         if self.epoch == self.step == 0 and self.training.renew_optimiser:
             self.optimiser, self.captured = self._optimiser(), None
         if self.opened is None or self.opened[0] != self.stage:
@@ -499,6 +501,8 @@ class _Run:
             theta = self._work()
             self.averages += bool(self.averaged)
             self.warm += 1
+            if self.warm == 1:
+                self.lane.wait()  # tables were made, which other lanes will read too
             if self.lane.capable and self.engine.capture and self.warm == engines.WARM:
                 self._capture()
         self.step += 1
