@@ -39,7 +39,8 @@ def make_run(seed, epochs, strength):
         }
         place = {"stage": k // epochs, "epoch": k % epochs, "images": 100, "seconds": 1.0}
         history.append(place | {"accuracy": 0.2 + 0.1 * k, "theta": theta})
-    return Run(Path(f"run{seed}"), {"model": "stn28", "stages": stages, "seed": seed}, history, {}, "")
+    training = {"version": 1, "model": "stn28", "stages": stages, "seed": seed}
+    return Run(Path(f"run{seed}"), training, history, {}, "")
 
 
 def explore_curriculum():

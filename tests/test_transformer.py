@@ -2,14 +2,16 @@
 
 import copy
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from playwright.sync_api import sync_playwright
 
-from labbook import classifiers, rng
+from labbook import classifiers, models, rng, stimuli
 from labbook.book import pdf, tensors, transformer
+from labbook.errors import ConfigurationError
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <style>:root {{ color-scheme: light dark }} body {{ margin: 12px; font: 16px sans-serif }}</style><body>{}</html>"""
@@ -165,8 +167,43 @@ def test_a_frame_is_drawn_within_100_ms_on_a_processor_of_a_phone(opened):
 def test_without_scripts_a_picture_and_its_description_remain(opened, output):
     page = opened(java_script_enabled=False)
     assert page.locator("img.explorer-still").is_visible() and not page.locator(".explorer-live").is_visible()
-    assert re.search(r'alt="A window of 28 × 28 samples[^"]*On the digit', output)
+    assert re.search(r'alt="A window of 28 × 28 samples[^"]*On it ', output)
     assert len(output.encode()) < 900_000
+
+
+def test_the_layers_of_a_network_are_those_that_it_computes():
+    model = models.build("atn")
+    found = transformer.layers(model.localisation, transformer.scene(*SCENE).image)
+    assert [layer.shape for layer in found] == [(16, 61, 61), (32, 28, 28), (64, 12, 12), (128, 4, 4), (32,), (3,)]
+    assert [layer.name for layer in found] == ["conv 7 × 7", *["conv 5 × 5"] * 3, "dense", "dense"]
+
+
+def test_a_window_on_the_digit_has_the_loss_of_the_crop(classifier):
+    generator = rng.generator("primer", 0)
+    scenes = transformer.batch(20, 0.7, 30.0, generator)
+    found = transformer.slope(classifier, scenes, scenes.offsets.float())
+    logits = classifier(stimuli.crops(scenes.images, scenes.offsets)).logits
+    expected = torch.nn.functional.cross_entropy(logits, scenes.labels, reduction="none")
+    torch.testing.assert_close(found.loss, expected.detach(), rtol=1e-3, atol=1e-4)
+    afar = transformer.from_afar(classifier, scenes, (4.0, 20.0), 2, generator)
+    assert [each.before.n for each in afar.values()] == [20, 20] and afar[4.0].towards.n <= 20
+
+
+def test_a_last_layer_of_zeros_passes_no_gradient_on():
+    scenes = transformer.batch(4, 0.7, 30.0, rng.generator("primer", 0))
+    zero, drawn = (transformer.start(scenes, zero_start) for zero_start in (True, False))
+    *before, last = zero.gradients.values()
+    assert before == [0] * 5 and last > 0 and zero.spread == 0
+    assert all(drawn.gradients.values()) and drawn.spread > 0
+
+
+def test_pairs_differ_in_one_setting_alone():
+    published = transformer.published()
+    (slow, fast), *_ = transformer.pairs(published, "localisation_rate")
+    assert slow.configuration.localisation_rate < fast.configuration.localisation_rate
+    assert replace(slow.configuration, localisation_rate=1.0) == replace(fast.configuration, localisation_rate=1.0)
+    with pytest.raises(ConfigurationError, match="No published run of 'lenet128' has weights"):
+        transformer.trained(published, "lenet128")
 
 
 def test_the_ten_digits_are_one_of_each_label():

@@ -635,5 +635,6 @@ function begin(id, kind) {
   if (!root || root.classList.contains("explorer-on")) return;
   const data = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
   root.classList.add("explorer-on");
-  explorers[kind](root, root.querySelector(".explorer-live"), data);
+  const made = explorers[kind](root, root.querySelector(".explorer-live"), data);
+  made?.catch(error => { root.classList.remove("explorer-on"); console.error(error); });  // the picture remains
 }

@@ -86,6 +86,12 @@ def framed(figure: Figure, alt: str, caption: str = "") -> HTML:
     return HTML(f'<figure class="plot">{picture(figure, alt)}{below}</figure>')
 
 
+def side_by_side(pictures: Mapping[str, Figure], caption: str) -> None:
+    """Display narrow figures, by description, beside one another where there is room, else below; close them."""
+    shown = "".join(picture(figure, alt) for alt, figure in pictures.items())
+    display(HTML(f'<figure class="plot pair">{shown}<figcaption>{caption}</figcaption></figure>'))
+
+
 def show(figure: Figure, alt: str, caption: str = "") -> None:
     """Display a figure, see `framed`."""
     display(framed(figure, alt, caption))
