@@ -12,7 +12,7 @@ import pytest
 import yaml
 from browser import CHROMIUM, Browser
 
-from labbook.book import chapter, claims, colab, results
+from labbook.book import chapter, claims, colab, outcome, results
 from labbook.book import store as runs
 
 ROOT = Path(__file__).parent.parent
@@ -59,7 +59,12 @@ def test_every_claim_written_down_is_judged_by_its_chapter():
     for record in records:
         assert record["chapter"] == known[record["id"]].get("chapter", record["chapter"])
         assert record["verdict"] in claims.VERDICTS
-        assert record["measured"] and record["note"]
+        assert record["note"] and (record["measured"] or record["verdict"] in ("open", "no claim"))
+
+
+def test_what_a_chapter_found_is_kept_as_data(name, page):
+    path = ROOT / "book" / "results" / f"{name}.json"
+    assert path.read_bytes() == outcome.content(outcome.of(page, name))
 
 
 def test_the_file_of_claims_says_what_the_chapters_say():

@@ -1,8 +1,7 @@
-"""What a page says of itself: verdicts follow from judgements, and shortened evidence decides nothing."""
+"""What a page says of itself."""
 
 import base64
 import io
-import json
 import re
 
 import matplotlib.pyplot as plt
@@ -13,7 +12,6 @@ from labbook.book import figures, report
 from labbook.book.chapter import COMMON, Here
 from labbook.book.store import Run
 from labbook.curriculum import growing
-from labbook.errors import ConfigurationError
 from labbook.evaluation import Proportion
 from labbook.stimuli import Scene28
 from labbook.training import Training
@@ -39,47 +37,26 @@ def shown(monkeypatch):
     return outputs
 
 
-@pytest.mark.parametrize(
-    ("holds", "word"),
-    [([True], "confirmed"), ([False, False], "refuted"), ([True, False], "partly"), ([], "open")],
-)
-def test_a_verdict_follows_from_its_judgements(holds, word):
-    assert report.verdict(iter(holds)) == word
-
-
 def test_numbers_are_written_with_what_they_are_worth():
     assert report.percent(0.9416) == "94.2 %"
     assert report.percent([0.9, 0.92]) == "91.0 % (90.0 to 92.0, 2 seeds)"
     assert report.proportion(Proportion(8, 10)) == "80.0 % (49.0 to 94.3)"
 
 
-def test_runs_on_shortened_schedules_leave_a_claim_open(page, shown):
+def test_a_page_takes_the_longest_runs_that_it_may_and_says_what_was_shortened(page, shown):
     training = Training("tutorial", growing([0, 5], 3, 0.01, Scene28()), fraction=0.1, data="digits")
     small = page()
     small.here.parameters["device"] = "cpu"
     cut = small.obtain(training, quick=200)
     assert [run.training.get("seed", 0) for run in cut] == [0, 1]
-    small.judge("C1", [True, True], "as measured", runs=cut)
+    assert small.shortened == {run.id for run in cut}
     (whole,) = page("full").obtain(training, seeds=[0])
     assert whole.images == training.images(1200) > cut[0].images
     again = page()
     assert again.obtain(training, seeds=[0])[0].id == whole.id  # quick takes the whole schedule from the store
-    again.judge("C1", [True], "as measured", runs=[whole])
-    assert [small.records[0]["verdict"], again.records[0]["verdict"]] == ["open", "confirmed"]
+    assert not again.shortened
     again.notices({"all": (whole, 10 * whole.images)})
     assert "no stand-in for MNIST" in shown[0] and "all 10.0 %" in shown[1]
-    again.verdicts()
-    assert 'class="verdict verdict-confirmed">confirmed<' in shown[2]
-    assert json.loads(dict([shown[3]])["claims"])[0]["id"] == "C1"
-
-
-def test_a_claim_is_judged_once_and_must_exist(page):
-    page = page("smoke")
-    page.judge("C2", [True], "")
-    with pytest.raises(ConfigurationError, match="C2 was judged already"):
-        page.judge("C2", [True], "")
-    with pytest.raises(ConfigurationError, match="There is no claim 'C99'"):
-        page.judge("C99", [True], "")
 
 
 def test_a_table_aligns_numbers_and_tells_once_what_is_the_same(shown):

@@ -372,7 +372,7 @@ def test_seeds_decide_together():
     runs = [run_of(SIMPLE.trainings("run")[0], [0.1, 0.8], seed) for seed in range(3)]
     one = judge(SIMPLE, lambda training: runs[:1], pilot="x.")
     assert (one.verdict, one.evidence) == (OPEN, "own schedule")
-    assert "1 of 3 seeds so far" in one.note and (one.measured, one.pilot) == ("best epoch 80.0 %", "x.")
+    assert "1 of 3 seeds so far" in one.note and (one.measured, one.pilot) == ("best epoch 80.0 % (1 seed)", "x.")
     three = judge(SIMPLE, lambda training: runs if training.precision == "tf32" else runs[:1], pilot="x.")
     assert (three.verdict, three.seeds, three.pilot) == (CONFIRMED, [0, 1, 2], "")
     assert three.values == {"best": (0.8, 0.8, 0.8)}
@@ -397,7 +397,7 @@ def test_runs_at_chance_are_not_trained_networks():
     training = claim.trainings("run")[0]
     runs = [run_of(training, [0.1], 0, spread=9.0), run_of(training, [0.9], 1, spread=0.0)]
     found = judge(claim, lambda _: runs)
-    assert found.verdict == CONFIRMED and found.measured == "spread 0.00 px"
+    assert found.verdict == CONFIRMED and found.measured == "spread 0.00 px (1 seed)"
 
 
 def test_what_is_measured_of_a_run():
@@ -410,9 +410,9 @@ def test_what_is_measured_of_a_run():
 
 
 def test_numbers_of_seeds_as_text():
-    assert f"{Seeds([0.5]):%}" == "50.0 %" and f"{Seeds([]):%}" == "not measured"
+    assert f"{Seeds([0.5]):%}" == "50.0 % (1 seed)" and f"{Seeds([]):%}" == "not measured"
     assert f"{Seeds([0.5, 0.6]):%}" == "55.0 % (50.0 to 60.0, 2 seeds)"
-    assert f"{Seeds([-0.2, 0.2]):s}" == "+0.00 (-0.20 to 0.20, 2 seeds)" and f"{Seeds([1.5]):px}" == "1.50 px"
+    assert f"{Seeds([-0.2, 0.2]):s}" == "+0.00 (-0.20 to 0.20, 2 seeds)" and f"{Seeds([1.5]):px}" == "1.50 px (1 seed)"
 
 
 # ---- what a GPU should train ----------------------------------------------------------------------------------------

@@ -22,13 +22,12 @@ from torch import Tensor, nn
 from .. import classifiers, digits, evaluation, fixation, models, searcher, visual_field, whatwhere
 from .. import stimuli as scenes
 from ..config import Training, plain, seeded, shortened
-from ..errors import ConfigurationError, nearest
+from ..errors import ConfigurationError
 from ..evaluation import CONTRASTS, Answers, Proportion
 from ..experiments.claim import Claim, judge
 from ..stimuli import ECCENTRICITIES, Scene, Scene128, Stimuli
 from . import rerun, results, verdicts
 from .chapter import Here, root
-from .claims import claims
 from .store import Run, Store
 
 QUICK_IMAGES, SMOKE_IMAGES = 40_000, 400  # training images of a shortened run
@@ -36,17 +35,6 @@ QUICK_IMAGES, SMOKE_IMAGES = 40_000, 400  # training images of a shortened run
 HEAVY = {"stn128": 50, "atn": 20, "searcher": 8}
 NUMBER = re.compile(r"[-+]?\d[\d,.]*( %| px)?|")  # what may stand in a column of numbers
 PACKAGES = ("torch", "numpy", "MotionClouds", "matplotlib")
-
-
-def verdict(holds: Iterable[bool]) -> str:
-    """Return the verdict on a claim from one judgement per seed or part.
-
-    All true: confirmed. All false: refuted. Mixed: partly. None at all: open.
-    """
-    holds = [bool(each) for each in holds]
-    if not holds:
-        return "open"
-    return "confirmed" if all(holds) else "partly" if any(holds) else "refuted"
 
 
 def percent(values: float | Sequence[float], digits: int = 1) -> str:
@@ -370,40 +358,8 @@ class Page:
         display(Markdown(f"**{text}**"))
         glue("answer", text, display=False)
 
-    def judge(
-        self,
-        claim: str,
-        holds: Iterable[bool],
-        measured: str,
-        note: str = "",
-        runs: Sequence[Run] = (),
-        share: float = 1.0,
-    ) -> None:
-        """Record the verdict on a claim.
-
-        Args:
-            holds: one judgement per seed or part (see `verdict`). measured: what was found, in numbers.
-            note: the rule that decided, or what an open claim would take.
-            runs: the evidence; shortened runs leave the claim open.
-            share: part of the claimed training that the evidence had; below 1 the claim stays open too.
-
-        Raises:
-            ConfigurationError: an unknown claim, or one already judged.
-        """
-        if claim not in claims():
-            raise ConfigurationError(f"There is no claim {claim!r}.{nearest(claim, claims())}")
-        if any(record["id"] == claim for record in self.records):
-            raise ConfigurationError(f"{claim} was judged already on this page.")
-        if any(run.id in self.shortened for run in runs):
-            holds, note = [], "the schedule was shortened here; run with profile=full"
-        elif share < 1:
-            holds, note = [], f"needs the whole schedule; trained on {100 * share:.3g} % of it. Then: {note}"
-        seeds = sorted({run.training.get("seed", 0) for run in runs})
-        facts = {"id": claim, **claims()[claim], "measured": measured, "verdict": verdict(holds)}
-        self.records.append({**facts, "seeds": seeds, "chapter": self.here.name, "note": note})
-
     def verdicts(
-        self, claims: Iterable[Claim] = (), pilot: Mapping[str, str] | None = None, shortened: Iterable[str] = ()
+        self, claims: Iterable[Claim], pilot: Mapping[str, str] | None = None, shortened: Iterable[str] = ()
     ) -> None:
         """Judge claims by what is stored of their own trainings, display them, and glue the records as `claims` (JSON).
 
@@ -429,7 +385,7 @@ class Page:
                     record["stated"],
                     _measured(record),
                     f'<span class="verdict verdict-{record["verdict"].replace(" ", "-")}">{record["verdict"]}</span>',
-                    record["note"],
+                    verdicts.decided_by(record),
                 )
                 for record in self.records
             ],

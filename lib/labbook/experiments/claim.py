@@ -59,7 +59,8 @@ CONSTANT = 0.02  # a spread below this is a constant window, which no other seed
 
 
 class Seeds(tuple):
-    """One number per seed. As text, `format(seeds, "%")`: `94.2 % (93.9 to 94.5, 3 seeds)`; "px": `0.02 px`, ..."""
+    """One number per seed. As text, `format(seeds, "%")`: `94.2 % (93.9 to 94.5, 3 seeds)`; other formats are "px",
+    "points", and "s", with a sign."""
 
     def __format__(self, spec: str) -> str:
         scale, digits, unit = {"%": (100, 1, " %"), "points": (100, 1, " points"), "px": (1, 2, " px")}.get(
@@ -69,7 +70,7 @@ class Seeds(tuple):
         if not each:
             return "not measured"
         if len(each) == 1:
-            return f"{each[0]}{unit}"
+            return f"{each[0]}{unit} (1 seed)"
         mean = f"{scale * fmean(self):+.{digits}f}" if spec == "s" else f"{scale * fmean(self):.{digits}f}"
         low, high = (f"{scale * of(self):.{digits}f}" for of in (min, max))
         return f"{mean}{unit} ({low} to {high}, {len(self)} seeds)"
