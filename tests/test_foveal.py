@@ -12,7 +12,7 @@ from labbook.errors import ConfigurationError
 from labbook.stimuli import Scene128
 from labbook.training import Training, train
 
-SMALL = {"retina": "polo768", "width": 8, "what_width": 2}
+SMALL = {"retina": "polo768", "width": 8, "what_width": 2, "fovea": 36}
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """A foveal searcher taught by an evidence map: the sum over places, computed only where a periphery expects the digit.
 
 An evidence map (see `evidence`) computes the evidence s_c(p) for each digit c at all 676 places p of the field. Here
-the same network sees a fovea of 36x36 pixels only, nine places at a time. Where to direct it is estimated from the
+the same network sees a fovea of 44x44 pixels only, 25 places at a time. Where to direct it is estimated from the
 coefficients of a log-polar retina by a small *where* network, whose map over the retina's cells is evaluated at the
 places. The where network is taught by the evidence map, which was itself trained from the labels of fields alone: its
 target is the posterior over places, given the label,
@@ -121,7 +121,7 @@ class FovealEvidence(nn.Module):
         retina: str = "whatwhere",
         width: int = 96,
         what_width: int = 16,
-        fovea: int = 36,
+        fovea: int = 44,
         saccades: int = 5,
         sure: float = 25.0,
         near: float = 10.0,

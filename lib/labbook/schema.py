@@ -152,7 +152,7 @@ MODELS = {
         "retina": "whatwhere",
         "width": 96,
         "what_width": 16,
-        "fovea": 36,
+        "fovea": 44,
         "saccades": 5,
         "sure": 25,
         "near": 10,
