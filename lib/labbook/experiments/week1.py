@@ -53,30 +53,30 @@ general, central = (partial(accuracy, scene=replace(BOLD, std=std)) for std in (
 map_centre, map_mean = (partial(map_of, scene=BOLD, what=what) for what in ("centre", "mean"))
 
 
-def c1(best: Sequence[float]) -> str:
+def _c1(best: Sequence[float]) -> str:
     return opposite(learns(best))
 
 
-def c2(last: Sequence[float]) -> str:
+def _c2(last: Sequence[float]) -> str:
     return reaches(last, CENTRED)
 
 
-def c3(best: Sequence[float]) -> str:
+def _c3(best: Sequence[float]) -> str:
     return learns(best)
 
 
-def c4(general: Sequence[float], central: Sequence[float]) -> str:
+def _c4(general: Sequence[float], central: Sequence[float]) -> str:
     return both(reaches(general, GENERAL), reaches(central, CENTRAL))
 
 
-def c5(centre: Sequence[float], mean: Sequence[float]) -> str:
+def _c5(centre: Sequence[float], mean: Sequence[float]) -> str:
     return both(reaches(centre, MAP_CENTRE), reaches(mean, MAP_MEAN))
 
 
 CLAIMS = (
     Claim(
         "C1",
-        c1,
+        _c1,
         f"Confirmed if {SAYS_FAILS}, refuted if {SAYS_LEARNS}",
         "best epoch {best:%}",
         {"run": OWN["tutorial network, shifted"]},
@@ -84,7 +84,7 @@ CLAIMS = (
     ),
     Claim(
         "C2",
-        c2,
+        _c2,
         says_reaches(CENTRED),
         "{last:%} at the end",
         {"run": OWN["tutorial network, centred"]},
@@ -92,7 +92,7 @@ CLAIMS = (
     ),
     Claim(
         "C3",
-        c3,
+        _c3,
         f"Confirmed if {SAYS_LEARNS}, refuted if {SAYS_FAILS}",
         "best epoch {best:%}",
         {"run": OWN["STN-28, shift of 2 px"]},
@@ -101,7 +101,7 @@ CLAIMS = (
     ),
     Claim(
         "C4",
-        c4,
+        _c4,
         says_reaches(GENERAL, CENTRAL, of=" (general and central, each)"),
         "general {general:%}, central {central:%}",
         {"run": OWN["STN-28, Adam 0.005"]},
@@ -109,7 +109,7 @@ CLAIMS = (
     ),
     Claim(
         "C5",
-        c5,
+        _c5,
         says_reaches(MAP_CENTRE, MAP_MEAN, of=" (centre and mean of the map, each)"),
         "{centre:%} at the centre, {mean:%} on average",
         {"run": OWN["STN-28, Adam 0.005"]},

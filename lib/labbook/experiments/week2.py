@@ -82,41 +82,41 @@ general, central, map_mean = week1.general, week1.central, week1.map_mean
 varied_general, varied_central = (partial(accuracy, scene=replace(VARIED, std=std)) for std in (15.0, 0.0))
 
 
-def c6(spreads: Sequence[float]) -> str:
+def _c6(spreads: Sequence[float]) -> str:
     return same_window(spreads)
 
 
-def c7(at_0: Sequence[float], at_5: Sequence[float]) -> str:
+def _c7(at_0: Sequence[float], at_5: Sequence[float]) -> str:
     return both(same_window(at_0), same_window(at_5))
 
 
-def c10(last: Sequence[float], spreads: Sequence[float]) -> str:
+def _c10(last: Sequence[float], spreads: Sequence[float]) -> str:
     return both(reaches(last, SGD_CENTRED), opposite(same_window(spreads)))
 
 
-def c12(options: Sequence[str]) -> str:
+def _c12(options: Sequence[str]) -> str:
     return holds("threshold" not in options)
 
 
-def c13(last: Sequence[float], spreads: Sequence[float]) -> str:
+def _c13(last: Sequence[float], spreads: Sequence[float]) -> str:
     return both(reaches(last, ADAM_DEFAULT), opposite(same_window(spreads)))
 
 
-def c14(stages: Sequence[int]) -> str:
+def _c14(stages: Sequence[int]) -> str:
     return opposite(vote(stages, AT_MOST_STAGES, AT_MOST_STAGES + 1))
 
 
-def c16(
+def _c16(
     general: Sequence[float], central: Sequence[float], adam_general: Sequence[float], adam_central: Sequence[float]
 ) -> str:
     return both(higher(general, adam_general, BETTER), higher(central, adam_central, BETTER))
 
 
-def c17(sgd: Sequence[float], adam: Sequence[float]) -> str:
+def _c17(sgd: Sequence[float], adam: Sequence[float]) -> str:
     return higher(sgd, adam, BETTER)
 
 
-def c84(general: Sequence[float], central: Sequence[float]) -> str:
+def _c84(general: Sequence[float], central: Sequence[float]) -> str:
     return both(reaches(general, VARIED_GENERAL), reaches(central, VARIED_CENTRAL))
 
 
@@ -144,14 +144,14 @@ def same(name: str, own: Training, of_trained: bool, reading: str = "") -> Claim
     "count."""
     quantity = spread_if_learnt if of_trained else spread_learnt
     says = f"{SAYS_SAME}; {'networks at chance do not count' if of_trained else 'a network at chance counts as 0'}"
-    return Claim(name, c6, says, "spread {spreads:px}", {"run": own}, {"spreads": ("run", quantity)}, reading=reading)
+    return Claim(name, _c6, says, "spread {spreads:px}", {"run": own}, {"spreads": ("run", quantity)}, reading=reading)
 
 
 CLAIMS = (
     same("C6", ADAM, True, "the network that week 1 had trained, at the end of its curriculum"),
     Claim(
         "C7",
-        c7,
+        _c7,
         f"At both shifts: {SAYS_SAME}; a network at chance counts as 0",
         "spread {at_0:px} at std 0, {at_5:px} at std 5",
         {"0": OWN["Adam 0.005, std 0, 20 epochs"], "5": OWN["Adam 0.005, std 5, 20 epochs"]},
@@ -166,7 +166,7 @@ CLAIMS = (
     same("C9", OWN["Adam 0.005, squared error"], False, "which loss was tried is not recorded; here the squared error"),
     Claim(
         "C10",
-        c10,
+        _c10,
         f"{says_reaches(SGD_CENTRED)}; and {SAYS_VARIES}",
         "{last:%}, spread {spreads:px}",
         {"run": OWN["SGD 0.01, std 0, 20 epochs"]},
@@ -175,14 +175,14 @@ CLAIMS = (
     same("C11", OWN["Adam 0.005, std 0, 5 epochs"], True),
     Claim(
         "C12",
-        c12,
+        _c12,
         "Confirmed if torch.optim.Adam has no option of that name, as was stated",
         "its options are {options}",
         facts=adam_options,
     ),
     Claim(
         "C13",
-        c13,
+        _c13,
         f"{says_reaches(ADAM_DEFAULT)}; and {SAYS_VARIES}",
         "{last:%}, spread {spreads:px}",
         {"run": OWN["Adam 0.001, std 0, 5 epochs"]},
@@ -190,7 +190,7 @@ CLAIMS = (
     ),
     Claim(
         "C14",
-        c14,
+        _c14,
         f"Confirmed if in every seed at most {AT_MOST_STAGES} stages end with a window that varies by {VARIES:g} px, "
         "refuted if in every seed more do",
         "{stages} stages, by seed",
@@ -200,7 +200,7 @@ CLAIMS = (
     same("C15", OWN["STN-28, Adam 0.001"], True),
     Claim(
         "C16",
-        c16,
+        _c16,
         f"Confirmed if SGD is above Adam by {100 * BETTER:g} point and by two standard errors over seeds, general and "
         "central, at contrast 70 %; refuted if below by as much",
         TELL_ACCURACIES,
@@ -209,7 +209,7 @@ CLAIMS = (
     ),
     Claim(
         "C17",
-        c17,
+        _c17,
         f"Confirmed if the mean of SGD's map is above that of Adam's by {100 * BETTER:g} point and by two standard "
         "errors over seeds, at contrast 70 %; refuted if below by as much",
         "{sgd:%} against {adam:%}",
@@ -218,7 +218,7 @@ CLAIMS = (
     ),
     Claim(
         "C84",
-        c84,
+        _c84,
         says_reaches(VARIED_GENERAL, VARIED_CENTRAL, of=" (general and central, each)"),
         "general {general:%}, central {central:%}",
         {"run": OWN["STN-28, SGD"]},

@@ -71,21 +71,21 @@ def much_better(ours: Sequence[float], theirs: Sequence[float]) -> str:
     return PARTLY if higher(ours, theirs, BETTER) == CONFIRMED else OPEN
 
 
-def c19(
+def _c19(
     general: Sequence[float], central: Sequence[float], adam_general: Sequence[float], adam_central: Sequence[float]
 ) -> str:
     return both(much_better(general, adam_general), much_better(central, adam_central))
 
 
-def c20(best: Sequence[float]) -> str:
+def _c20(best: Sequence[float]) -> str:
     return learns(best)
 
 
-def c21(last: Sequence[float]) -> str:
+def _c21(last: Sequence[float]) -> str:
     return reaches(last, FIRST, ONE)
 
 
-def c22(last: Sequence[float]) -> str:
+def _c22(last: Sequence[float]) -> str:
     return reaches(last, ONE_LESS, ONE)
 
 
@@ -98,7 +98,7 @@ CLAIMS = (
     ),
     Claim(
         "C19",
-        c19,
+        _c19,
         f"Confirmed if SGD is above Adam by {100 * MUCH_BETTER:g} points and by two standard errors over seeds, "
         f"general and central, at contrast 70 %; partly if by {100 * BETTER:g}; refuted if it is below, or no gain of "
         f"{100 * BETTER:g} point",
@@ -108,7 +108,7 @@ CLAIMS = (
     ),
     Claim(
         "C20",
-        c20,
+        _c20,
         f"Within {WORKS_BY} epochs: confirmed if {SAYS_LEARNS}, refuted if {SAYS_FAILS}",
         f"best of {WORKS_BY} epochs {{best:%}}",
         {"run": OWN["STN-128, first network, centred"]},
@@ -117,7 +117,7 @@ CLAIMS = (
     ),
     Claim(
         "C21",
-        c21,
+        _c21,
         says_reaches(FIRST, enough=ONE),
         "{last:%} after 25 epochs",
         {"run": OWN["STN-128, first network, centred"]},
@@ -125,7 +125,7 @@ CLAIMS = (
     ),
     Claim(
         "C22",
-        c22,
+        _c22,
         says_reaches(ONE_LESS, enough=ONE),
         "{last:%} after 24 epochs",
         {"run": OWN["STN-128, one dense layer less, centred"]},

@@ -133,69 +133,69 @@ def field_same(spreads: Sequence[float]) -> str:
     return same_window(spreads, SAME_FIELD, VARIES_FIELD)
 
 
-def c23(falls: Sequence[float]) -> str:
+def _c23(falls: Sequence[float]) -> str:
     return vote(falls, STEADY, DROPS)
 
 
-def c24(best: Sequence[float]) -> str:
+def _c24(best: Sequence[float]) -> str:
     return opposite(learns(best))
 
 
-def c25(falls: Sequence[float], bests: Sequence[float]) -> str:
+def _c25(falls: Sequence[float], bests: Sequence[float]) -> str:
     return opposite(worked(falls, bests))
 
 
-def c26(
+def _c26(
     low_falls: Sequence[float], low_bests: Sequence[float], high_falls: Sequence[float], high_bests: Sequence[float]
 ) -> str:
     return both(opposite(worked(low_falls, low_bests)), opposite(worked(high_falls, high_bests)))
 
 
-def c27(falls: Sequence[float], bests: Sequence[float], spreads: Sequence[float]) -> str:
+def _c27(falls: Sequence[float], bests: Sequence[float], spreads: Sequence[float]) -> str:
     return both(worked(falls, bests), field_same(spreads))
 
 
-def c30(**tried: Sequence[float]) -> str:
+def _c30(**tried: Sequence[float]) -> str:
     names = sorted({name.rpartition("_")[0] for name in tried})
     verdicts = [opposite(worked(tried[f"{name}_falls"], tried[f"{name}_bests"])) for name in names]
     return both(*verdicts)
 
 
-def c32(last: Sequence[float]) -> str:
+def _c32(last: Sequence[float]) -> str:
     return opposite(vote(last, *FAINT_LOSS))
 
 
-def c34(last: Sequence[float], spreads: Sequence[float]) -> str:
+def _c34(last: Sequence[float], spreads: Sequence[float]) -> str:
     return both(reaches(last, MORE_KERNELS, ONE), field_same(spreads))
 
 
-def c36(last: Sequence[float], spreads: Sequence[float]) -> str:
+def _c36(last: Sequence[float], spreads: Sequence[float]) -> str:
     return both(learns(last), field_same(spreads))
 
 
-def c37(last: Sequence[float], before: Sequence[float], spreads: Sequence[float]) -> str:
+def _c37(last: Sequence[float], before: Sequence[float], spreads: Sequence[float]) -> str:
     gaps = [abs(a - b) for a, b in zip(sorted(last), sorted(before), strict=False)]
     return both(opposite(vote(gaps, ALIKE, 2 * ALIKE)), field_same(spreads))
 
 
-def c38(last: Sequence[float], spreads: Sequence[float]) -> str:
+def _c38(last: Sequence[float], spreads: Sequence[float]) -> str:
     return both(reaches(last, FINAL, ONE), opposite(same_window(spreads, SAME_FIELD, VARIES_FIELD, ONE)))
 
 
-def c39(**ends: Sequence[float]) -> str:
+def _c39(**ends: Sequence[float]) -> str:
     return both(*(reaches(ends[f"end_{k}"], FIXED[k], ONE) for k in range(len(FIXED))))
 
 
-def c40(last: Sequence[float], spreads: Sequence[float]) -> str:
+def _c40(last: Sequence[float], spreads: Sequence[float]) -> str:
     fails, same = opposite(learns(last)), field_same(spreads)
     return "confirmed" if "confirmed" in (fails, same) else both(fails, same)
 
 
-def c42(below: Sequence[float], far: Sequence[float]) -> str:
+def _c42(below: Sequence[float], far: Sequence[float]) -> str:
     return vote(below, EVEN, BIASED, ONE if min(below) >= PLAINLY else SEEDS)
 
 
-def c44(gaussian: Sequence[float], fixed: Sequence[float]) -> str:
+def _c44(gaussian: Sequence[float], fixed: Sequence[float]) -> str:
     return higher(gaussian, fixed, GAIN)
 
 
@@ -204,27 +204,27 @@ def reach(ends: Mapping[str, Sequence[float]], stages: Sequence[int]) -> str:
     return both(*(reaches(ends[f"end_{k}"], ENDS[k], ONE) for k in stages))
 
 
-def c45(**ends: Sequence[float]) -> str:
+def _c45(**ends: Sequence[float]) -> str:
     return reach(ends, range(9))
 
 
-def c46(**ends: Sequence[float]) -> str:
+def _c46(**ends: Sequence[float]) -> str:
     return reach(ends, range(3))
 
 
-def c48(**ends: Sequence[float]) -> str:
+def _c48(**ends: Sequence[float]) -> str:
     return reach(ends, range(3, 6))
 
 
-def c49(**ends: Sequence[float]) -> str:
+def _c49(**ends: Sequence[float]) -> str:
     return reach(ends, range(6, 9))
 
 
-def c50(half: Sequence[float], third: Sequence[float]) -> str:
+def _c50(half: Sequence[float], third: Sequence[float]) -> str:
     return both(reaches(half, CONTRASTS[0], ONE), reaches(third, CONTRASTS[1], ONE))
 
 
-def c33(before: int, after: int) -> str:
+def _c33(before: int, after: int) -> str:
     return holds(after < before)
 
 
@@ -236,7 +236,7 @@ def parameters() -> dict[str, int]:
     return {"before": count["first"], "after": count["more kernels"]}
 
 
-def c51(edge: int) -> str:
+def _c51(edge: int) -> str:
     return holds(edge == 28)
 
 
@@ -289,7 +289,7 @@ def _stages(name: str, rule, thirds: Sequence[int]) -> Claim:
 CLAIMS = (
     Claim(
         "C23",
-        c23,
+        _c23,
         f"Confirmed if the accuracy falls by {100 * DROPS:g} points below an earlier epoch within the last ten, in "
         f"every seed; refuted if by at most {100 * STEADY:g} points in every seed",
         "largest late fall {falls:points}",
@@ -298,7 +298,7 @@ CLAIMS = (
     ),
     Claim(
         "C24",
-        c24,
+        _c24,
         f"Confirmed if {SAYS_FAILS}, refuted if {SAYS_LEARNS}",
         "best of 25 epochs {best:%}",
         {"run": OWN["first network, Adam 0.005, centred"]},
@@ -307,7 +307,7 @@ CLAIMS = (
     ),
     Claim(
         "C25",
-        c25,
+        _c25,
         f"Confirmed if it does not work, refuted if it does: {SAYS_WORKS}",
         "best {bests:%}, largest late fall {falls:points}",
         {"run": OWN["more kernels, centred"]},
@@ -316,7 +316,7 @@ CLAIMS = (
     ),
     Claim(
         "C26",
-        c26,
+        _c26,
         f"For each of two rates, {OTHER_RATES[0]:g} and {OTHER_RATES[1]:g}: confirmed if it does not work, refuted if "
         f"it does: {SAYS_WORKS}",
         "best {low_bests:%} and {high_bests:%}, largest late fall {low_falls:points} and {high_falls:points}",
@@ -326,7 +326,7 @@ CLAIMS = (
     ),
     Claim(
         "C27",
-        c27,
+        _c27,
         f"Two parts: {SAYS_WORKS}; {SAYS_SAME}",
         "best {bests:%}, largest late fall {falls:points}, spread {spreads:px}",
         {"run": OWN["dropout, centred"]},
@@ -336,7 +336,7 @@ CLAIMS = (
     Claim("C28", says="a network that was written, not an experiment; it is built and tested here"),
     Claim(
         "C29",
-        c24,
+        _c24,
         f"Confirmed if {SAYS_FAILS}, refuted if {SAYS_LEARNS}",
         "best of 25 epochs {best:%}",
         {"run": OWN["first network, std 40 px"]},
@@ -345,7 +345,7 @@ CLAIMS = (
     ),
     Claim(
         "C30",
-        c30,
+        _c30,
         f"For each change of C24 to C27: confirmed if it does not work, refuted if it does: {SAYS_WORKS}",
         "best of kernels {kernels_bests:%}, dropout {dropout_bests:%}, Adam {adam_bests:%}, rates {low_bests:%} and "
         "{high_bests:%}",
@@ -373,7 +373,7 @@ CLAIMS = (
     ),
     Claim(
         "C32",
-        c32,
+        _c32,
         f"Confirmed if accuracy at 22.2 px is at most {100 * FAINT_LOSS[0]:g} % in every seed after three epochs at "
         f"each of four radii, refuted if at least {100 * FAINT_LOSS[1]:g} % in every seed",
         "{last:%} at 22.2 px",
@@ -383,14 +383,14 @@ CLAIMS = (
     ),
     Claim(
         "C33",
-        c33,
+        _c33,
         "Confirmed if the network has fewer parameters",
         "{after:,} instead of {before:,} parameters",
         facts=parameters,
     ),
     Claim(
         "C34",
-        c34,
+        _c34,
         f"Two parts: {says_reaches(MORE_KERNELS, enough=ONE)}; {SAYS_SAME}",
         "{last:%}, spread {spreads:px}",
         {"run": OWN["more kernels, radius 4.4 px"]},
@@ -400,7 +400,7 @@ CLAIMS = (
     Claim("C35", says="a layer that was written and never trained; it is built and tested here"),
     Claim(
         "C36",
-        c36,
+        _c36,
         f"Two parts: it classifies, {SAYS_LEARNS} at the end; {SAYS_SAME}",
         "{last:%} at 40 px, spread {spreads:px}",
         {"run": OWN["then five epochs at each radius"]},
@@ -409,7 +409,7 @@ CLAIMS = (
     ),
     Claim(
         "C37",
-        c37,
+        _c37,
         f"Two parts: accuracies with and without the two convolutions within {100 * ALIKE:g} points, refuted beyond "
         f"{200 * ALIKE:g}; {SAYS_SAME}, a network at chance counts as 0",
         "{last:%} without, {before:%} with them, spread {spreads:px}",
@@ -419,7 +419,7 @@ CLAIMS = (
     ),
     Claim(
         "C38",
-        c38,
+        _c38,
         f"Two parts: {says_reaches(FINAL, enough=ONE)}; {SAYS_SAME}",
         "{last:%}, spread {spreads:px}",
         {"run": OWN["STN-128, radius 4.4 px"]},
@@ -428,7 +428,7 @@ CLAIMS = (
     ),
     Claim(
         "C39",
-        c39,
+        _c39,
         says_reaches(*FIXED, of=" (at each radius, where it is trained)", enough=ONE),
         "{end_0:%} at 8.9 px, {end_7:%} at 40 px",
         {"run": OWN["then one epoch at each radius"]},
@@ -436,7 +436,7 @@ CLAIMS = (
     ),
     Claim(
         "C40",
-        c40,
+        _c40,
         f"Confirmed if it fails ({SAYS_FAILS} at the end) or ends at one theta, refuted if neither: {SAYS_SAME}",
         "{last:%} at 40 px, spread {spreads:px}",
         {"run": OWN["then five epochs at each radius"]},
@@ -445,7 +445,7 @@ CLAIMS = (
     Claim("C41", says="an idea of that week"),
     Claim(
         "C42",
-        c42,
+        _c42,
         f"Confirmed if the worst of nine distances is {100 * BIASED:g} points below 40 px in every seed, refuted if "
         f"at most {100 * EVEN:g} in every seed; one seed is enough from {100 * PLAINLY:g} points on",
         "{far:%} at 40 px, the worst distance {below:points} below",
@@ -455,21 +455,21 @@ CLAIMS = (
     Claim("C43", says="an idea of that week"),
     Claim(
         "C44",
-        c44,
+        _c44,
         f"Confirmed if the mean over nine distances is {100 * GAIN:g} points and two standard errors over seeds above "
         "that after fixed radii, refuted if as much below; the two have the schedules of 2021, of different lengths",
         "{gaussian:%} against {fixed:%}",
         {"gaussian": AFTER_90, "fixed": OWN["then one epoch at each radius"]},
         {"gaussian": ("gaussian", mean_at_70), "fixed": ("fixed", mean_at_70)},
     ),
-    _stages("C45", c45, range(3)),
-    _stages("C46", c46, [0]),
+    _stages("C45", _c45, range(3)),
+    _stages("C46", _c46, [0]),
     Claim("C47", says="a check and a file saved, of the run of C46"),
-    _stages("C48", c48, [1]),
-    _stages("C49", c49, [2]),
+    _stages("C48", _c48, [1]),
+    _stages("C49", _c49, [2]),
     Claim(
         "C50",
-        c50,
+        _c50,
         says_reaches(*CONTRASTS, of=" (contrasts of 50 and 30 %, each)", enough=ONE),
         "{half:%} and {third:%}",
         {"run": OWN["then contrasts of 50 and 30 %"]},
@@ -477,7 +477,7 @@ CLAIMS = (
     ),
     Claim(
         "C51",
-        c51,
+        _c51,
         "Confirmed if the field comes out at 28x28 pixels",
         "{edge}x{edge} pixels",
         facts=interpolated,

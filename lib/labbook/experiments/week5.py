@@ -70,34 +70,34 @@ OWN = trainings()
 SLOWLY = OWN["STN-128, lower contrasts at 0.00001"]
 
 
-def c52(last: Sequence[float]) -> str:
+def _c52(last: Sequence[float]) -> str:
     return opposite(vote(last, *ALL_CONTRASTS))
 
 
-def c53(before: Sequence[float], after: Sequence[float]) -> str:
+def _c53(before: Sequence[float], after: Sequence[float]) -> str:
     gains = [b - a for a, b in zip(before, after, strict=False)]  # seed by seed
     verdict = vote(gains, NO_GAIN, SLIGHT)
     return "partly" if verdict == CONFIRMED and min(gains) > CLEARLY else verdict
 
 
-def c54(plain: Sequence[float], filtered: Sequence[float]) -> str:
+def _c54(plain: Sequence[float], filtered: Sequence[float]) -> str:
     fails = opposite(vote(plain, *DOWNSAMPLED))
     aliased = higher(filtered, plain, ALIASED[1])
     return both(fails, "refuted" if not_higher(filtered, plain, ALIASED[0]) == CONFIRMED else aliased)
 
 
-def c55(best: Sequence[float]) -> str:
+def _c55(best: Sequence[float]) -> str:
     return opposite(learns(best))
 
 
-def c56(longer: Sequence[float], before: Sequence[float]) -> str:
+def _c56(longer: Sequence[float], before: Sequence[float]) -> str:
     return not_higher(longer, before, IMPROVES)
 
 
 CLAIMS = (
     Claim(
         "C52",
-        c52,
+        _c52,
         f"Confirmed if the last epoch is at most {100 * ALL_CONTRASTS[0]:g} % in every seed, refuted if at least "
         f"{100 * ALL_CONTRASTS[1]:g} %",
         "{last:%} at std 40 px, contrasts from 30 to 70 %",
@@ -107,7 +107,7 @@ CLAIMS = (
     ),
     Claim(
         "C53",
-        c53,
+        _c53,
         f"Confirmed if ten more epochs add at least {100 * SLIGHT:g} points on the same stimuli in every seed, "
         f"refuted if nothing; partly if more than {100 * CLEARLY:g} points, which is not slight",
         "{before:%}, after ten epochs more {after:%}",
@@ -116,7 +116,7 @@ CLAIMS = (
     ),
     Claim(
         "C54",
-        c54,
+        _c54,
         f"Two parts. It fails: at most {100 * DOWNSAMPLED[0]:g} % in every seed, refuted at {100 * DOWNSAMPLED[1]:g} "
         f"%. Because of aliasing: a filter in the sampler adds {100 * ALIASED[1]:g} points and two standard errors, "
         f"refuted if at most {100 * ALIASED[0]:g}",
@@ -126,7 +126,7 @@ CLAIMS = (
     ),
     Claim(
         "C55",
-        c55,
+        _c55,
         f"Confirmed if {SAYS_FAILS}, refuted if {SAYS_LEARNS}",
         "best of ten epochs {best:%}",
         {"run": OWN["STN-128, std 40 px, all contrasts"]},
@@ -135,7 +135,7 @@ CLAIMS = (
     ),
     Claim(
         "C56",
-        c56,
+        _c56,
         f"Confirmed if sixty epochs end, at contrasts from 30 to 70 %, at most {100 * IMPROVES:g} points above the "
         "run of C53, two standard errors over seeds included; refuted if above by more",
         "{longer:%} against {before:%}",

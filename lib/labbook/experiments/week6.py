@@ -104,58 +104,58 @@ OWN = trainings()
 THREE_STDS = OWN["attention STN, 0.01, three stds"]
 
 
-def c57(best: Sequence[float]) -> str:
+def _c57(best: Sequence[float]) -> str:
     return vote(best, FOUND, HALF)
 
 
-def c58(last: Sequence[float], scales: Sequence[float]) -> str:
+def _c58(last: Sequence[float], scales: Sequence[float]) -> str:
     read = [size for size, accuracy in zip(scales, last, strict=True) if accuracy >= FOUND]
     return both(learns(last), opposite(vote(read, INVERTED, UPRIGHT, 1))) if read else learns(last)
 
 
-def c59(falls: Sequence[float]) -> str:
+def _c59(falls: Sequence[float]) -> str:
     return vote(falls, STEADY, UNSTABLE)
 
 
-def c60(best: Sequence[float]) -> str:
+def _c60(best: Sequence[float]) -> str:
     return opposite(learns(best))
 
 
-def c61(best: Sequence[float], beyond: Sequence[float]) -> str:
+def _c61(best: Sequence[float], beyond: Sequence[float]) -> str:
     return both(vote(best, FOUND, HALF), vote(beyond, NOT_OVERFIT, OVERFIT))
 
 
-def c63(fast: Sequence[float], slow: Sequence[float], beyond: Sequence[float]) -> str:
+def _c63(fast: Sequence[float], slow: Sequence[float], beyond: Sequence[float]) -> str:
     return both(higher(fast, slow, FASTER), vote(beyond, NOT_OVERFIT, OVERFIT))
 
 
-def c64(parameters: Sequence[int]) -> str:
+def _c64(parameters: Sequence[int]) -> str:
     four, two = parameters
     return holds(two < four)
 
 
-def c65(best: Sequence[float], falls: Sequence[float]) -> str:
+def _c65(best: Sequence[float], falls: Sequence[float]) -> str:
     return both(reaches(best, SIXTY_SEVEN), vote(falls, STEADY, UNSTABLE))
 
 
-def c70(last: Sequence[float]) -> str:
+def _c70(last: Sequence[float]) -> str:
     return opposite(learns(last))
 
 
-def c71(last: Sequence[float], scales: Sequence[float]) -> str:
+def _c71(last: Sequence[float], scales: Sequence[float]) -> str:
     return both(reaches(last, DECAYED), opposite(vote(scales, INVERTED, UPRIGHT)))
 
 
-def c75(first: Sequence[float], second: Sequence[float]) -> str:
+def _c75(first: Sequence[float], second: Sequence[float]) -> str:
     return both(reaches(first, QUARTER[0]), reaches(second, QUARTER[1]))
 
 
-def c76(mid: Sequence[float], low: Sequence[float], slow: Sequence[float]) -> str:
+def _c76(mid: Sequence[float], low: Sequence[float], slow: Sequence[float]) -> str:
     gains = [a - b for a, b in zip(low, slow, strict=False)]  # seed by seed, from the same network
     return both(reaches(mid, REPAIRED[0], ONE), reaches(low, REPAIRED[1], ONE), vote(gains, -REPAIR, REPAIR, ONE))
 
 
-def c77(clear: Sequence[float], low: Sequence[float]) -> str:
+def _c77(clear: Sequence[float], low: Sequence[float]) -> str:
     return both(reaches(clear, ATTENTION[8], ONE), reaches(low, ATTENTION[10], ONE))
 
 
@@ -177,13 +177,13 @@ SAYS_INVERTED = (
 def _fails(name: str, training: str, reading: str = "") -> Claim:
     run = {"run": OWN[training]}
     says = f"Within ten epochs: confirmed if {SAYS_FAILS}, refuted if {SAYS_LEARNS}"
-    return Claim(name, c60, says, "best of ten epochs {best:%}", run, {"best": ("run", best)}, reading=reading)
+    return Claim(name, _c60, says, "best of ten epochs {best:%}", run, {"best": ("run", best)}, reading=reading)
 
 
 CLAIMS = (
     Claim(
         "C57",
-        c57,
+        _c57,
         f"Confirmed if the best epoch is above {100 * HALF:g} % in every seed, refuted if not above {100 * FOUND:g} % "
         "in any",
         "best epoch of three stds {best:%}",
@@ -193,7 +193,7 @@ CLAIMS = (
     ),
     Claim(
         "C58",
-        c58,
+        _c58,
         f"Two parts: {SAYS_LEARNS} after two epochs, refuted if {SAYS_FAILS}; of the seeds that learn, {SAYS_INVERTED}",
         "{last:%} after two epochs, scale {scales:s}",
         {"run": OWN["attention STN, Adam 0.005"]},
@@ -201,7 +201,7 @@ CLAIMS = (
     ),
     Claim(
         "C59",
-        c59,
+        _c59,
         f"Confirmed if the accuracy falls by {100 * UNSTABLE:g} points from one epoch to the next of a stage in every "
         f"seed, refuted if by at most {100 * STEADY:g} points in every seed",
         "largest fall {falls:points}",
@@ -211,7 +211,7 @@ CLAIMS = (
     _fails("C60", "attention STN, 0.001"),
     Claim(
         "C61",
-        c61,
+        _c61,
         f"Two parts: an epoch above {100 * HALF:g} % in every seed, refuted if none above {100 * FOUND:g} % in any; "
         f"{SAYS_OVERFITS}",
         "best of 20 epochs {best:%}, last below best while the loss fell {beyond:points}",
@@ -222,7 +222,7 @@ CLAIMS = (
     _fails("C62", "attention STN, 0.002"),
     Claim(
         "C63",
-        c63,
+        _c63,
         f"Two parts: mean accuracy over ten epochs {100 * FASTER:g} points and two standard errors above that at "
         f"0.005, refuted if as much below; {SAYS_OVERFITS}",
         "mean over ten epochs {fast:%} against {slow:%}, last below best while the loss fell {beyond:points}",
@@ -235,14 +235,14 @@ CLAIMS = (
     ),
     Claim(
         "C64",
-        c64,
+        _c64,
         "Less complex: confirmed if there are fewer parameters",
         "four and two convolutions: {parameters} parameters of the localisation",
         facts=sizes,
     ),
     Claim(
         "C65",
-        c65,
+        _c65,
         f"Two parts: {says_reaches(SIXTY_SEVEN)}, in the best epoch; an epoch that falls by {100 * UNSTABLE:g} points "
         f"in every seed, refuted if none by more than {100 * STEADY:g} points",
         "best of 20 epochs {best:%}, largest fall {falls:points}",
@@ -253,7 +253,7 @@ CLAIMS = (
     _fails("C67", "two convolutions, 0.005"),
     Claim(
         "C68",
-        c63,
+        _c63,
         f"Two parts: mean accuracy over ten epochs {100 * FASTER:g} points and two standard errors above that of four "
         f"convolutions, refuted if as much below; {SAYS_OVERFITS}",
         "mean over ten epochs {fast:%} against {slow:%}, last below best while the loss fell {beyond:points}",
@@ -267,7 +267,7 @@ CLAIMS = (
     Claim("C69", says="a trial without an outcome"),
     Claim(
         "C70",
-        c70,
+        _c70,
         f"Confirmed if the last of 20 epochs is not above {100 * LOST:g} % in any seed, refuted if above "
         f"{100 * FOUND:g} % in every seed",
         "{last:%} after 20 epochs",
@@ -277,7 +277,7 @@ CLAIMS = (
     ),
     Claim(
         "C71",
-        c71,
+        _c71,
         f"Two parts: {says_reaches(DECAYED)}; {SAYS_INVERTED}",
         "{last:%} after 20 epochs, scale {scales:s}",
         {"run": OWN["two convolutions, decay"]},
@@ -289,7 +289,7 @@ CLAIMS = (
     _fails("C74", "attention STN, scale from 1", "no log is left; the rate of that day's notebook, 0.005"),
     Claim(
         "C75",
-        c75,
+        _c75,
         says_reaches(*QUARTER, of=" (at the end of two stds, each)"),
         "{first:%} and {second:%}",
         {"run": OWN["attention STN, scale from 0.25"]},
@@ -297,7 +297,7 @@ CLAIMS = (
     ),
     Claim(
         "C76",
-        c76,
+        _c76,
         f"Three parts: {says_reaches(*REPAIRED, of=' (contrasts from 50 and from 30 %)', enough=ONE)}; "
         f"{100 * REPAIR:g} points above ten epochs at 0.00001 from the same network, refuted if as much below",
         "{mid:%} and {low:%}, at 0.00001 {slow:%}",
@@ -313,7 +313,7 @@ CLAIMS = (
     ),
     Claim(
         "C77",
-        c77,
+        _c77,
         says_reaches(ATTENTION[8], ATTENTION[10], of=" (std 40 px at contrast 70 %, then from 30 to 70 %)", enough=ONE),
         "{clear:%}, then {low:%}",
         {"run": OWN["attention STN"]},

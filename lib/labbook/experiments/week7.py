@@ -44,28 +44,28 @@ OWN = trainings()
 WHOLE = OWN["log-polar STN"]
 
 
-def c78(compression: float) -> str:
+def _c78(compression: float) -> str:
     low, high = COMPRESSION
     return holds(low < compression < high)
 
 
-def c80(parameters: int, outputs: int, fixed: bool) -> str:
+def _c80(parameters: int, outputs: int, fixed: bool) -> str:
     return holds({"parameters": parameters, "outputs": outputs} == DESIGN and fixed)
 
 
-def c81(falls: Sequence[float], best: Sequence[float]) -> str:
+def _c81(falls: Sequence[float], best: Sequence[float]) -> str:
     return vote(falls, STEADY, UNSTABLE)
 
 
-def c82(error: float) -> str:
+def _c82(error: float) -> str:
     return holds(error < INVERSE)
 
 
-def c83(last: Sequence[float], best: Sequence[float]) -> str:
+def _c83(last: Sequence[float], best: Sequence[float]) -> str:
     return reaches(last, POLO[0])
 
 
-def c85(near: Sequence[float], far: Sequence[float]) -> str:
+def _c85(near: Sequence[float], far: Sequence[float]) -> str:
     return both(reaches(near, POLO[1]), reaches(far, POLO[8]), higher(near, far, FALLS))
 
 
@@ -98,7 +98,7 @@ def inverse_error() -> dict[str, float]:
 CLAIMS = (
     Claim(
         "C78",
-        c78,
+        _c78,
         f"Confirmed between {100 * COMPRESSION[0]:g} and {100 * COMPRESSION[1]:g} %",
         "{compression:.1%}",
         facts=compression,
@@ -110,7 +110,7 @@ CLAIMS = (
     ),
     Claim(
         "C80",
-        c80,
+        _c80,
         f"Confirmed if the localisation has {DESIGN['parameters']:,} parameters and two outputs, and the scale is "
         "fixed",
         "{parameters:,} parameters, {outputs} outputs",
@@ -118,7 +118,7 @@ CLAIMS = (
     ),
     Claim(
         "C81",
-        c81,
+        _c81,
         f"Confirmed if the accuracy falls by {100 * UNSTABLE:g} points between two of ten epochs in every seed, "
         f"refuted if by at most {100 * STEADY:g} points in every seed",
         "largest fall {falls:points}, best epoch {best:%}",
@@ -127,14 +127,14 @@ CLAIMS = (
     ),
     Claim(
         "C82",
-        c82,
+        _c82,
         f"Confirmed if the features of a reconstruction are within {100 * INVERSE:g} % of the field's",
         "they differ by {error:.2%}",
         facts=inverse_error,
     ),
     Claim(
         "C83",
-        c83,
+        _c83,
         says_reaches(POLO[0]),
         "{last:%} after ten epochs, best {best:%}",
         {"run": (OWN["log-polar STN, first stage"], WHOLE)},
@@ -142,7 +142,7 @@ CLAIMS = (
     ),
     Claim(
         "C85",
-        c85,
+        _c85,
         f"Three parts: {says_reaches(POLO[1], POLO[8], of=' (std 8.9 and 40 px)')}; the first above the second by "
         f"{100 * FALLS:g} points and two standard errors, refuted if as much below",
         "{near:%} at std 8.9 px, {far:%} at 40 px",

@@ -43,15 +43,15 @@ def trainings() -> dict[str, Training]:
 OWN = trainings()
 
 
-def c86(mid: Sequence[float], low: Sequence[float]) -> str:
+def _c86(mid: Sequence[float], low: Sequence[float]) -> str:
     return both(reaches(mid, POLO[9]), reaches(low, POLO[10]))
 
 
-def c87(more: Sequence[float], fewer: Sequence[float]) -> str:
+def _c87(more: Sequence[float], fewer: Sequence[float]) -> str:
     return not_higher(more, fewer, GAIN)
 
 
-def c88(more: Sequence[float], fewer: Sequence[float]) -> str:
+def _c88(more: Sequence[float], fewer: Sequence[float]) -> str:
     return higher(more, fewer, GAIN)
 
 
@@ -63,7 +63,7 @@ def schedule(training: Training) -> tuple[str, float, int]:
 PARAMETERS = tuple(schedule(each) for each in (OF_WEEK2["STN-28, SGD"], OWN["What pathway, noise 0.75"]))
 
 
-def r1(
+def _r1(
     stn_central: Sequence[float],
     what_central: Sequence[float],
     stn_general: Sequence[float],
@@ -73,26 +73,26 @@ def r1(
     return both(central, general, holds(PARAMETERS[0] == PARAMETERS[1]))
 
 
-def r2(epochs: int, stds: Sequence[float], rates: Sequence[float]) -> str:
+def _r2(epochs: int, stds: Sequence[float], rates: Sequence[float]) -> str:
     return holds(epochs == 160 and list(stds) == list(range(16)) and set(rates) == {0.01})
 
 
-def r3(epochs: int, rates: Sequence[float], lowest_contrasts: Sequence[float]) -> str:
+def _r3(epochs: int, rates: Sequence[float], lowest_contrasts: Sequence[float]) -> str:
     tenths = list(rates[:9]) == [0.01] * 3 + [0.001] * 3 + [0.0001] * 3
     return both(holds(epochs == 110 and tenths and max(lowest_contrasts[-2:]) < 0.7), holds(rates[-1] < rates[8]))
 
 
-def r4(rates: Sequence[float]) -> str:
+def _r4(rates: Sequence[float]) -> str:
     halved = [abs(b - a / 2) < 1e-12 for a, b in pairwise(rates)]
     return both(holds(all(halved[:8])), holds(all(halved)))
 
 
-def r5(polo: float, whatwhere: float) -> str:
+def _r5(polo: float, whatwhere: float) -> str:
     ours, theirs = COMPRESSIONS
     return both(holds(round(polo, 2) == ours), holds(abs(whatwhere - theirs) < 0.01), holds(polo > whatwhere))
 
 
-def r6(layers: Sequence[tuple[int, int]], others: int) -> str:
+def _r6(layers: Sequence[tuple[int, int]], others: int) -> str:
     return holds(len(layers) == 2 and not others)
 
 
@@ -101,21 +101,21 @@ def facts_of(stages: Sequence) -> dict[str, object]:
     return {"epochs": sum(stage.epochs for stage in stages), "rates": tuple(stage.lr for stage in stages)}
 
 
-def schedule_of_week2() -> dict[str, object]:
+def _schedule_of_week2() -> dict[str, object]:
     stages = week2_stages()
     return facts_of(stages) | {"stds": tuple(stage.scene.std for stage in stages)}
 
 
-def schedule_of_week5() -> dict[str, object]:
+def _schedule_of_week5() -> dict[str, object]:
     stages = week5_stages()
     return facts_of(stages) | {"lowest_contrasts": tuple(stage.scene.contrast[0] for stage in stages)}
 
 
-def schedule_of_week6() -> dict[str, object]:
+def _schedule_of_week6() -> dict[str, object]:
     return {"rates": facts_of(week6_stages())["rates"]}
 
 
-def compressions() -> dict[str, float]:
+def _compressions() -> dict[str, float]:
     return {"polo": retina.RETINAS["polo768"].compression, "whatwhere": retina.RETINAS["whatwhere"].compression}
 
 
@@ -147,7 +147,7 @@ def _retinas(name: str, rule, features: str, says: str) -> Claim:
 RETINAS = (  # judged by the chapter of week 7
     Claim(
         "C86",
-        c86,
+        _c86,
         says_reaches(POLO[9], POLO[10], of=" (contrasts from 50 and from 30 %, each)"),
         "{mid:%} and {low:%}",
         {"run": week7.WHOLE},
@@ -155,14 +155,14 @@ RETINAS = (  # judged by the chapter of week 7
     ),
     _retinas(
         "C87",
-        c87,
+        _c87,
         "1 280",
         f"Confirmed if 1 280 features are at most {100 * GAIN:g} points above 768, two standard errors over seeds "
         "included; refuted if above by more",
     ),
     _retinas(
         "C88",
-        c88,
+        _c88,
         "2 560",
         f"Confirmed if 2 560 features are {100 * GAIN:g} points and two standard errors above 768, refuted if as much "
         "below",
@@ -171,7 +171,7 @@ RETINAS = (  # judged by the chapter of week 7
 README = (
     Claim(
         "R1",
-        r1,
+        _r1,
         f"Three parts: higher by {100 * BETTER:g} point and two standard errors at std 0, and at std 15, both at "
         "noise 0.75 (refuted if as much below); trained with the same optimiser, rate and epochs",
         "central {stn_central:%} against {what_central:%}, general {stn_general:%} against {what_general:%}; SGD "
@@ -186,30 +186,30 @@ README = (
     ),
     Claim(
         "R2",
-        r2,
+        _r2,
         "Confirmed if the logs have 160 epochs, std 0 to 15 px and a rate of 0.01",
         "{epochs} epochs",
-        facts=schedule_of_week2,
+        facts=_schedule_of_week2,
     ),
     Claim(
         "R3",
-        r3,
+        _r3,
         "Two parts: 110 epochs, a tenth of the rate after every 30 of the first 90, contrasts that vary in the last "
         "20; the rate of these lower still",
         "{epochs} epochs, rates {rates}",
-        facts=schedule_of_week5,
+        facts=_schedule_of_week5,
     ),
     Claim(
-        "R4", r4, "Two parts: halved over the nine stds; halved throughout", "rates {rates}", facts=schedule_of_week6
+        "R4", _r4, "Two parts: halved over the nine stds; halved throughout", "rates {rates}", facts=_schedule_of_week6
     ),
     Claim(
         "R5",
-        r5,
+        _r5,
         f"Three parts: {100 * COMPRESSIONS[0]:g} % to the percent; within a point of {100 * COMPRESSIONS[1]:g} %; the "
         "first larger",
         "{polo:.1%} and {whatwhere:.1%}",
-        facts=compressions,
+        facts=_compressions,
     ),
-    Claim("R6", r6, "Confirmed if there are two dense layers and nothing else", "{layers}", facts=dense_layers),
+    Claim("R6", _r6, "Confirmed if there are two dense layers and nothing else", "{layers}", facts=dense_layers),
 )
 CLAIMS = (*RETINAS, *README)
