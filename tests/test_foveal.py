@@ -1,14 +1,16 @@
 """The foveal searcher: its fovea agrees with the evidence map, its search examines and stops, labels alone teach it."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from labbook import curriculum, evaluation, evidence, foveal, models, rng
+from labbook import curriculum, evaluation, evidence, foveal, models, retina, rng
 from labbook import stimuli as scenes
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
+from labbook.experiments import beyond
 from labbook.stimuli import Scene128
 from labbook.training import Training, train
 
@@ -130,3 +132,25 @@ def test_the_benchmark_counts_all_searches(few, model):
     assert all(row[-1] == 4 * 3 for row in counts["made"])  # never sure: all fixations
     assert [row[-1] for row in counts["stopped"]] == [row[-1] for row in counts["right"]]
     assert all(row == sorted(row) for row in counts["hit"])
+
+
+@pytest.mark.parametrize("size", (64, 192))
+def test_other_fields_have_the_same_retina_where_both_see(size):
+    other, plain = beyond.periphery(size), retina.WhatWhere()
+    assert other.field == size and other.n == plain.n + 288 * (other.rings - 10)
+    outer = max(plain.radii[:7])
+    nearest = min(other.radii, key=lambda radius: abs(math.log(radius / outer)))
+    assert nearest == pytest.approx(outer, rel=0.2)
+    at = other.radii.index(nearest), plain.radii.index(outer)
+    product = other.frequencies[at[0]] * nearest, plain.frequencies[at[1]] * outer
+    assert product[0] == pytest.approx(product[1])  # frequency x radius is one number
+
+
+def test_a_searcher_of_a_small_field_sees_and_finds_what_its_map_does():
+    small = models.build("foveal", **{**SMALL, "retina": retina.WhatWhere(field=64, rings=3, azimuths=8)}).eval()
+    torch.nn.init.normal_(small.what.last.weight, generator=rng.generator("last"))
+    image = torch.rand(2, 1, 64, 64, generator=rng.generator("image"))
+    trace = small.search(image, 12, 1e9)
+    assert small.grid.shape == (100, 2) and trace.fixations.abs().max() <= 18
+    torch.testing.assert_close(trace.evidence[:, -1], small.what(image).logits, atol=0.7, rtol=0)  # nearly all examined
+    assert small.train()(image).scores.shape == (2, 2, 100)

@@ -30,9 +30,9 @@ from .classifiers import device_of
 from .digits import Digits
 from .errors import ConfigurationError, within
 from .evidence import EvidenceMap
-from .retina import GREY
+from .retina import GREY, WhatWhere
 from .searcher import LogPolar
-from .stimuli import EDGE, FIELD, MARGIN
+from .stimuli import EDGE, FIELD
 
 
 class FovealOutput(NamedTuple):
@@ -89,7 +89,7 @@ class Trace(NamedTuple):
 class Periphery(LogPolar):
     """The where network of the log-polar searcher; its features are standardised by running statistics."""
 
-    def __init__(self, retina: str = "whatwhere", width: int = 96):
+    def __init__(self, retina: str | WhatWhere = "whatwhere", width: int = 96):
         super().__init__(retina, width)
         self.standard = nn.BatchNorm1d(self.settings.n, affine=False)
 
@@ -104,7 +104,8 @@ class FovealEvidence(nn.Module):
     Training draws from PyTorch's global generator, like dropout.
 
     Args:
-        retina: a name in `retina.RETINAS` with one part. width: channels of the where network.
+        retina: a name in `retina.RETINAS` with one part, or settings of `retina.WhatWhere`, whose field is then that of
+            the images. width: channels of the where network.
         what_width: of the evidence map, see `EvidenceMap`.
         fovea: edge of what the evidence map sees at a fixation, pixels: 28, 36 or 44, hence 1, 9 or 25 places.
         saccades: at most, in evaluation. sure: log evidence for a digit in the fovea at which a search stops.
@@ -118,7 +119,7 @@ class FovealEvidence(nn.Module):
 
     def __init__(
         self,
-        retina: str = "whatwhere",
+        retina: str | WhatWhere = "whatwhere",
         width: int = 96,
         what_width: int = 16,
         fovea: int = 44,
@@ -134,9 +135,10 @@ class FovealEvidence(nn.Module):
         self.sure = within("sure", sure, -100, 1000)
         self.near = within("near", near, 0, FIELD, "pixels")
         self.where = Periphery(retina, width)
+        self.margin, edge = self.where.margin, self.where.settings.field
         self.what = EvidenceMap(what_width)
-        self.register_buffer("grid", evidence.places().to(torch.int64), persistent=False)  # (n, 2)
-        axis = torch.arange(-2 * MARGIN, 2 * MARGIN + 1)
+        self.register_buffer("grid", evidence.places(edge).to(torch.int64), persistent=False)  # (n, 2)
+        axis = torch.arange(-2 * self.margin, 2 * self.margin + 1)
         ways = torch.cartesian_prod(axis, axis).float()  # all displacements of a place from a gaze
         nearest = [torch.cdist(part, self.where.grid.float()).argmin(1) for part in ways.split(4096)]
         self.register_buffer("cells", torch.cat(nearest), persistent=False)  # the retina's cell nearest to each
@@ -153,11 +155,11 @@ class FovealEvidence(nn.Module):
         return self
 
     def glance(self, image: Tensor, gaze: Tensor) -> Tensor:
-        """Return scores (B, n) of the places of images (B, 1, 128, 128), seen from gazes (B, 2): those of the cells
+        """Return scores (B, n) of the places of images (B, 1, h, h), seen from gazes (B, 2): those of the cells
         nearest to them, less than which the periphery does not resolve."""
         values = self.where(image, gaze)  # (B, cells)
-        way = self.grid - gaze[:, None] + 2 * MARGIN  # (B, n, 2)
-        return values.gather(1, self.cells[way[..., 0] * (4 * MARGIN + 1) + way[..., 1]])
+        way = self.grid - gaze[:, None] + 2 * self.margin  # (B, n, 2)
+        return values.gather(1, self.cells[way[..., 0] * (4 * self.margin + 1) + way[..., 1]])
 
     def forward(self, image: Tensor) -> FovealOutput | evidence.EvidenceOutput:
         if self.training:
@@ -165,7 +167,10 @@ class FovealEvidence(nn.Module):
         trace = self.search(image)
         place = trace.fixation
         return evidence.EvidenceOutput(
-            trace.logits, stimuli.window(place), stimuli.crops(image, place), trace.evidence[:, -1, :, None, None]
+            trace.logits,
+            stimuli.window(place, image.shape[-1]),
+            stimuli.crops(image, place),
+            trace.evidence[:, -1, :, None, None],
         )
 
     def practise(self, image: Tensor) -> FovealOutput:
@@ -176,7 +181,7 @@ class FovealEvidence(nn.Module):
             gumbel = -torch.empty_like(somewhere).exponential_().log()
             drawn = self.grid[(somewhere + gumbel).argmax(1)]  # (B, 2), from the posterior
             aside = drawn + self.near * torch.randn(len(image), 2, device=image.device)
-            gaze = torch.cat((torch.zeros_like(aside), aside)).round().clamp(-MARGIN, MARGIN).to(torch.int64)
+            gaze = torch.cat((torch.zeros_like(aside), aside)).round().clamp(-self.margin, self.margin).to(torch.int64)
         scores = self.glance(torch.cat((image, image)), gaze)  # both in one batch: one standard for all glances
         return FovealOutput(*taught[:3], torch.stack(scores.chunk(2), 1), taught.evidence.flatten(2))
 
@@ -184,9 +189,9 @@ class FovealEvidence(nn.Module):
         """Return the evidence (B, 10, k, k) of the places in the fovea at gazes (B, 2), grey beyond the field."""
         edge, margin = self.fovea, (self.fovea - EDGE) // 2
         padded = F.pad(image - GREY, (margin,) * 4) + GREY  # a gaze is at least 14 pixels from the border
-        start = gaze + MARGIN  # (B, 2), of the fovea in the padded field
+        start = gaze + self.margin  # (B, 2), of the fovea in the padded field
         axis = torch.arange(edge, device=image.device)
-        width = FIELD + 2 * margin
+        width = image.shape[-1] + 2 * margin
         index = (start[:, :1] + axis)[:, :, None] * width + (start[:, 1:] + axis)[:, None]  # (B, edge, edge)
         fovea = padded.flatten(1).gather(1, index.flatten(1)).view(-1, 1, edge, edge)
         return self.what(fovea.contiguous(memory_format=torch.channels_last)).evidence

@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import ConfigurationError, choose, shown, within
-from .stimuli import FIELD, MARGIN
+from .stimuli import EDGE, FIELD, MARGIN
 
 GREY = 0.5
 
@@ -315,13 +315,15 @@ def polo_filters(pyramid: Pyramid) -> Tensor:
 
 
 def recentred(images: Tensor, fixations: Tensor) -> Tensor:
-    """Return fields (B, 1, 128, 128) laid around fixations (B, 2), grey beyond the old ones: what a moved eye sees."""
-    padded = F.pad(images[:, 0], (MARGIN,) * 4, value=GREY)  # (B, 228, 228)
-    start = MARGIN + fixations.clamp(-MARGIN, MARGIN)  # (B, 2)
-    axis = torch.arange(FIELD, device=images.device)
+    """Return fields (B, 1, h, h) laid around fixations (B, 2), grey beyond the old ones: what a moved eye sees."""
+    edge = images.shape[-1]
+    margin = (edge - EDGE) // 2  # fixations go no further
+    padded = F.pad(images[:, 0], (margin,) * 4, value=GREY)  # of 128 pixels: (B, 228, 228)
+    start = margin + fixations.clamp(-margin, margin)  # (B, 2)
+    axis = torch.arange(edge, device=images.device)
     width = padded.shape[-1]
-    index = (start[:, :1] + axis)[:, :, None] * width + (start[:, 1:] + axis)[:, None]  # (B, 128, 128)
-    return padded.flatten(1).gather(1, index.flatten(1)).view(-1, 1, FIELD, FIELD)
+    index = (start[:, :1] + axis)[:, :, None] * width + (start[:, 1:] + axis)[:, None]  # (B, h, h)
+    return padded.flatten(1).gather(1, index.flatten(1)).view(-1, 1, edge, edge)
 
 
 def whitening(n: int) -> Tensor:

@@ -189,15 +189,17 @@ class LogPolar(nn.Module):
     the same map, turned. Odd and even filters of a cell are joined by their energy, which knows no phase.
 
     Args:
-        retina: a name in `retina.RETINAS` with one part. width: channels.
+        retina: a name in `retina.RETINAS` with one part, or settings of `retina.WhatWhere`. width: channels.
     """
 
     moves = True
     reach = 0.0  # its places are not evenly spread; a second glance aims better
 
-    def __init__(self, retina: str = "whatwhere", width: int = 96):
+    def __init__(self, retina: str | retinas.WhatWhere = "whatwhere", width: int = 96):
         super().__init__()
-        self.settings = retinas.RETINAS[choose("retina", retina, retinas.RETINAS)]
+        named = not isinstance(retina, retinas.WhatWhere)
+        self.settings = retinas.RETINAS[choose("retina", retina, retinas.RETINAS)] if named else retina
+        self.margin = (self.settings.field - EDGE) // 2  # places go no further
         within("width", width, 1, 1024, whole=True)
         if len(self.settings.layout) > 1:
             raise ConfigurationError(
@@ -212,13 +214,13 @@ class LogPolar(nn.Module):
         self.conv2, self.conv3 = nn.Conv1d(width, width, **around), nn.Conv1d(width, width, **around)
         self.norm1, self.norm2, self.norm3 = (nn.GroupNorm(1, width) for _ in range(3))
         self.last = nn.Conv1d(width, rings, 1)
-        cells = retinas.cells(self.settings).centres - FIELD / 2  # (n, 2)
+        cells = retinas.cells(self.settings).centres - self.settings.field / 2  # (n, 2)
         cells = cells.view(azimuths, rings, 2) if self.whatwhere else cells.view(rings, azimuths, 2).transpose(0, 1)
         self.register_buffer("grid", cells.flatten(0, 1).round().to(torch.int64), persistent=False)  # (azimuth, ring)
 
     def places(self, gaze: Tensor) -> Tensor:
-        """Return the places (B, n, 2) of the map around the gaze, clamped to `MARGIN`."""
-        return (gaze[:, None] + self.grid).clamp(-MARGIN, MARGIN)
+        """Return the places (B, n, 2) of the map around the gaze, clamped to where digits can be."""
+        return (gaze[:, None] + self.grid).clamp(-self.margin, self.margin)
 
     def forward(self, images: Tensor, gaze: Tensor) -> Tensor:
         retina = retinas.build(self.settings, images.device)

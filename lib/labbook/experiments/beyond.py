@@ -11,13 +11,16 @@ step, stimuli are fresh, the learning rate falls along half a cosine wave; the f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 
 from .. import curriculum
 from ..config import Training, seeded
 from ..fields import Cluttered, Field
-from ..stimuli import Scene, Scene128
+from ..retina import WhatWhere
+from ..stimuli import FIELD, Scene, Scene128
 from . import recipes
 
 SEEDS = 3
@@ -119,6 +122,18 @@ def sized(size: int) -> Training:
     return evidence_map(scene=Field.sized(size))
 
 
+def periphery(size: int) -> WhatWhere:
+    """Return the retina of the What/Where model for fields of another size: what it has at an eccentricity in pixels it
+    has there at all sizes, and two rings more when the field doubles."""
+    return WhatWhere(field=size, rings=10 + round(2 * math.log2(size / FIELD)), sf_scale=0.015 * FIELD / size)
+
+
+def sized_foveal(size: int) -> Training:
+    """Return the training of a foveal searcher on fields of another size, taught by the evidence map of that size."""
+    training = foveal(sized(size), retina=periphery(size))
+    return replace(training, stages=tuple(replace(each, scene=Field.sized(size)) for each in training.stages))
+
+
 def anchor(name: str) -> Training:
     """Return the training of an evidence map, as wide and as long as the main one, on a law of the literature."""
     return evidence_map(MAIN, clear=0, scene=ANCHORS[name], width=MAIN_WIDTH)
@@ -147,6 +162,7 @@ def card_trainings() -> list[tuple[str, list[Training], float]]:
         ("evidence map, few images", [evidence_map(images) for images in cut], 94.5),
         ("evidence map, widths", [evidence_map(width=width) for width in WIDTHS if width != 16], 93.5),
         ("evidence map, sizes of the field", [sized(size) for size in SIZES], 92.5),
+        ("foveal searcher, sizes of the field", [sized_foveal(size) for size in SIZES], 92.0),
         ("evidence map, many images", [evidence_map(images) for images in (MAIN, LONG)], 91.5),
         ("factorial experiment", [training for _, training in cells_of_factorial()], 88.5),
         ("evidence map, cluttered fields", [anchor(name) for name in ANCHORS], 87.5),
