@@ -217,3 +217,14 @@ def test_the_average_of_runs_is_that_of_each_cell():
     runs = [{(0.7, 4.0): evaluation.Proportion(k, 10), (0.3, 4.0): evaluation.Proportion(2 * k, 10)} for k in (2, 4)]
     assert evaluation.average(runs) == pytest.approx({(0.7, 4.0): 0.3, (0.3, 4.0): 0.6})
     assert evaluation.mean_accuracy(evaluation.average(runs)) == pytest.approx(0.45)
+
+
+def test_stimuli_that_are_kept_are_those_that_are_drawn(sets, monkeypatch):
+    scene, drawn = Scene28(), evaluation.fixed_stimuli(sets.test, Scene28(), 30, 1)
+    for name in ("_kept", "_kept_on"):
+        monkeypatch.setattr(evaluation, name, getattr(evaluation, name))
+    evaluation.keep_stimuli("cpu")
+    first, again = (evaluation.fixed_stimuli(sets.test, scene, 30, 1) for _ in range(2))
+    assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(drawn, first, again, strict=True))
+    assert not torch.equal(evaluation.fixed_stimuli(sets.test, scene, 30, 2).images, drawn.images)
+    assert len(evaluation._kept) == 2

@@ -245,9 +245,11 @@ def stepper(
 
     def step() -> object:
         with run.at_work():
-            if run.opened is None or run.step == run.steps:
-                run.step = 0
+            if run.opened is None:
                 run.open()
+            elif run.step == run.steps:  # the same digits again: what was captured stays
+                run.step = 0
+                run.at.zero_()
             return run._step()
 
     step.run = run

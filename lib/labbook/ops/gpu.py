@@ -121,16 +121,22 @@ def smoke(asked: Asked, until: float, say: Callable[[str], None]) -> list[dict]:
     waiting, running, rows = list(chapter.chapters()), {}, []
     folder = asked.folder / "chapters"
     folder.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
+    started, cores = time.monotonic(), os.cpu_count() or 1
+    threads = str(max(1, cores // len(waiting)))  # each would take all cores for itself
     while waiting or running:
-        while waiting and len(running) < (os.cpu_count() or 1):
+        while waiting and len(running) < cores:
             name = waiting.pop(0).stem
             pairs = {"device": asked.device, "data": asked.data, "out": folder / "out"}
             command = [sys.executable, "-m", "labbook", "run", name, "--profile", "smoke", "--out", str(folder)]
             command += [word for pair in pairs.items() for word in ("-p", "{}={}".format(*pair))]
             with open(folder / f"{name}.log", "wb") as log:
                 process = subprocess.Popen(
-                    command, cwd=chapter.root(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                    command,
+                    cwd=chapter.root(),
+                    env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
                 )
             running[name] = process, time.monotonic()
         time.sleep(0.1)
@@ -241,6 +247,8 @@ class Lane:
 
         self.asked, self.until, self.say = asked, until, say
         self.sets = digits.load(asked.data).to(asked.device)
+        if torch.device(asked.device).type == "cuda":
+            evaluation.keep_stimuli(asked.device)
         self.change = asked.change(self.sets)
         self.entries = {entry.name: entry for entry in asked.entries(self.sets)}
         self.store = Store(chapter.root() / "book" / "runs", asked.folder / "runs", say=say, until=until)
