@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 
 import matplotlib.pyplot as plt
@@ -13,6 +14,7 @@ from labbook.book import figures, report
 from labbook.book.chapter import COMMON, Here
 from labbook.book.store import Run
 from labbook.curriculum import growing
+from labbook.errors import ConfigurationError
 from labbook.evaluation import Proportion
 from labbook.stimuli import Scene28
 from labbook.training import Training
