@@ -21,10 +21,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import io
 import json
-import tokenize
-from ast import Constant, Expr, parse
+from ast import Constant, Expr, FunctionDef, arg, parse, unparse, walk
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -548,22 +546,15 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _code(function: Callable) -> str:
-    """Return a function's code on one line, without its name, annotations, comments and docstring."""
+    """Return a function's code on one line, without its name, annotations, comments and docstring, and layout."""
     source = dedent(inspect.getsource(function))
-    lines, tree = source.splitlines(keepends=True), parse(source).body[0]
-    arguments = [*tree.args.args, *tree.args.kwonlyargs, tree.args.vararg, tree.args.kwarg]
+    tree = parse(source).body[0]
+    for node in walk(tree):
+        if isinstance(node, arg):
+            node.annotation = None
+        elif isinstance(node, FunctionDef):
+            node.returns, node.name = None, "rule"
     first = tree.body[0]
-    told = isinstance(first, Expr) and isinstance(first.value, Constant) and isinstance(first.value.value, str)
-    notes = [each.annotation for each in arguments if each and each.annotation] + [tree.returns]
-    for node in sorted(filter(None, [*notes, first if told else None]), key=lambda node: -node.lineno):
-        if node is first:
-            lines[node.lineno - 1 : node.end_lineno] = []
-        elif node.lineno == node.end_lineno:
-            line = lines[node.lineno - 1].encode()  # columns are counted in bytes
-            lines[node.lineno - 1] = (
-                line[: node.col_offset] + b" " * (node.end_col_offset - node.col_offset) + line[node.end_col_offset :]
-            ).decode()
-    left = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
-    tokens = tokenize.generate_tokens(io.StringIO("".join(lines)).readline)
-    words = [token.string for token in tokens if token.type not in left]
-    return " ".join(word for k, word in enumerate(words) if k != 1)  # after "def" comes the name
+    if isinstance(first, Expr) and isinstance(first.value, Constant) and isinstance(first.value.value, str):
+        tree.body = tree.body[1:]
+    return unparse(tree)
