@@ -35,14 +35,25 @@ FRAME = """async () => {
 
 
 @pytest.fixture(scope="module")
-def classifier():
-    """A LeNet with random weights: what is held is the arithmetic."""
-    return classifiers.initialise(classifiers.LeNet(), rng.generator("weights", 3), kaiming=True).eval()
+def model():
+    """An attention transformer with random weights: what is held is the arithmetic."""
+    model = models.build("atn", zero_start=False, centre=True, scale_start=0.3, padding=0.5)
+    return classifiers.initialise(model, rng.generator("weights", 3), kaiming=True).eval()
 
 
 @pytest.fixture(scope="module")
-def output(classifier):
-    return transformer.explorer(classifier, transformer.scene(*SCENE), WINDOW, "A caption.").data
+def sent(model):
+    """The same transformer with the weights that the page has."""
+    sent = copy.deepcopy(model)
+    for layer in sent.modules():
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
+            layer.weight.data = tensors.decode(tensors.encode(layer.weight, "int8"))
+    return sent
+
+
+@pytest.fixture(scope="module")
+def output(model):
+    return transformer.explorer(model, transformer.scene(*SCENE), WINDOW, "A caption.").data
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +99,7 @@ def seen(page):
 
 
 @pytest.mark.parametrize("padding", [0.5, 0.0])
-def test_the_numbers_in_the_page_are_those_of_pytorch(opened, classifier, padding):
-    sent = copy.deepcopy(classifier)  # the weights as the page has them
-    for layer in (sent.conv1, sent.conv2, sent.dense1, sent.dense2):
-        layer.weight.data = tensors.decode(tensors.encode(layer.weight, "int8"))
+def test_the_numbers_in_the_page_are_those_of_pytorch(opened, sent, padding):
     page = opened()
     if not padding:
         page.get_by_label("black").check()
@@ -100,7 +108,7 @@ def test_the_numbers_in_the_page_are_those_of_pytorch(opened, classifier, paddin
             page.get_by_label("down").fill(str(y))
         found = seen(page)
         theta = transformer.theta_of(**(WINDOW | {"y": y}))
-        expected = transformer.look(sent, transformer.scene(*SCENE), theta, padding)
+        expected = transformer.look(sent.classifier, transformer.scene(*SCENE), theta, padding)
         for name, value in {
             "theta": theta.flatten(),
             "crop": expected.crop.flatten(),
@@ -109,6 +117,17 @@ def test_the_numbers_in_the_page_are_those_of_pytorch(opened, classifier, paddin
             "gradient": expected.gradient.flatten(),
         }.items():
             torch.testing.assert_close(torch.tensor(found[name]), value, rtol=1e-3, atol=1e-3)
+
+
+def test_the_network_chooses_in_the_page_as_in_pytorch(opened, sent):
+    page = opened()
+    before = seen(page)["theta"]
+    page.get_by_text("Let the network choose").click()
+    page.wait_for_function("theta => document.querySelector('.explorer').seen.theta[1] !== theta[1]", arg=before)
+    expected = sent(transformer.scene(*SCENE).image).theta[0]
+    limits = torch.tensor([[0.05, -10, -1], [-10, 0.05, -1]]), torch.tensor([[1.25, 10, 1], [10, 1.25, 1]])
+    expected = torch.clamp(expected, *limits)  # what the window can show
+    torch.testing.assert_close(torch.tensor(seen(page)["theta"]), expected.flatten(), rtol=1e-3, atol=1e-3)
 
 
 def test_mouse_keys_and_touch_move_resize_and_turn_the_window(opened):
@@ -168,7 +187,7 @@ def test_without_scripts_a_picture_and_its_description_remain(opened, output):
     page = opened(java_script_enabled=False)
     assert page.locator("img.explorer-still").is_visible() and not page.locator(".explorer-live").is_visible()
     assert re.search(r'alt="A window of 28 × 28 samples[^"]*On it ', output)
-    assert len(output.encode()) < 900_000
+    assert len(output.encode()) < 1_400_000
 
 
 def test_the_layers_of_a_network_are_those_that_it_computes():
@@ -178,7 +197,8 @@ def test_the_layers_of_a_network_are_those_that_it_computes():
     assert [layer.name for layer in found] == ["conv 7 × 7", *["conv 5 × 5"] * 3, "dense", "dense"]
 
 
-def test_a_window_on_the_digit_has_the_loss_of_the_crop(classifier):
+def test_a_window_on_the_digit_has_the_loss_of_the_crop(model):
+    classifier = model.classifier
     generator = rng.generator("primer", 0)
     scenes = transformer.batch(20, 0.7, 30.0, generator)
     found = transformer.slope(classifier, scenes, scenes.offsets.float())

@@ -1,14 +1,15 @@
 // The spatial transformer under the reader's hand: a window on a noisy visual field; theta, grid, crop, the classifier's
 // probabilities and the gradient are computed here, for every frame.
 //
-// data: network, the classifier's layers; digits (10, 28, 28) and texture (h, h), coded as `tensors.decode` wants them;
+// data: classifier and localisation, their layers; digits (10, 28, 28) and texture (h, h), coded as `tensors.decode` wants them;
 // noise; start: digit, offset [down, right], contrast, window: x, y (pixels right of and below the middle), scale (its
 // width in widths of the field), angle (degrees, clockwise).
 explorers.transformer = async (root, live, data) => {
   const EDGE = 28, REACH = 1.16;  // samples along the crop's edge; what is shown of the plane is [-REACH, REACH]
   const SURE = 0.99, SHOWN = 14, LONGEST = 34;  // an arrow's pixels per nat and pixel, and at most
   const WINDOW = "#d55e00", PULL = "#56b4e9";
-  const [network, digits, texture] = await Promise.all([tensors.network(data.network), tensors.unpack(data.digits), tensors.unpack(data.texture)]);
+  const [classifier, digits, texture] = await Promise.all(
+    [tensors.network(data.classifier), tensors.unpack(data.digits), tensors.unpack(data.texture)]);
   const half = texture.shape[0] / 2, mean = tensors.sum(texture.data) / texture.data.length;
   const view = {...data.start.window}, scene = {number: 0, ...data.start};
   const limits = {x: [-half, half], y: [-half, half], scale: [0.05, 1.25], angle: [-180, 180]};
@@ -31,9 +32,10 @@ explorers.transformer = async (root, live, data) => {
     const angle = view.angle * Math.PI / 180, c = view.scale * Math.cos(angle), s = view.scale * Math.sin(angle);
     const theta = [c, -s, view.x / half, s, c, view.y / half];
     const grid = tensors.affineGrid(theta, EDGE, EDGE), crop = tensors.gridSample(field, grid, padding);
-    const made = tensors.forward(network, crop), probabilities = tensors.softmax(made.at(-1).data);
+    const made = tensors.forward(classifier, crop), probabilities = tensors.softmax(made.at(-1).data);
     const {loss, grad} = tensors.crossEntropy(made.at(-1), scene.digit);
-    const gradient = tensors.affineGridBackward(tensors.gridSampleBackward(field, grid, tensors.backward(network, made, grad), padding));
+    const errors = tensors.backward(classifier, made, grad);
+    const gradient = tensors.affineGridBackward(tensors.gridSampleBackward(field, grid, errors, padding));
     const pull = [-gradient[2] / half, -gradient[5] / half];  // downhill, nats per pixel
     return {theta, grid, crop, probabilities, loss, gradient, pull, digit: scene.digit};
   }
@@ -230,12 +232,18 @@ explorers.transformer = async (root, live, data) => {
     field = null;
     set(data.start.window);
   });
+  let localisation = null;
+  const choose = button("Let the network choose", async () => {
+    localisation ??= await tensors.network(data.localisation);
+    const [scale, x, y] = tensors.forward(localisation, field).at(-1).data;
+    set({x: x * half, y: y * half, scale, angle: 0});
+  });
   const put = button("Put it on the digit", () => set({x: scene.offset[1], y: scene.offset[0], scale: EDGE / (2 * half), angle: 0}));
   const edges = choice(root, "outside the image", ["grey", "black"], 0, k => { padding = [0.5, 0][k]; set({}); });
 
   live.append(html("div", {class: "transformer"}, plane, html("div", {class: "transformer-side"}, matrix,
     html("div", {class: "transformer-out"}, crop, html("div", {class: "transformer-bars", role: "img", "aria-label": "Probability of each digit"}, ...bars)),
-    said, slope, html("div", {class: "explorer-tools"}, follow, put, next), edges),
+    said, slope, html("div", {class: "explorer-tools"}, follow, choose, put, next), edges),
     ...[...Object.values(sliders), contrast].map(each => each.box)));
   new ResizeObserver(again).observe(plane);
   set({});

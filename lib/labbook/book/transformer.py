@@ -26,7 +26,7 @@ from ..classifiers import count
 from ..errors import ConfigurationError
 from ..evaluation import Proportion
 from ..stimuli import EDGE, FIELD
-from ..transformers import Transformer
+from ..transformers import ATN, Transformer
 from . import explorers, tensors
 from .chapter import root
 from .figures import AMBER, BLUE, COLUMN, GREEN, INK, ORANGE, SKY, styled
@@ -104,14 +104,19 @@ def look(classifier: nn.Module, scene: Example, theta: Tensor, padding: float = 
 # ---- the explorer ---------------------------------------------------------------------------------------------------
 
 
-def explorer(classifier: nn.Module, scene: Example, window: dict[str, float], caption: str = "") -> HTML:
+def explorer(model: ATN, scene: Example, window: dict[str, float], caption: str = "") -> HTML:
     """Return the explorer of a window on a scene.
 
     Args:
-        classifier: a trained `LeNet`. window: where it starts, arguments of `theta_of`.
+        model: whose networks are run in the page. window: where it starts, arguments of `theta_of`.
     """
+    classifier, localisation, pool, relu = model.classifier, model.localisation, nn.MaxPool2d(2), nn.ReLU()
+    modules = [each for conv in localisation.convs for each in (conv, pool, relu)]
+    modules += [each for dense in localisation.dense for each in (dense, relu)]
+    grey = {"kind": "subtract", "value": GREY if model.centre else 0.0}
     data = {
-        "network": tensors.lenet(classifier),
+        "classifier": tensors.lenet(classifier),
+        "localisation": [grey, *tensors.network([*modules, localisation.last])],
         "digits": tensors.encode(tensors.ten_digits(), "uint8", packed=True),
         "texture": tensors.encode(scene.texture, "uint8", packed=True),
         "noise": NOISE,
