@@ -59,3 +59,33 @@ def test_each_group_trains_and_is_evaluated(few, group):
     outcome = train(tiny, few, weights=weights)
     answers = evaluation.answers(outcome.model, few.test, tiny.stages[-1].scene, 20)
     assert answers.theta.shape == (20, 2, 3) and evaluation.fixation_error(answers).shape == (20,)
+
+
+# ---- results ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_images_to_reach_an_accuracy_are_read_from_the_history():
+    history = [{"images": 10, "fixed_accuracy": each} for each in (0.1, 0.95, 0.3, 0.9, 0.95, 0.97)]
+    assert beyond.learning_curve(history)[2] == (30, 0.3)
+    assert beyond.images_to_reach(history, 0.9) == 60  # one lucky epoch does not count
+    assert beyond.images_to_reach(history, 0.99) is None
+
+
+def test_an_error_that_halves_with_every_fourfold_budget_has_exponent_minus_one_half():
+    law = beyond.error_law({10_000: 0.8, 40_000: 0.9, 160_000: 0.95})
+    assert law.exponent.value == pytest.approx(-0.5) and law.at(640_000) == pytest.approx(0.025)
+
+
+def test_what_only_the_system_decides_is_its_effect():
+    found = beyond.effects({levels: 90 if "map" in levels else 50 for levels, _ in beyond.cells_of_factorial()}, 100)
+    assert found["system"].value > 2 and abs(found["stimuli"].value) < 1e-9
+    assert list(found)[:4] == list(beyond.FACTORS)
+
+
+def test_limits_and_trade_offs_are_shares_of_all_fields():
+    counts = {"right": [[80] * 27], "told": [90] * 27, "together": [85] * 27, "astray": [15] * 27, "lost": [12] * 27}
+    expected = {"wrong": 0.2, "told": 0.1, "together": 0.15, "lost": 0.12, "confused": 0.08}
+    assert beyond.limits(counts, 100) == {c: pytest.approx(expected) for c in evaluation.CONTRASTS}
+    searches = {"made": [[150] * 7] * 27, "stopped": [[90] * 7] * 27}
+    assert beyond.trade_off(searches, 100)[0] == (10.0, pytest.approx(1.5), pytest.approx(0.9))
+    assert beyond.coefficients(5) == 5 * (2880 + 44**2)

@@ -13,6 +13,7 @@ import pytest
 from test_chapter import PARAMETERS, checkout, write_chapter  # noqa: F401  (checkout is a fixture)
 from typer.testing import CliRunner
 
+from labbook import digits
 from labbook.book import chapter
 from labbook.errors import ConfigurationError
 from labbook.ops import cli
@@ -88,6 +89,27 @@ def test_run_writes_beside_the_book_unless_told_to_publish(checkout):  # noqa: F
     done = lib("claims")
     assert done.stdout == "book/results/claims.json: confirmed 0, refuted 0, partly 0, open 94\n"
     assert (checkout / "made" / "week1_a.ipynb").read_bytes() == (checkout / "book" / "week1_a.ipynb").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "meant"),
+    [
+        (["seed=0"], ["seed=0", "data=mnist"]),
+        (["data=auto", "seed=0"], ["seed=0", "data=mnist"]),
+        (["profile=smoke"], ["profile=smoke", "data=digits"]),
+        (["runs=retrain", "data=mnist,auto"], ["runs=retrain", "data=mnist,digits"]),
+        (["data=digits"], ["data=digits"]),
+    ],
+)
+def test_all_executions_of_a_sweep_use_the_digits_that_auto_means_here(monkeypatch, tmp_path, pairs, meant):
+    def missing():
+        raise digits.Missing("no network.")
+
+    monkeypatch.setattr(digits, "_cached", missing)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in ("LABBOOK_DATA", "LABBOOK_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli._one_data(pairs) == meant
 
 
 def test_a_page_of_mnist_is_not_replaced_by_one_of_other_digits(checkout, monkeypatch):  # noqa: F811

@@ -2,16 +2,19 @@
 
 import base64
 import io
+import json
 import re
 
 import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
 
+from labbook import files
 from labbook.book import figures, report
 from labbook.book.chapter import COMMON, Here
 from labbook.book.store import Run
 from labbook.curriculum import growing
+from labbook.errors import ConfigurationError
 from labbook.evaluation import Proportion
 from labbook.stimuli import Scene28
 from labbook.training import Training
@@ -57,6 +60,31 @@ def test_a_page_takes_the_longest_runs_that_it_may_and_says_what_was_shortened(p
     assert not again.shortened
     again.notices({"all": (whole, 10 * whole.images)})
     assert "no stand-in for MNIST" in shown[0] and "all 10.0 %" in shown[1]
+
+
+RESULTS = {  # a name of an evaluation, and what asks for it
+    "accuracy": lambda page, run: page.accuracy(run, Scene28()),
+    "answers": lambda page, run: page.answers(run, Scene28(), 10),
+    "grid": lambda page, run: page.answers_on_grid(run, Scene28(), [0], 2),
+    "alive": lambda page, run: page.alive(run, Scene28(), 10),
+    "map": lambda page, run: page.accuracy_map(run, Scene28(), 1),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("wrong", [{"a": 1}, ["x"], "x", [[1, 2], [3]]], ids=str)
+def test_a_stored_result_of_another_shape_is_one_sentence(page, name, wrong):
+    training = Training("stn28", growing([0], 1, 0.01, Scene28()), fraction=0.05, data="digits")
+    at = page("full")
+    (run,) = at.obtain(training, seeds=[0])
+    first = RESULTS[name](at, run)
+    again = RESULTS[name](page("full"), run)
+    assert str(again) == str(first)
+    (path,) = run.folder.glob(f"{name}-*.json")
+    record = files.sealed(path)
+    path.write_bytes(files.seal(json.dumps(record | {"result": wrong}).encode()))
+    with pytest.raises(ConfigurationError, match=f"{path} holds no result of this kind"):
+        RESULTS[name](page("full"), run)
 
 
 def test_a_table_aligns_numbers_and_tells_once_what_is_the_same(shown):

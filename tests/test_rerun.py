@@ -1,5 +1,6 @@
 """The box that says how to run a chapter again: its commands make the same page."""
 
+import json
 import shlex
 
 import nbformat
@@ -79,3 +80,17 @@ def test_a_chapter_without_parameters_is_refused(path):
     nbformat.write(nbformat.v4.new_notebook(), path)
     with pytest.raises(ConfigurationError, match="no cells tagged 'parameters'"):
         chapter.declared(path)
+
+
+def test_a_chapter_is_executed_again_from_the_published_store_alone(tmp_path, monkeypatch):
+    """Without MNIST, without a network, and with nothing left to train or to evaluate."""
+    monkeypatch.delenv("LABBOOK_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    (path,) = chapter.find(["week5"])
+    values = {"profile": "quick", "out": str(tmp_path / "made")}
+    page = chapter.execute(path, values, tmp_path / "week5.ipynb")
+    assert "banner-data" not in str(page) and "Data: MNIST, 60,000 + 10,000 digits" in str(page)
+    assert json.loads(chapter.glued(page, "runs"))
+    assert not (tmp_path / "made").exists() and not (tmp_path / "cache" / "lab-book").exists()

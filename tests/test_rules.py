@@ -439,6 +439,10 @@ def bar(values):
     return of.vote(values, 0.2, 0.3)  # with a comment
 
 
+def renamed(values: list[float]) -> str:
+    return of.vote(values, 0.2, 0.3)
+
+
 def other_bar(values):
     return of.vote(values, 0.2, 0.4)
 
@@ -447,6 +451,7 @@ def test_a_lock_follows_code_constants_and_trainings_not_words(monkeypatch):
     training = week1.OWN["STN-28, shift of 2 px"]
     claim = Claim("C3", bar, "words", "tell", {"run": training}, {"values": ("run", of.end)})
     assert replace(claim, says="other words", tell="{}").lock == claim.lock
+    assert replace(claim, rule=renamed).lock == claim.lock
     assert replace(claim, rule=other_bar).lock != claim.lock
     assert replace(claim, own={"run": replace(training, batch=50)}).lock != claim.lock
     assert replace(claim, measured={"values": ("run", of.best)}).lock != claim.lock

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labbook import models
 from labbook.errors import ConfigurationError
-from labbook.scaling import Estimate, log_odds, main_effects, power_law
+from labbook.scaling import Estimate, log_odds, main_effects, operations, power_law
 
 FACTORS = {"a": (0, 1), "b": ("low", "high"), "c": (0, 1), "d": (0, 1)}
 
@@ -67,3 +68,11 @@ def test_log_odds_exist_at_both_ends():
 def test_what_cannot_be_fitted_is_refused(make):
     with pytest.raises(ConfigurationError):
         make()
+
+
+def test_operations_are_those_of_the_layers():
+    """Twice the products of each convolution's output and kernel."""
+    w, (a, b, c) = 16, (124, 58, 26)
+    expected = 2 * (a**2 * w * 25 + b**2 * 2 * w * w * 25 + c**2 * 4 * w * 2 * w * 16 + c**2 * 11 * 4 * w)
+    assert operations(models.build("evidence"), 128) == expected + 2 * 2 * c**2  # the mean place
+    assert operations(models.build("evidence"), 256) > 4 * expected

@@ -216,12 +216,13 @@ def test_a_sweep_ends_in_a_table_and_does_again_only_what_failed(standing):
         TRACE,
         "if contrast == 0.9 and not os.path.exists('mended'): os.kill(os.getpid(), 9)",
     )
-    command = ("week1", "--profile", "smoke", "-p", "contrast=0.3,0.9", "-p", "stds=[0,9]", "--workers", "2")
+    values = ("data=digits", "contrast=0.3,0.9", "stds=[0,9]")
+    command = ("week1", "--profile", "smoke", *(word for each in values for word in ("-p", each)), "--workers", "2")
     code, out, err = finish(start(*command))
     folder = standing / "_build" / "sweeps" / "week1_a"
     assert code == 1 and out[0] == "week1_a: 2 executions on 2 local workers, into _build/sweeps/week1_a"
     assert err[0].startswith(
-        "1 of 2 executions failed, the first at contrast=0.9 stds=[0, 9] profile=smoke: week1_a failed in cell"
+        "1 of 2 executions failed, the first at data=digits contrast=0.9 stds=[0, 9] profile=smoke: week1_a failed in"
     )
     assert "the kernel died" in err[0] and err[1] == "The same command tries them again."
     with open(folder / "table.csv", newline="") as file:
@@ -233,7 +234,7 @@ def test_a_sweep_ends_in_a_table_and_does_again_only_what_failed(standing):
     (standing / "mended").touch()
     code, out, err = finish(start(*command))
     assert (code, err) == (0, [])
-    assert re.fullmatch(r"\[2/2\] contrast=0\.9 stds=\[0, 9\] profile=smoke: \d+\.\d s", out[1])
+    assert re.fullmatch(r"\[2/2\] data=digits contrast=0\.9 stds=\[0, 9\] profile=smoke: \d+\.\d s", out[1])
     assert out[-1] == "The table: _build/sweeps/week1_a/table.csv, and index.html beside it"
     page = (folder / "index.html").read_text()
     assert "2 of 2 executions are done; C1: refuted 1, confirmed 1." in page

@@ -2,11 +2,11 @@
 
 Data flows one way, and so do the imports. The science, in reading order:
 
-    rng -> digits, textures -> stimuli -> retina
+    rng -> digits, textures -> stimuli -> fields, retina
     -> classifiers, sampler, evidence -> localisation -> transformers
     -> where, searcher, foveal -> models, the one registry
     -> curriculum -> schema, config -> evaluation -> score_function, visual_field
-    -> training, psychometrics, linear_probe, fixation -> whatwhere
+    -> training, psychometrics, linear_probe, fixation, scaling -> whatwhere
 
 What is made of it:
 

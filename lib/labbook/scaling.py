@@ -1,4 +1,4 @@
-"""What explains an accuracy: power laws of budgets, and the main effects of a factorial experiment.
+"""What explains an accuracy and what it costs: power laws, effects of a factorial experiment, operations per answer.
 
 Convention
     log odds    natural logarithm; half an answer is added to right and to wrong ones, so that they exist
@@ -13,7 +13,10 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy.stats import t as student
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from .errors import ConfigurationError
 
@@ -105,3 +108,15 @@ def main_effects(cells: Mapping[tuple, float], factors: Mapping[str, tuple]) -> 
     error = math.sqrt(np.square(noise).mean())
     asked = [which for order in (1, 2) for which in combinations(range(len(names)), order)]
     return {" x ".join(names[k] for k in which): Estimate.of(contrast(which), error, len(noise)) for which in asked}
+
+
+def operations(model: nn.Module, edge: int) -> float:
+    """Return the multiplications and additions by which a model in evaluation mode answers one image (1, edge, edge),
+    by PyTorch's counter: products and convolutions, those of a retina too; a search makes all its fixations."""
+    images = torch.zeros(1, 1, edge, edge)
+    model.eval()
+    with torch.no_grad():
+        model(images)  # once: a retina is made, which is not counted
+        with FlopCounterMode(display=False) as counter:
+            model(images)
+    return counter.get_total_flops()

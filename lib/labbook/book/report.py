@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from IPython.display import HTML, Markdown, display
@@ -140,7 +141,7 @@ class Page:
 
     def evaluate(
         self, run: Run, name: str, compute: Callable[[nn.Module], object], others: Sequence[Run] = (), **settings
-    ) -> object:
+    ) -> Any:
         """Return an evaluation of a run, see `Store.evaluate`; `compute` gets the model on the chapter's device."""
         return self.store.evaluate(run, name, compute, self.here.device, others, **settings)
 
@@ -153,7 +154,7 @@ class Page:
             return [proportion.correct, proportion.n]
 
         settings = {"scene": plain(scene), "n": n, "seed": seed}
-        return Proportion(*self.evaluate(run, "accuracy", compute, **settings))
+        return self.evaluate(run, "accuracy", compute, read=lambda kept: Proportion(*map(int, kept)), **settings)
 
     def answers(self, run: Run, scene: Scene, n: int = 500, seed: int = 0) -> Answers:
         """Return a run's answers to fixed stimuli of the first `n` test digits (smoke: of 8); kept, so that they are
@@ -163,9 +164,11 @@ class Page:
         def compute(model):
             return _kept(evaluation.answers(model, self.sets.test, scene, n, seed))
 
-        kept = self.evaluate(run, "answers", compute, scene=plain(scene), n=n, seed=seed)
-        stimuli = [(each.labels, each.offsets) for each in evaluation.stream(self.sets.test, scene, n, seed)]
-        return _answers(kept, *(torch.cat(column) for column in zip(*stimuli, strict=True)))
+        def read(kept):
+            stimuli = [(each.labels, each.offsets) for each in evaluation.stream(self.sets.test, scene, n, seed)]
+            return _answers(kept, *(torch.cat(column) for column in zip(*stimuli, strict=True)))
+
+        return self.evaluate(run, "answers", compute, read=read, scene=plain(scene), n=n, seed=seed)
 
     def answers_on_grid(self, run: Run, scene: Scene, axis: Sequence[int], count: int = 4, seed: int = 0) -> Answers:
         """Return a run's answers to the stimuli of `evaluation.grid_stimuli`; kept like those of `answers`."""
@@ -175,8 +178,9 @@ class Page:
             return _kept(evaluation.answer(model, stimuli))
 
         settings = {"scene": plain(scene), "axis": list(axis), "count": count, "seed": seed}
-        kept = self.evaluate(run, "grid", compute, **settings)
-        return _answers(kept, stimuli.labels, stimuli.offsets)
+        return self.evaluate(
+            run, "grid", compute, read=lambda kept: _answers(kept, stimuli.labels, stimuli.offsets), **settings
+        )
 
     def alive(self, run: Run, scene: Scene, n: int = 500) -> float:
         """Return the share of a run's last hidden localisation units that answer to any of `n` test stimuli."""
@@ -185,7 +189,7 @@ class Page:
         def compute(model):
             return round(evaluation.alive(model, evaluation.fixed_stimuli(self.sets.test, scene, n).images), 5)
 
-        return self.evaluate(run, "alive", compute, scene=plain(scene), n=n)
+        return self.evaluate(run, "alive", compute, read=float, scene=plain(scene), n=n)
 
     def benchmark(
         self, run: Run, n: int = 2000, view: str = "field", noise: float = 0.75
@@ -204,12 +208,15 @@ class Page:
             return [[each.correct for (c, _), each in found.items() if c == contrast] for contrast in CONTRASTS]
 
         scene = Scene128(view=view, noise=noise)
-        correct = self.evaluate(run, "benchmark", compute, scene=plain(scene), n=n)
-        return {
-            (contrast, radius): Proportion(each, n)
-            for contrast, row in zip(CONTRASTS, correct, strict=True)
-            for radius, each in zip(ECCENTRICITIES, row, strict=True)
-        }
+
+        def read(correct):
+            return {
+                (contrast, radius): Proportion(int(each), n)
+                for contrast, row in zip(CONTRASTS, correct, strict=True)
+                for radius, each in zip(ECCENTRICITIES, row, strict=True)
+            }
+
+        return self.evaluate(run, "benchmark", compute, read=read, scene=plain(scene), n=n)
 
     def saccades(
         self, where: Run, whats: Sequence[Run], noise: float, n: int = 2000, saccades: int = whatwhere.SACCADES
@@ -229,12 +236,14 @@ class Page:
             found = [whatwhere.measure(named, model, self.sets.test, each, n, saccades) for each in cells]
             return [[asdict(each[run.id]) for each in found] for run in whats]
 
+        def read(found):
+            return [
+                {cell: whatwhere.Saccades(**each) for cell, each in zip(evaluation.cells(scene), column, strict=True)}
+                for column in found
+            ]
+
         settings = {"whats": [run.id for run in whats], "scene": plain(scene), "n": n, "saccades": saccades}
-        found = self.evaluate(where, "saccades", compute, whats, **settings)
-        return [
-            {cell: whatwhere.Saccades(**each) for cell, each in zip(evaluation.cells(scene), column, strict=True)}
-            for column in found
-        ]
+        return self.evaluate(where, "saccades", compute, whats, read=read, **settings)
 
     def traces(self, where: Run, what: Run, scene: Scene128, n: int = 60) -> tuple[Stimuli, Tensor, Tensor]:
         """Return fixed stimuli of a scene, and what the eye of a What/Where model did with them: fixations
@@ -246,8 +255,8 @@ class Page:
             return [seen.fixations.tolist(), seen.posterior.argmax(2).tolist()]
 
         settings = {"what": what.id, "scene": plain(scene), "n": n}
-        found = self.evaluate(where, "traces", compute, [what], **settings)
-        return stimuli, *(torch.tensor(each) for each in found)
+        fixations, named = self.evaluate(where, "traces", compute, [what], read=_tensors(2), **settings)
+        return stimuli, fixations, named
 
     def searches(self, run: Run, n: int = 1000, saccades: int = 5) -> searcher.Benchmark:
         """Return how a searcher's run does in the 27 cells, on the first `n` test digits (smoke: 8), with at most
@@ -257,8 +266,9 @@ class Page:
         def compute(model):
             return searcher.benchmark(model, self.sets.test, n, saccades)
 
-        counts = self.evaluate(run, "searches", compute, n=n, saccades=saccades)
-        return searcher.Benchmark.read(counts, n)
+        return self.evaluate(
+            run, "searches", compute, read=lambda counts: searcher.Benchmark.read(counts, n), n=n, saccades=saccades
+        )
 
     def aims(self, run: Run, n: int = 1000, saccades: int = 1) -> dict[tuple[float, float], fixation.Aim]:
         """Return how exactly a searcher's run looks in the 27 cells, on the stimuli of `searches`, with at most so many
@@ -268,8 +278,11 @@ class Page:
         def compute(model):
             return fixation.measure(model, self.sets.test, n, saccades)
 
-        counts = self.evaluate(run, "aims", compute, n=n, saccades=saccades)
-        return {cell: fixation.Aim(torch.tensor(each)) for cell, each in zip(evaluation.cells(), counts, strict=True)}
+        def read(counts):
+            cells = zip(evaluation.cells(), counts, strict=True)
+            return {cell: fixation.Aim(torch.tensor(each)) for cell, each in cells}
+
+        return self.evaluate(run, "aims", compute, read=read, n=n, saccades=saccades)
 
     def scanpaths(self, run: Run, scene: Scene128, n: int, saccades: int = 5) -> tuple[Stimuli, searcher.Search]:
         """Return fixed stimuli of a scene, and how a searcher's run searched them; see `traces`, which has the same."""
@@ -282,8 +295,8 @@ class Page:
             worth = [[round(w, 4) for w in each] for each in trace.worth.tolist()]
             return [trace.fixations.tolist(), trace.values.tolist(), rounded, worth, trace.made.tolist()]
 
-        found = self.evaluate(run, "scanpaths", compute, scene=plain(scene), n=n, saccades=saccades)
-        return stimuli, searcher.Search(*(torch.tensor(each) for each in found))
+        settings = {"scene": plain(scene), "n": n, "saccades": saccades}
+        return stimuli, searcher.Search(*self.evaluate(run, "scanpaths", compute, read=_tensors(5), **settings))
 
     def watched(self, grid: visual_field.Grid, run: Run, what: Run | None = None) -> visual_field.Watched:
         """Return what a system did with a grid of settings: a run that names digits through a window, or that of a
@@ -306,8 +319,8 @@ class Page:
             return [found.answers.tolist(), windows, found.fixations.tolist(), found.right.tolist()]
 
         settings = {"grid": asdict(grid), "what": what and what.id}
-        kept = self.evaluate(run, "field", compute, [what] if what else [], **settings)
-        answers, windows, fixations, right = map(torch.tensor, kept)
+        others = [what] if what else []
+        answers, windows, fixations, right = self.evaluate(run, "field", compute, others, read=_tensors(4), **settings)
         return visual_field.Watched(answers, windows.unflatten(2, (2, 3)), fixations, right)
 
     def accuracy_map(self, run: Run, scene: Scene, n: int = 500) -> Tensor:
@@ -321,14 +334,14 @@ class Page:
         }[self.here.profile]
         for count, step in ladder:
             settings = {"scene": plain(scene), "n": count, "step": step}
-            if (values := self.store.load_result(run, "map", **settings)) is not None:
-                return torch.tensor(values)
+            if (values := self.store.load_result(run, "map", read=torch.tensor, **settings)) is not None:
+                return values
 
         def compute(model):
             values = evaluation.accuracy_map(model, self.sets.test, scene, count, evaluation.positions(step=step))
             return [[round(value, 5) for value in row] for row in values.tolist()]
 
-        return torch.tensor(self.evaluate(run, "map", compute, **settings))
+        return self.evaluate(run, "map", compute, read=torch.tensor, **settings)
 
     # ---- text ----
 
@@ -451,6 +464,17 @@ def _kept(found: Answers) -> dict:
     theta = found.theta
     thetas = None if theta is None else [[round(x, 5) for x in each] for each in theta.flatten(1).tolist()]
     return {"predicted": found.predicted.tolist(), "theta": thetas}
+
+
+def _tensors(n: int) -> Callable[[Sequence], list[Tensor]]:
+    """Return what reads `n` tensors that were kept as lists."""
+
+    def read(kept):
+        if len(kept) != n:
+            raise ValueError(f"{len(kept)} parts, not {n}")
+        return [torch.tensor(each) for each in kept]
+
+    return read
 
 
 def _answers(kept: dict, labels: Tensor, offsets: Tensor) -> Answers:

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from filelock import FileLock, Timeout
@@ -46,6 +47,7 @@ from ..training import Outcome, train, train_together
 POINTER, RECORD, WEIGHTS = "current.json", "run.json", "weights.safetensors"
 NAME = re.compile(r"[0-9a-f]{16}")  # of a configuration, of a generation
 WEIGHTS_LIMIT = 5_000_000  # bytes of a published weights file
+T = TypeVar("T")
 MEASURED = ("stage", "epoch", "images", "accuracy", "seconds")  # numbers in every record of a history
 
 
@@ -249,6 +251,11 @@ def _require(condition: object, path: Path, otherwise: str) -> None:
         raise ConfigurationError(f"{path} does not belong there: {otherwise}.")
 
 
+def same(result: T) -> T:
+    """Return what is stored as it is."""
+    return result
+
+
 # ---- the store ------------------------------------------------------------------------------------------------------
 
 
@@ -426,20 +433,26 @@ class Store:
         self.shown.add(run.id)
         return run.model(device)
 
-    def load_result(self, run: Run, name: str, others: Sequence[Run] = (), **settings) -> object | None:
+    def load_result(
+        self, run: Run, name: str, others: Sequence[Run] = (), read: Callable[[object], T] = same, **settings
+    ) -> T | None:
         """Return the stored result of an evaluation of a run with these settings, or None.
 
         Args:
-            others: further runs that it is of.
+            others: further runs that it is of. read: turns what is stored into what is returned.
 
         Raises:
             ConfigurationError: it is truncated or altered, or does not belong where it lies.
         """
         for folder in run.folders if self.reuse else ():
+            path = folder / _evaluation_file(name, settings)
             with suppress(FileNotFoundError):
-                record = read_evaluation(folder / _evaluation_file(name, settings))
+                record = read_evaluation(path)
                 if record["others"] == {other.id: other.weights_sha256 for other in others}:
-                    return record["result"]
+                    try:
+                        return read(record["result"])
+                    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+                        raise ConfigurationError(f"{path} holds no result of this kind: {error}.") from None
         return None
 
     recall = load_result
@@ -451,19 +464,21 @@ class Store:
         compute: Callable[[nn.Module], object],
         device: str = "cpu",
         others: Sequence[Run] = (),
+        read: Callable[[object], T] = same,
         **settings,
-    ) -> object:
+    ) -> T:
         """Return a stored result of an evaluation of a run with these settings, else `compute(model)`, which is kept.
 
         Args:
             name: what is evaluated. settings: all that the result depends on besides the runs.
             compute: gets the model, returns plain data.
             others: further runs that it depends on, by their weights.
+            read: turns plain data, computed or stored, into what is returned.
         """
-        if (result := self.load_result(run, name, others, **settings)) is not None:
+        if (result := self.load_result(run, name, others, read, **settings)) is not None:
             return result
         result = compute(run.model(device))
-        if (first := self.load_result(run, name, others, **settings)) is not None:  # another process was first
+        if (first := self.load_result(run, name, others, read, **settings)) is not None:  # another process was first
             return first
         record = {
             "evaluation": name,
@@ -476,7 +491,7 @@ class Store:
         }
         path = self.local / run.id / run.folder.name / _evaluation_file(name, settings)
         files.write(path, files.seal(_json(record)))
-        return result
+        return read(result)
 
     def manifest(self) -> list[dict]:
         """Return the runs used so far, for `publish`: id, generation, and whether the weights were shown."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .. import digits
 from ..errors import ConfigurationError
-from . import chapter, claims, store
+from . import chapter, claims, outcome, store
 from .store import NAME, POINTER, RECORD, WEIGHTS, Run
 
 PASSING = (".lock", ".holder", ".checkpoint")  # what trainings under way leave in a local store
@@ -104,9 +103,14 @@ def _store_of_others(check: Check, root: Path, runs: dict[str, Run]) -> None:
 
 
 def _chapter(check: Check, page: Path, runs: dict[str, Run]) -> None:
-    """Check an executed chapter, and that what it used is published."""
-    notebook = check.look("chapters", lambda: chapter.read(page))
-    for entry in json.loads(chapter.glued(notebook, "runs") or "[]") if notebook else ():
+    """Check an executed chapter, that its outcome as data is its own, and that what it used is published."""
+    found = check.look("chapters", lambda: outcome.of(chapter.read(page), page.stem))
+    if found is None:
+        return
+    path = page.parent / "results" / f"{page.stem}.json"
+    same = path.exists() and path.read_bytes() == outcome.content(found)
+    check.require(same, f"{path} does not say what its chapter says.")
+    for entry in found["runs"]:
         run = runs.get(entry["id"])
         check.require(run, f"{page} used the run {entry['id']}, which is not published.")
         if run and "generation" in entry:

@@ -12,14 +12,17 @@ step, stimuli are fresh, the learning rate falls along half a cosine wave; the f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import accumulate, product
 
-from .. import curriculum
+from .. import curriculum, evaluation, scaling
 from ..config import Training, seeded
+from ..evaluation import CONTRASTS
 from ..fields import Cluttered, Field
+from ..foveal import SURE
 from ..retina import WhatWhere
+from ..scaling import Estimate, PowerLaw
 from ..stimuli import FIELD, Scene, Scene128
 from . import recipes
 
@@ -179,3 +182,67 @@ def card_trainings() -> list[tuple[str, list[Training], float]]:
 def trainings() -> dict[str, Training]:
     """Return every training of `card_trainings` by name: that of its group, and which one it is."""
     return {f"{name}, {i + 1}": each for name, group, _ in card_trainings() for i, each in enumerate(group)}
+
+
+# ---- results --------------------------------------------------------------------------------------------------------
+
+
+def learning_curve(history: Sequence[Mapping]) -> list[tuple[int, float]]:
+    """Return (training images so far, accuracy on held-out digits of the last stage's stimuli) after every epoch."""
+    return list(
+        zip(accumulate(each["images"] for each in history), (each["fixed_accuracy"] for each in history), strict=True)
+    )
+
+
+def images_to_reach(history: Sequence[Mapping], accuracy: float) -> int | None:
+    """Return the training images after which a run stayed at an accuracy or above, mean over three epochs; None if it
+    never did. An epoch's accuracy is of few stimuli, whose mean over three is steadier."""
+    curve = learning_curve(history)
+    means = [sum(value for _, value in curve[max(0, k - 2) : k + 1]) / min(3, k + 1) for k in range(len(curve))]
+    reached = [images for (images, _), mean in zip(curve, means, strict=True) if mean >= accuracy]
+    return reached[0] if reached else None
+
+
+def error_law(accuracies: Mapping[float, float]) -> PowerLaw:
+    """Return the power law of the error against images or parameters, from the mean accuracies over the 27 cells."""
+    return scaling.power_law(list(accuracies), [1 - each for each in accuracies.values()])
+
+
+def effects(correct: Mapping[tuple[str, ...], int], n: int) -> dict[str, Estimate]:
+    """Return what each factor of the factorial experiment adds to the log odds of a right answer, from the level of
+    2021 to ours, and the interactions of two.
+
+    Args:
+        correct: levels -> right answers, all cells of the benchmark together. n: of so many.
+    """
+    return scaling.main_effects({levels: scaling.log_odds(each, n) for levels, each in correct.items()}, FACTORS)
+
+
+def limits(counts: Mapping[str, list], n: int) -> dict[float, dict[str, float]]:
+    """Return what limits an evidence map at each contrast, from the counts of `evidence.benchmark`: shares of all
+    fields that are `wrong`, wrong with the place astray (`lost`), wrong at the right place (`confused`), and wrong for
+    the same network when it is told the place (`told`) and for all maps together (`together`)."""
+    tables = {"wrong": counts["right"][0], "told": counts["told"], "together": counts["together"]}
+    found: dict[float, dict[str, float]] = {}
+    for contrast in CONTRASTS:
+        which = [k for k, (c, _) in enumerate(evaluation.cells()) if c == contrast]
+        share = {name: 1 - sum(row[k] for k in which) / (n * len(which)) for name, row in tables.items()}
+        lost = sum(counts["lost"][k] for k in which) / (n * len(which))
+        found[contrast] = {**share, "lost": lost, "confused": share["wrong"] - lost}
+    return found
+
+
+def trade_off(counts: Mapping[str, list], n: int) -> list[tuple[float, float, float]]:
+    """Return (log evidence at which searches stop, mean fixations, accuracy over the 27 cells) from the counts of
+    `foveal.benchmark`; the last never stop before their five fixations."""
+    cells = len(counts["made"])
+    made, right = (
+        [sum(column) / (cells * n) for column in zip(*counts[name], strict=True)] for name in ("made", "stopped")
+    )
+    return list(zip(SURE, made, right, strict=True))
+
+
+def coefficients(fixations: float, retina: WhatWhere | None = None, fovea: int = 44) -> float:
+    """Return the numbers that a foveal search of so many fixations looks at: the retina's, from the middle of the field
+    and from every fixation but the last, and the pixels of each fovea."""
+    return fixations * ((retina or WhatWhere()).n + fovea**2)

@@ -21,10 +21,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import io
 import json
-import tokenize
-from ast import Constant, Expr, FunctionDef, parse
+from ast import Constant, Expr, FunctionDef, arg, parse, unparse, walk
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -194,7 +192,7 @@ class Ran(Protocol):
     history: list[dict]
 
 
-class Asked(Protocol):
+class Evaluations(Protocol):
     """What else can be asked of a stored run; raises LookupError where neither result nor weights are stored."""
 
     def accuracy(self, run: Ran, scene: object) -> float: ...
@@ -213,12 +211,12 @@ def of_stage(run: Ran, stage: int) -> list[dict]:
     return [record for record in run.history if record["stage"] == wanted]
 
 
-def end(run: Ran, asked: Asked | None = None, stage: int = -1, epoch: int = -1) -> float:
+def end(run: Ran, asked: Evaluations | None = None, stage: int = -1, epoch: int = -1) -> float:
     """The accuracy at the end of a stage, on its own stimuli; or after another of its epochs."""
     return of_stage(run, stage)[epoch]["accuracy"]
 
 
-def end_at(run: Ran, asked: Asked | None = None, std: float = 0.0) -> float:
+def end_at(run: Ran, asked: Evaluations | None = None, std: float = 0.0) -> float:
     """The accuracy at the end of the stage of a std, pixels, at contrast 70 %."""
     stages = enumerate(run.training["stages"])
     here = [
@@ -229,57 +227,57 @@ def end_at(run: Ran, asked: Asked | None = None, std: float = 0.0) -> float:
     return end(run, stage=here[-1])
 
 
-def best(run: Ran, asked: Asked | None = None, stage: int | None = None, epochs: int | None = None) -> float:
+def best(run: Ran, asked: Evaluations | None = None, stage: int | None = None, epochs: int | None = None) -> float:
     """The accuracy of the best epoch of a stage (None: of all), of its first `epochs`."""
     records = run.history if stage is None else of_stage(run, stage)
     return max(record["accuracy"] for record in records[:epochs])
 
 
-def mean_of(run: Ran, asked: Asked | None = None, stage: int = 0, epochs: int | None = None) -> float:
+def mean_of(run: Ran, asked: Evaluations | None = None, stage: int = 0, epochs: int | None = None) -> float:
     """The accuracy, mean over the first `epochs` of a stage: the higher, the sooner it was learnt."""
     return fmean(record["accuracy"] for record in of_stage(run, stage)[:epochs])
 
 
-def spread(run: Ran, asked: Asked | None = None, stage: int = -1) -> float:
+def spread(run: Ran, asked: Evaluations | None = None, stage: int = -1) -> float:
     """The spread over inputs of the window's centre at the end of a stage, pixels: root mean square of both axes."""
     down, across = (of_stage(run, stage)[-1]["theta"]["spread"][k] for k in (2, 5))
     edge = 28 if run.training["stages"][-1]["scene"]["law"] == "Scene28" else 128
     return ((down**2 + across**2) / 2) ** 0.5 * edge / 2
 
 
-def spread_learnt(run: Ran, asked: Asked | None = None, stage: int = -1) -> float:
+def spread_learnt(run: Ran, asked: Evaluations | None = None, stage: int = -1) -> float:
     """The same, and 0 of a network that is at chance: its window serves nothing."""
     return spread(run, asked, stage) if end(run, asked, stage) >= LOST else 0.0
 
 
-def spread_if_learnt(run: Ran, asked: Asked | None = None, stage: int = -1) -> float | None:
+def spread_if_learnt(run: Ran, asked: Evaluations | None = None, stage: int = -1) -> float | None:
     """The same, and nothing of a network that is at chance: it is not trained, and does not count."""
     return spread(run, asked, stage) if end(run, asked, stage) >= LOST else None
 
 
-def varying_stages(run: Ran, asked: Asked | None = None) -> int:
+def varying_stages(run: Ran, asked: Evaluations | None = None) -> int:
     """The number of stages at whose end the window varies, in a network above chance."""
     return sum(spread_learnt(run, asked, k) >= VARIES for k in range(len(run.training["stages"])))
 
 
-def scale(run: Ran, asked: Asked | None = None) -> float:
+def scale(run: Ran, asked: Evaluations | None = None) -> float:
     """The scale of the mean window at the end; below 0 it is upside down."""
     return run.history[-1]["theta"]["mean"][0]
 
 
-def fall(run: Ran, asked: Asked | None = None, epochs: int | None = None) -> float:
+def fall(run: Ran, asked: Evaluations | None = None, epochs: int | None = None) -> float:
     """The largest fall of the accuracy from one epoch to the next of a stage, in the first `epochs`; 0 if none."""
     pairs = zip(run.history[:epochs], run.history[1:epochs], strict=False)
     return max([0.0, *(a["accuracy"] - b["accuracy"] for a, b in pairs if a["stage"] == b["stage"])])
 
 
-def late_fall(run: Ran, asked: Asked | None = None, stage: int = -1, last: int = 10) -> float:
+def late_fall(run: Ran, asked: Evaluations | None = None, stage: int = -1, last: int = 10) -> float:
     """The largest fall of the accuracy below an earlier epoch, within the last epochs of a stage."""
     values = [record["accuracy"] for record in of_stage(run, stage)]
     return max(max(values[:k]) - values[k] for k in range(max(1, len(values) - last), len(values)))
 
 
-def overfitting(run: Ran, asked: Asked | None = None, stage: int = -1, epochs: int | None = None) -> float:
+def overfitting(run: Ran, asked: Evaluations | None = None, stage: int = -1, epochs: int | None = None) -> float:
     """The fall of the accuracy from its best epoch to the last one of a stage while the training loss fell too; 0 if
     the loss rose: the training was lost, not overfitted."""
     records = of_stage(run, stage)[:epochs]
@@ -287,17 +285,17 @@ def overfitting(run: Ran, asked: Asked | None = None, stage: int = -1, epochs: i
     return top["accuracy"] - last["accuracy"] if last["loss"] < top["loss"] else 0.0
 
 
-def accuracy(run: Ran, asked: Asked, scene: object) -> float:
+def accuracy(run: Ran, asked: Evaluations, scene: object) -> float:
     """The accuracy on test digits, on fixed stimuli of a scene."""
     return asked.accuracy(run, scene)
 
 
-def map_of(run: Ran, asked: Asked, scene: object, what: str) -> float:
+def map_of(run: Ran, asked: Evaluations, scene: object, what: str) -> float:
     """The "centre" or the "mean" of the accuracy map over all offsets, on test stimuli of a scene."""
     return asked.map(run, scene)[what]
 
 
-def at_contrast(run: Ran, asked: Asked, contrast: float = 0.7) -> tuple[float, ...]:
+def at_contrast(run: Ran, asked: Evaluations, contrast: float = 0.7) -> tuple[float, ...]:
     """The accuracies of the benchmark's nine distances at a contrast, from near to far."""
     return tuple(value for (c, _), value in sorted(asked.cells(run).items()) if c == contrast)
 
@@ -390,7 +388,7 @@ class Judgement:
 def judge(
     claim: Claim,
     find: Callable[[Training], list],
-    asked: Asked | None = None,
+    asked: Evaluations | None = None,
     pilot: str = "",
     shortened: bool = False,
 ) -> Judgement:
@@ -450,7 +448,7 @@ def _by_seed(find: Callable[[Training], list], trainings: Sequence[Training]) ->
     return [runs[seed] for seed in sorted(runs)]
 
 
-def _ask(quantity: Quantity, run: Ran, asked: Asked | None) -> object:
+def _ask(quantity: Quantity, run: Ran, asked: Evaluations | None) -> object:
     """Return what is measured of a run; None where it cannot be had."""
     try:
         return quantity(run, asked)
@@ -548,14 +546,15 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _code(function: Callable) -> str:
-    """Return a function's code on one line, without comments, annotations of layout, or its docstring."""
+    """Return a function's code on one line, without its name, annotations, comments and docstring, and layout."""
     source = dedent(inspect.getsource(function))
-    lines = source.splitlines(keepends=True)
     tree = parse(source).body[0]
-    if isinstance(tree, FunctionDef):
-        first = tree.body[0]
-        if isinstance(first, Expr) and isinstance(first.value, Constant) and isinstance(first.value.value, str):
-            lines[first.lineno - 1 : first.end_lineno] = []
-    left = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
-    tokens = tokenize.generate_tokens(io.StringIO("".join(lines)).readline)
-    return " ".join(token.string for token in tokens if token.type not in left)
+    for node in walk(tree):
+        if isinstance(node, arg):
+            node.annotation = None
+        elif isinstance(node, FunctionDef):
+            node.returns, node.name = None, "rule"
+    first = tree.body[0]
+    if isinstance(first, Expr) and isinstance(first.value, Constant) and isinstance(first.value.value, str):
+        tree.body = tree.body[1:]
+    return unparse(tree)

@@ -180,7 +180,7 @@ def sweep_(
     if workers and scheduler:
         raise ConfigurationError(f"workers={workers} is for this machine; the scheduler has workers of its own.")
     (path,) = chapter.find([word])
-    pairs = [*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile))]
+    pairs = _one_data([*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile))])
     tasks = sweep.grid(path, pairs)
     folder = out or chapter.root() / "_build" / "sweeps" / path.stem
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -207,6 +207,22 @@ def sweep_(
             f"{len(failed)} of {len(tasks)} executions failed, the first at {failed[0].words}: "
             f"{outcomes[failed[0].id].message}\nThe same command tries them again."
         )
+
+
+def _one_data(pairs: list[str]) -> list[str]:
+    """Return the pairs with the digits that `data=auto` means here, so that a table never mixes digits: a worker that
+    lacks them says so."""
+    given = dict(pair.partition("=")[::2] for pair in pairs)
+    wanted = given.get("data", "auto").split(",")
+    if "auto" not in wanted:
+        return pairs
+    from .. import digits
+
+    profile = given.get("profile") or os.environ.get("LABBOOK_PROFILE", "")
+    trains = "smoke" in profile or "retrain" in given.get("runs", "")
+    name = digits.load("auto", None if trains else chapter.root() / "book" / "digits").name
+    data = ",".join(dict.fromkeys(name if each == "auto" else each for each in wanted))
+    return [*(pair for pair in pairs if not pair.startswith("data=")), f"data={data}"]
 
 
 # ---------------------------------------------------------------- build
