@@ -166,8 +166,8 @@ def test_cut_off_again_and_again_it_ends_as_if_left_alone(light, tmp_path):
     assert set(rows["what"][0]["measured"]) == {"central", "general", "map"}
     stops = 0
     for name in ("what", "more"):
+        cut = lane(tmp_path / "cut", 0.0)  # a step, then the time is up, each time
         while True:
-            cut = lane(tmp_path / "cut", 0.0)
             try:
                 again = cut.do(name)
                 break

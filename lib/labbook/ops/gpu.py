@@ -59,7 +59,7 @@ from . import device as devices
 from . import pack
 
 PHASES = ("check", "chapters", "timings", "trainings", "pack")
-SECONDS = {"check": 20, "timings": 40}  # after which no part of these begins, but on a CPU
+SECONDS = {"check": 30, "timings": 40}  # after which no part of these begins, but on a CPU
 PACKING, GRACE = 20, 10  # seconds kept for the pack; seconds that lanes have to stop
 EVERY = 90  # seconds between packs while trainings run
 
