@@ -36,6 +36,16 @@ def test_a_file_is_written_with_its_folders_and_replaced(tmp_path):
     assert path.read_bytes() == b"new" and os.listdir(path.parent) == ["file"]
 
 
+def test_no_two_drafts_have_one_name(tmp_path, monkeypatch):
+    """Containers that share a folder may have equal process numbers."""
+    drafts, replacing = [], os.replace
+    monkeypatch.setattr(files.os, "getpid", lambda: 7)
+    monkeypatch.setattr(files.os, "replace", lambda draft, path: drafts.append(draft) or replacing(draft, path))
+    for _ in range(3):
+        files.write(tmp_path / "file", b"")
+    assert len(set(drafts)) == 3
+
+
 @pytest.mark.parametrize("broken", ["fsync", "replace"])
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, broken):
     path = tmp_path / "file"

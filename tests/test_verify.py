@@ -53,6 +53,15 @@ def test_what_belongs_together_is_counted(made):
     assert "1 chapters" in done.stdout and "2 evaluations" in done.stdout
 
 
+def test_what_trainings_under_way_leave_is_no_fault(made):
+    for name in ("a.lock", "a.holder", ".a.0.part"):
+        (made / "_build" / "runs" / name).write_text("")
+    files.write(made / "_build" / "runs" / "a.checkpoint", files.seal(b""))
+    files.write(made / "_build" / "runs" / ("0" * 16) / ("1" * 16) / "weights.safetensors", b"just written")
+    done = CliRunner().invoke(cli.app, ["verify"])
+    assert done.exit_code == 0 and "1 checkpoints" in done.stdout
+
+
 def of(made: Path, pattern: str) -> Path:
     return sorted(made.glob(pattern))[0]
 
@@ -77,6 +86,7 @@ FAULTS = {
     ),
     "a foreign file": lambda made: (made / "book" / "runs" / "notes.txt").write_text(""),
     "a draft": lambda made: of(made, "book/runs/*/*/run.json").with_name(".run.json.1.part").write_text(""),
+    "a checkpoint cut short": lambda made: (made / "_build" / "runs" / "0.checkpoint").write_bytes(b"x"),
     "a lost run": lambda made: shutil.rmtree(of(made, "book/runs/*")),
     "an altered chapter": lambda made: (made / "book" / "week1_a.ipynb").write_text("{}"),
     "claims of other chapters": lambda made: (made / "book" / "results" / "claims.json").write_text("[]"),

@@ -320,8 +320,6 @@ class Store:
         self.used |= {run.id: run for run in runs}
         return runs
 
-    obtain = get_or_train
-
     def _stored(self, wanted: Training | Sequence[Training], device: str) -> Run | Training:
         """Return the first stored run of those wanted, else the configuration to train."""
         candidates = [wanted] if isinstance(wanted, Training) else list(wanted)
@@ -454,8 +452,6 @@ class Store:
                     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
                         raise ConfigurationError(f"{path} holds no result of this kind: {error}.") from None
         return None
-
-    recall = load_result
 
     def evaluate(
         self,

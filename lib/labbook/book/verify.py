@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .. import digits
+from .. import digits, files
 from ..errors import ConfigurationError
 from . import chapter, claims, outcome, store
 from .store import NAME, POINTER, RECORD, WEIGHTS, Run
 
-PASSING = (".lock", ".holder", ".checkpoint")  # what trainings under way leave in a local store
+PASSING = (".lock", ".holder", ".part")  # what trainings under way leave in a local store, beside checkpoints
 
 
 class Check:
@@ -63,20 +63,26 @@ def _store(check: Check, root: Path, published: bool) -> Iterator[Run]:
             run = check.look("runs", lambda path=path: store.read_run(path)) if (path / POINTER).exists() else None
             check.require(run or not published or (path / POINTER).exists(), f"{path} has no {POINTER}.")
             for part in sorted(path.iterdir()):
-                _generation(check, part, run if run and part == run.folder else None)
+                if part.is_dir() and NAME.fullmatch(part.name):
+                    _generation(check, part, run if run and part == run.folder else None, published)
+                elif part.name != POINTER:
+                    _foreign(check, part, published)
             if run:
                 yield run
         else:
-            check.require(path.suffix in PASSING and not published, f"{path} is foreign to a store.")
+            _foreign(check, path, published)
 
 
-def _generation(check: Check, folder: Path, run: Run | None) -> None:
+def _foreign(check: Check, path: Path, published: bool) -> None:
+    """Check a file that is no part of a run: what trainings under way write may lie in a local store alone."""
+    if not published and path.suffix == ".checkpoint":
+        check.look("checkpoints", lambda: files.unseal(files.read(path), path))
+    elif published or path.suffix not in PASSING:
+        check.faults.append(f"{path} is foreign to a store.")
+
+
+def _generation(check: Check, folder: Path, run: Run | None, published: bool) -> None:
     """Check the files of a generation; `run` is what its record holds, if it counts."""
-    if folder.name == POINTER:
-        return
-    if not (folder.is_dir() and NAME.fullmatch(folder.name)):
-        check.faults.append(f"{folder} is foreign to a store.")
-        return
     for path in sorted(folder.iterdir()):
         if path.name == WEIGHTS:
             if run or (folder / RECORD).exists():
@@ -87,7 +93,7 @@ def _generation(check: Check, folder: Path, run: Run | None) -> None:
         elif path.suffix == ".json" and "-" in path.name:
             check.look("evaluations", lambda path=path: store.read_evaluation(path))
         else:
-            check.faults.append(f"{path} is foreign to a store.")
+            _foreign(check, path, published)
 
 
 def _store_of_others(check: Check, root: Path, runs: dict[str, Run]) -> None:
