@@ -29,7 +29,7 @@ from test_training import _to_the_end, one, processes, same, weights
 from typer.testing import CliRunner
 
 from labbook import digits, files, models, training
-from labbook.book import chapter, claims
+from labbook.book import chapter, claims, outcome
 from labbook.book import store as runs
 from labbook.errors import ConfigurationError
 from labbook.ops import cli, sweep
@@ -173,6 +173,7 @@ def write_book(folder: Path) -> None:
     """Publish one chapter over itself, and collect the claims."""
     for version in itertools.count():
         chapter.publish(_notebook(version), folder / "week1_a.ipynb")
+        outcome.write(_notebook(version), "week1_a", folder)
         claims.write(folder)
         (folder / "begun").touch()
 
@@ -433,7 +434,9 @@ def _publish(place: Path) -> tuple[Callable, Callable, int]:
     versions = itertools.count()
 
     def write():
-        chapter.publish(_notebook(next(versions)), place / "week1_a.ipynb")
+        notebook = _notebook(next(versions))
+        chapter.publish(notebook, place / "week1_a.ipynb")
+        outcome.write(notebook, "week1_a", place)
         claims.write(place)
 
     write()
@@ -542,7 +545,7 @@ def _samples(folder: Path) -> dict[str, tuple[Path, Callable]]:
         "checkpoint": (folder / "checkpoint", state.load),
         "record of a sweep": (folder / "sweep" / f"{'0' * 16}.json", recall),
         "notebook of a sweep": (folder / "sweep" / f"{'0' * 16}.ipynb", recall),
-        "executed chapter": (page, lambda: claims.collect(page.parent)),
+        "executed chapter": (page, lambda: chapter.read(page)),
     }
     if "LABBOOK_DATA" in os.environ:  # the smallest of the four, unpacked
         raw, name = folder / "raw", "t10k-labels-idx1-ubyte"

@@ -37,7 +37,7 @@ def test_help_is_documentation():
         "build",
         "gpu",
         "import",
-        "claims",
+        "results",
         "changes",
         "colab",
         "data",
@@ -86,8 +86,13 @@ def test_run_writes_beside_the_book_unless_told_to_publish(checkout):  # noqa: F
     assert published.cells[-1].outputs[0].data["text/plain"] == "('smoke', [0, 9])"
     assert len(json.loads((checkout / "book" / "results" / "claims.json").read_bytes())) == 94
     (checkout / "book" / "results" / "claims.json").unlink()
-    done = lib("claims")
-    assert done.stdout == "book/results/claims.json: confirmed 0, refuted 0, partly 0, open 94\n"
+    assert json.loads((checkout / "book" / "results" / "week1_a.json").read_bytes())["chapter"] == "week1_a"
+    done = lib("results")
+    assert (
+        done.stdout == "chapters: 1; book/results/claims.json: confirmed 0, refuted 0, partly 0, open 94, no claim 0\n"
+    )
+    done = lib("results", checkout / "book" / "week1_a.ipynb")
+    assert done.stdout.encode() == (checkout / "book" / "results" / "week1_a.json").read_bytes()
     assert (checkout / "made" / "week1_a.ipynb").read_bytes() == (checkout / "book" / "week1_a.ipynb").read_bytes()
 
 

@@ -437,7 +437,7 @@ def results_(
     path = claims.write(book)
     given = [record["verdict"] for record in json.loads(path.read_bytes())]
     counted = ", ".join(f"{verdict} {given.count(verdict)}" for verdict in claims.VERDICTS)
-    typer.echo(f"{len(written)} chapters; {os.path.relpath(path)}: {counted}")
+    typer.echo(f"chapters: {len(written)}; {os.path.relpath(path)}: {counted}")
 
 
 @app.command("changes")
