@@ -166,7 +166,7 @@ class Page:
 
         def read(kept):
             stimuli = [(each.labels, each.offsets) for each in evaluation.stream(self.sets.test, scene, n, seed)]
-            return _answers(kept, *(torch.cat(column) for column in zip(*stimuli, strict=True)))
+            return _answers(kept, *(torch.cat(column).cpu() for column in zip(*stimuli, strict=True)))
 
         return self.evaluate(run, "answers", compute, read=read, scene=plain(scene), n=n, seed=seed)
 
