@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 
 from labbook import classifiers, evaluation, models
-from labbook.config import describe, name_of, parse, shortened
-from labbook.experiments import beyond
+from labbook.book import chapter, report, store
+from labbook.config import Training, describe, name_of, parse, shortened
+from labbook.digits import DigitSets
+from labbook.experiments import beyond, card
+from labbook.ops import gpu
 from labbook.training import train
 
 DIGITS = 55_000  # of MNIST's training set
@@ -45,16 +48,18 @@ def test_the_cells_of_the_factorial_differ_by_their_factors_alone():
         assert (len(each.stages) == 1) == (contrasts == "early")
 
 
+def small(training: Training, few: DigitSets) -> Training:
+    """A few images of a training, on scikit-learn's digits, and of those that it goes on from."""
+    cut = shortened(replace(training, data=few.name), 40, len(few.train), 2)
+    return replace(cut, batch=10, start=training.start and small(training.start, few))
+
+
 @pytest.mark.parametrize("group", [name for name, *_ in beyond.card_trainings()])
 def test_each_group_trains_and_is_evaluated(few, group):
     """A few images of its first training, on scikit-learn's digits."""
     [first] = [trainings[0] for name, trainings, _ in beyond.card_trainings() if name == group]
 
-    def small(training):
-        cut = shortened(replace(training, data=few.name), 40, len(few.train), 2)
-        return replace(cut, batch=10, start=training.start and small(training.start))
-
-    tiny = small(first)
+    tiny = small(first, few)
     weights = tiny.start and train(tiny.start, few).model.state_dict()
     outcome = train(tiny, few, weights=weights)
     answers = evaluation.answers(outcome.model, few.test, tiny.stages[-1].scene, 20)
@@ -89,3 +94,20 @@ def test_limits_and_trade_offs_are_shares_of_all_fields():
     searches = {"made": [[150] * 7] * 27, "stopped": [[90] * 7] * 27}
     assert beyond.trade_off(searches, 100)[0] == (10.0, pytest.approx(1.5), pytest.approx(0.9))
     assert beyond.coefficients(5) == 5 * (2880 + 44**2)
+
+
+@pytest.mark.parametrize("name", ("evidence map, main recipe", "foveal searcher, taught by the map"))
+def test_a_gpu_session_measures_them(few, name, monkeypatch, tmp_path):
+    """Smoke: what is counted is stored with the run, and found again without the model."""
+    [entry] = (each for each in card.card_trainings() if each.name == name)
+    tiny = small(entry.trainings[0], few)
+    here = chapter.Here("gpu", "smoke", 0, 1, "reuse", few.name, tmp_path, {"device": "cpu"})
+    page = report.Page(here)
+    page.store = store.Store(tmp_path / "none", tmp_path / "runs")
+    run = page.store.get_or_train(tiny, few)
+    lane = type("Lane", (), {"page": page})
+    [measure] = gpu.measures(entry)
+    first = gpu.MEASURES[measure](lane, run, tiny)
+    assert 0 <= first["cells"] <= 1
+    monkeypatch.setattr(models, "build", None)
+    assert gpu.MEASURES[measure](lane, run, tiny) == first

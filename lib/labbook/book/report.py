@@ -20,7 +20,7 @@ from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 from torch import Tensor, nn
 
-from .. import classifiers, digits, evaluation, fixation, models, searcher, visual_field, whatwhere
+from .. import classifiers, digits, evaluation, evidence, fixation, foveal, models, searcher, visual_field, whatwhere
 from .. import stimuli as scenes
 from ..config import Training, plain, seeded, shortened
 from ..errors import ConfigurationError
@@ -269,6 +269,24 @@ class Page:
         return self.evaluate(
             run, "searches", compute, read=lambda counts: searcher.Benchmark.read(counts, n), n=n, saccades=saccades
         )
+
+    def limits(self, run: Run, n: int = 1000) -> dict[str, list]:
+        """Return what `evidence.benchmark` counts of an evidence map, on the first `n` test digits (smoke: 8)."""
+        n = self._tested(n)
+
+        def compute(model):
+            return evidence.benchmark([model], self.sets.test, n)
+
+        return self.evaluate(run, "limits", compute, n=n)
+
+    def foveal_searches(self, run: Run, n: int = 1000, saccades: int = 5) -> dict[str, list]:
+        """Return what `foveal.benchmark` counts of a foveal searcher, on the first `n` test digits (smoke: 8)."""
+        n = self._tested(n)
+
+        def compute(model):
+            return foveal.benchmark(model, self.sets.test, n, saccades)
+
+        return self.evaluate(run, "foveal searches", compute, n=n, saccades=saccades)
 
     def aims(self, run: Run, n: int = 1000, saccades: int = 1) -> dict[tuple[float, float], fixation.Aim]:
         """Return how exactly a searcher's run looks in the 27 cells, on the stimuli of `searches`, with at most so many

@@ -206,6 +206,18 @@ def _searches(lane: Lane, run: Run, training: Training) -> dict:
     return {"cells": evaluation.mean_accuracy(lane.page.benchmark(run))}
 
 
+def _limits(lane: Lane, run: Run, training: Training) -> dict:
+    """The 27 cells, and what limits an evidence map: see `evidence.benchmark`."""
+    lane.page.limits(run)
+    return _cells(lane, run, training)
+
+
+def _foveal(lane: Lane, run: Run, training: Training) -> dict:
+    """The 27 cells, and foveal searches by fixations and by when they stop: see `foveal.benchmark`."""
+    lane.page.foveal_searches(run)
+    return _cells(lane, run, training)
+
+
 def _own(lane: Lane, run: Run, training: Training) -> dict:
     """The accuracy on the stimuli that the run was trained on, on textures at each contrast of the benchmark."""
     scene = training.stages[-1].scene
@@ -220,6 +232,8 @@ MEASURES: dict[str, Callable] = {
     "cells": _cells,
     "saccades": _saccades,
     "searches": _searches,
+    "limits": _limits,
+    "foveal searches": _foveal,
     "own": _own,
 }
 
@@ -233,7 +247,8 @@ def measures(entry: CardTraining) -> tuple[str | Callable, ...]:
         return ("shifts",)
     if type(training.stages[-1].scene) is not stimuli.Scene128:
         return ("own",)
-    return ({"where": "saccades", "searcher": "searches"}.get(training.model, "cells"),)
+    by_model = {"where": "saccades", "searcher": "searches", "evidence": "limits", "foveal": "foveal searches"}
+    return (by_model.get(training.model, "cells"),)
 
 
 # ---- a lane: a process that trains and measures ---------------------------------------------------------------------
