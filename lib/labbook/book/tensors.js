@@ -41,6 +41,8 @@
 // Stimuli
 //   composeField(ink, [down, right], contrast, texture, noise)   a visual field (1, h, w) in [0, 1]: a digit (28, 28) with
 //                                                its middle so many pixels from the field's, on a texture (h, w) about 0
+//   spectrum(n, preferred, bandwidth)            the amplitudes (n, n) of MotionClouds, FFT order; cycles per pixel
+//   cloud(n, draws, amplitudes)                  a texture (n, n) about 0, of draws from `random`, see `textures.fields`
 // Others
 //   random(seed)                                 {uniform(), normal()}: the same numbers in every browser
 //   conjugateGradient(apply, b, steps)           x of A x = b; apply(x) = A x, symmetric and positive definite
@@ -82,10 +84,10 @@ const tensors = (() => {
   const dot = (a, b) => { let total = 0; for (let k = 0; k < a.length; k++) total += a[k] * b[k]; return total; };
 
   function matmul(a, b) {
-    const [n, size] = a.shape, m = b.shape[1], out = tensor([n, m]);
+    const [n, size] = a.shape, m = b.shape[1], out = tensor([n, m]), left = a.data, right = b.data, to = out.data;
     for (let i = 0; i < n; i++) for (let k = 0; k < size; k++) {
-      const factor = a.data[i * size + k];
-      for (let j = 0; j < m; j++) out.data[i * m + j] += factor * b.data[k * m + j];
+      const factor = left[i * size + k], from = k * m, at = i * m;
+      for (let j = 0; j < m; j++) to[at + j] += factor * right[from + j];
     }
     return out;
   }
@@ -316,18 +318,30 @@ const tensors = (() => {
     if (inverse) for (let k = 0; k < n; k++) { re[k] /= n; im[k] /= n; }
   }
 
+  const tables = new Map();  // n -> cosines and sines of k / n turns, k < n / 2
+  function turns(n) {
+    if (!tables.has(n)) {
+      const angles = Array.from({length: n / 2}, (_, k) => 2 * Math.PI * k / n);
+      tables.set(n, [Float64Array.from(angles, Math.cos), Float64Array.from(angles, Math.sin)]);
+    }
+    return tables.get(n);
+  }
+
   function radix2(re, im) {
-    const n = re.length;
+    const n = re.length, [cosines, sines] = turns(n);
     for (let i = 1, j = 0; i < n; i++) {
       let bit = n >> 1;
       for (; j & bit; bit >>= 1) j ^= bit;
       j ^= bit;
-      if (i < j) { [re[i], re[j]] = [re[j], re[i]]; [im[i], im[j]] = [im[j], im[i]]; }
+      if (i < j) {
+        const x = re[i], y = im[i];
+        re[i] = re[j]; im[i] = im[j]; re[j] = x; im[j] = y;
+      }
     }
     for (let size = 2; size <= n; size *= 2) {
-      const part = size / 2;
+      const part = size / 2, step = n / size;
       for (let k = 0; k < part; k++) {
-        const c = Math.cos(2 * Math.PI * k / size), s = -Math.sin(2 * Math.PI * k / size);
+        const c = cosines[k * step], s = -sines[k * step];
         for (let i = k; i < n; i += size) {
           const j = i + part, x = re[j] * c - im[j] * s, y = re[j] * s + im[j] * c;
           re[j] = re[i] - x; im[j] = im[i] - y; re[i] += x; im[i] += y;
@@ -395,6 +409,23 @@ const tensors = (() => {
     return field;
   }
 
+  // A Gaussian of the logarithm of the frequency over the frequency (`textures.envelope`), nothing at frequency 0.
+  function spectrum(n, preferred = 0.1, bandwidth = 0.1) {
+    const width = Math.log((preferred + bandwidth) / preferred), out = tensor([n, n]);
+    for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) {
+      const f = Math.hypot(i < n / 2 ? i : i - n, j < n / 2 ? j : j - n) / n;
+      if (f) out.data[i * n + j] = Math.exp(-0.5 * (Math.log(f / preferred) / width) ** 2) / f;
+    }
+    return out;
+  }
+
+  function cloud(n, draws, amplitudes) {
+    const re = new Float64Array(n * n), im = new Float64Array(n * n);
+    for (let k = 0; k < n * n; k++) { re[k] = amplitudes.data[k] * draws.normal(); im[k] = amplitudes.data[k] * draws.normal(); }
+    fft2(re, im, n, n, true);
+    return tensor([n, n], Float32Array.from(re));
+  }
+
   // ---- others
 
   function random(seed) {  // mulberry32
@@ -425,6 +456,6 @@ const tensors = (() => {
   return {
     tensor, decode, unpack, matmul, argmax, sum, dot, pad, resize, conv2d, conv2dBackward, maxPool2d, avgPool2d, dense,
     denseBackward, relu, groupNorm, softmax, crossEntropy, network, forward, backward, affineGrid, gridSample,
-    gridSampleBackward, affineGridBackward, fft, fft2, composeField, random, conjugateGradient,
+    gridSampleBackward, affineGridBackward, fft, fft2, composeField, spectrum, cloud, random, conjugateGradient,
   };
 })();
