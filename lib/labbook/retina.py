@@ -275,13 +275,26 @@ def _log_gabor(
 
 def _normalised(filters: Tensor) -> Tensor:
     """Subtract each filter's median, then divide by its largest magnitude, (..., h, w)."""
-    median = np.median(filters.numpy(), axis=(-2, -1), keepdims=True)  # mean of the two middle values, unlike torch's
-    filters = filters - torch.from_numpy(median)
+    filters = _balanced(filters)
     return filters / filters.abs().amax((-2, -1), keepdim=True)
+
+
+def _balanced(filters: Tensor) -> Tensor:
+    median = np.median(filters.numpy(), axis=(-2, -1), keepdims=True)  # mean of the two middle values, unlike torch's
+    return filters - torch.from_numpy(median)
 
 
 def whatwhere_filters(retina: WhatWhere, ring: int) -> Tensor:
     """Return the filters of one ring, (orientations, azimuths, phases, h, w) float64, in [-1, 1] (study 2.4)."""
+    return _normalised(_raw_whatwhere(retina, ring))
+
+
+def whatwhere_peaks(retina: WhatWhere, ring: int) -> Tensor:
+    """Return by what the filters of one ring were divided, (orientations, azimuths, phases) float64."""
+    return _balanced(_raw_whatwhere(retina, ring)).abs().amax((-2, -1))
+
+
+def _raw_whatwhere(retina: WhatWhere, ring: int) -> Tensor:
     grid, n = _Grid(retina.field), retina.field
     radius, sf = retina.radii[ring], retina.frequencies[ring]
     turns = math.pi / retina.orientations * torch.arange(retina.orientations, dtype=torch.float64)
@@ -291,7 +304,7 @@ def whatwhere_filters(retina: WhatWhere, ring: int) -> Tensor:
         centre = n / 2 + radius * math.cos(psi), n / 2 + radius * math.sin(psi)
         z = _log_gabor(grid, *centre, sf, retina.b_sf, turns + psi, math.pi / (2 * retina.orientations))
         columns.append(torch.stack((z.real, z.imag)[: retina.phases], 1))  # (orientations, phases, h, w)
-    return _normalised(torch.stack(columns, 1))
+    return torch.stack(columns, 1)
 
 
 def polo_filters(pyramid: Pyramid) -> Tensor:
@@ -559,9 +572,12 @@ class Retina:
             image += rows.T @ torch.tensordot(part, core, 1) @ columns
         return (image + GREY).float()[:, None]
 
-    @cached_property
-    def _factor(self) -> Tensor:
-        """Cholesky factor (n, n), float64, of the damped inner products of all kernels, in the groups' order."""
+    def gram(self) -> Tensor:
+        """Return the inner products (n, n) of all kernels, float64."""
+        return self._gram()[self.rank][:, self.rank]
+
+    def _gram(self) -> Tensor:
+        """The same in the groups' order."""
         blocks = []
         groups = [(group.rows.double(), group.core.double(), group.columns.double()) for group in self.groups]
         for rows, core, columns in groups:
@@ -570,7 +586,12 @@ class Retina:
                 seen = (rows @ their_rows.T) @ their_core @ (their_columns @ columns.T)  # (n', m, m')
                 line.append(core.flatten(1) @ seen.flatten(1).T)
             blocks.append(torch.cat(line, 1))
-        gram = torch.cat(blocks)
+        return torch.cat(blocks)
+
+    @cached_property
+    def _factor(self) -> Tensor:
+        """Cholesky factor (n, n), float64, of the damped inner products of all kernels, in the groups' order."""
+        gram = self._gram()
         vector = torch.ones(self.n, 1, device=self.device, dtype=torch.float64)
         for _ in range(50):  # power iteration: the norm of vector becomes the largest squared singular value
             vector = gram @ (vector / vector.norm())

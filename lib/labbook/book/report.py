@@ -5,11 +5,14 @@ Values that other pages quote are glued: `answer`, `claims`, `runs` and, of one 
 
 from __future__ import annotations
 
+import ast
 import html
 import importlib.metadata
+import inspect
 import json
 import re
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -81,6 +84,24 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str 
     body = "".join(line("td", row) for row in rows)
     caption = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     display(HTML(f"<table>{caption}<thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"))
+
+
+def source(function: Callable) -> None:
+    """Display the code of a function as the library has it, without its docstring, under its name and module."""
+    lines, _ = inspect.getsourcelines(function)
+    tree = ast.parse(textwrap.dedent("".join(lines))).body[0]
+    first = next(
+        node for node in tree.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    )
+    head = lines[: tree.body[0].lineno - 1]
+    code = textwrap.dedent("".join([*head, *lines[first.lineno - 1 :]]))
+    display(Markdown(f"`{function.__module__}.{function.__qualname__}`:\n\n```python\n{code.rstrip()}\n```"))
+
+
+def remade(here: Here) -> None:
+    """Display how to run a page again that uses no training run."""
+    display(HTML(rerun.box(here, time.process_time(), [])))
+    glue("runs", "[]", display=False)
 
 
 def say(text: str) -> None:

@@ -53,7 +53,12 @@ def box(here: Here, seconds: float, runs: Sequence[Run]) -> str:
     papermill, ours = (f'<div class="highlight"><pre>{html.escape(line)}\n</pre></div>' for line in commands(here))
     minutes = sum(run.seconds for run in runs) / 60
     machines = "; ".join(sorted({run.machine["device"] for run in runs}))
-    trained = f" Its {len(runs)} training runs took {minutes:,.0f} minutes on {machines}." if runs else ""
+    trained = (
+        f" Its {len(runs)} training runs took {minutes:,.0f} minutes on {html.escape(machines)}. With "
+        "<code>runs=reuse</code> they are read from the store, unless a parameter of the training changes."
+        if runs
+        else ""
+    )
     rows = "".join(
         f"<tr><td><code>{name}</code></td><td>{_value(here.parameters[name])}</td><td>{html.escape(each.meaning)}</td></tr>"
         for name, each in _declared(here).items()
@@ -61,8 +66,7 @@ def box(here: Here, seconds: float, runs: Sequence[Run]) -> str:
     )
     return (
         '<div class="rerun"><p class="rerun-title">Run this chapter again</p>'
-        f"<p>This page took {within(seconds)} of processor time.{html.escape(trained)} With <code>runs=reuse</code> "
-        "they are read from the store, unless a parameter of the training changes.</p>"
+        f"<p>This page took {within(seconds)} of processor time.{trained}</p>"
         f"{papermill}<p>or, with names and values checked before the start:</p>{ours}"
         "<details><summary>Parameters worth changing</summary><p>Add <code>-p NAME VALUE</code> to the first command "
         "or <code>-p NAME=VALUE</code> to the second.</p>"
