@@ -80,10 +80,10 @@ def test_the_file_of_the_benchmark_says_what_its_chapter_says():
         assert results.content(results.read(path)).decode() == told[0]
 
 
-def test_the_runs_behind_a_chapter_are_published_and_intact(page):
+def test_the_runs_behind_a_chapter_are_published_and_intact(name, page):
     store = runs.Store(ROOT / "book" / "runs", ROOT / "nowhere")
     manifest = json.loads(chapter.glued(page, "runs"))
-    assert manifest
+    assert manifest or name in ("primer_logpolar", "primer_task")  # which train nothing
     for entry in manifest:
         run = runs.read_run(store.published / entry["id"])  # all of it belongs there
         if entry["weights"]:
