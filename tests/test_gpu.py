@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import threading
@@ -287,3 +288,14 @@ def test_stopping_ends_a_process_with_all_its_children():
     process.wait(timeout=10)
     assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in family)
     gpu.stop(process.pid)  # it is gone
+
+
+def test_a_session_trains_and_measures_on_the_pretend_card(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-m", "labbook", "gpu", "--device", "cuda", "--data", "digits"]
+    command += ["--share", "0.0001", "--only", "log-polar STN, first stage", "--lanes", "1", "--out", str(tmp_path)]
+    command += [word for phase in ("check", "chapters", "timings") for word in ("--skip", phase)]
+    path = os.pathsep.join(map(str, (Path(__file__).parent / "pretend_card", ROOT / "lib")))
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "log-polar STN, first stage, trained: seed 0:" in done.stdout, done.stdout + done.stderr
+    [row, *_] = json.loads((tmp_path / "session.json").read_text("utf-8"))["trained"]["log-polar STN, first stage"]
+    assert row["measured"].keys() == {"cells", "theta correlation"}
