@@ -296,6 +296,8 @@ def test_a_session_trains_and_measures_on_the_pretend_card(tmp_path):
     command += [word for phase in ("check", "chapters", "timings") for word in ("--skip", phase)]
     path = os.pathsep.join(map(str, (Path(__file__).parent / "pretend_card", ROOT / "lib")))
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "log-polar STN, first stage, trained: seed 0:" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "log-polar STN, first stage, trained: seed 0:" in done.stdout, (
+        done.stdout + done.stderr
+    )
     [row, *_] = json.loads((tmp_path / "session.json").read_text("utf-8"))["trained"]["log-polar STN, first stage"]
     assert row["measured"].keys() == {"cells", "theta correlation"}
