@@ -98,6 +98,7 @@ def test_the_history_of_a_repository_is_told_once_and_the_latest_first(repositor
         ("week2", "page", "published", []),
         ("week1", "page", "published", []),
     ]
+    assert found[0]["why"] == "other numbers"
     path = changes.write(repository)
     assert json.loads(path.read_text("utf-8")) == found
     assert changes.write(repository).read_bytes() == path.read_bytes()
@@ -124,7 +125,8 @@ def test_the_page_says_by_how_much(pages):
     record = {"how": "numbers", "pairs": [["40.2", "41.0"], ["10,000", "9,000"], ["1e-3", "2e-3"]]}
     assert pages.change(record) == "40.2 → 41.0 (+0.8); 10,000 → 9,000 (-1000); 1e-3 → 2e-3"
     assert pages.change({"how": "numbers", "pairs": [["1", "2"]] * 8}).endswith("; and 2 more")
-    assert 'verdict-open">open</span> → <span' in pages.change({"how": "verdict", "pairs": [["open", "partly"]]})
+    turned = {"how": "verdict", "pairs": [["open", "partly"]], "why": "another rule"}
+    assert 'verdict-open">open</span> → <span' in pages.change(turned) and "(another rule)" in pages.change(turned)
     before, after = "one two three four five six", "one two three four five 6 and more"
     assert pages.change({"how": "words", "pairs": [[before, after]]}) == (
         "*… two three four five six* → *… two three four five 6 and more*"
@@ -146,3 +148,14 @@ def test_the_first_page_links_to_the_pdf_once_there_is_one(pages, tmp_path):
     source = [pages.PDF]
     pages.write_pdf(app, "intro", source)
     assert source == ['<a href="../lab-book.pdf">The whole book as one PDF</a> (2 MB).']
+
+
+def test_why_a_verdict_changed():
+    def found(**record):
+        return {"claims": [{"id": "C6", "rule": "a", "evidence": "pilot", "seeds": [0]} | record]}
+
+    assert changes.reason(found(), found(rule="b"), "C6") == "another rule"
+    later = found(evidence="own schedule", seeds=[0, 1, 2])
+    assert changes.reason(found(), later, "C6") == "evidence: pilot, now own schedule; 1 seeds, now 3"
+    assert changes.reason(found(), found(), "C6") == "other numbers"
+    assert changes.reason({"claims": [{"id": "C6"}]}, found(), "C6").startswith("another rule")

@@ -238,7 +238,8 @@ def change(record, most=6):
     """A change in words: the pairs of numbers, and by how much the first of them moved."""
     pairs, how = record["pairs"], record["how"]
     if how == "verdict":
-        return " → ".join(map(badge, pairs[0]))
+        why = f" ({text(record['why'])})" if record.get("why") else ""
+        return " → ".join(map(badge, pairs[0])) + why
     if how == "words":
         return " → ".join(f"*{text(each)}*" for each in differing(*pairs[0]))
     if how != "numbers":

@@ -107,20 +107,34 @@ def _of_notebook(content: str, name: str) -> dict:
 
 
 def history(root: Path, folder: str = "book") -> list[dict]:
-    """Return the change log, the latest change first: `time`, `page`, and the keys of `compare`.
+    """Return the change log, the latest change first: `time`, `page`, and the keys of `compare`; of a verdict that
+    changed, `why`.
 
     A page's first version is one record, with `how` "published".
     """
-    last: dict[str, dict[str, str]] = {}
+    last: dict[str, dict] = {}
     found = []
-    for time, page, each in versions(root, folder):
-        now = facts(each)
+    for time, page, now in versions(root, folder):
         if page in last:
-            found += [{"time": time, "page": page, **change} for change in compare(last[page], now)]
+            for change in compare(facts(last[page]), facts(now)):
+                why = {"why": reason(last[page], now, change["what"])} if change["how"] == "verdict" else {}
+                found.append({"time": time, "page": page, **change, **why})
         else:
             found.append({"time": time, "page": page, "what": "page", "how": "published", "pairs": []})
         last[page] = now
     return found[::-1]
+
+
+def reason(before: Mapping, after: Mapping, claim: str) -> str:
+    """Return why the verdict on a claim is another one in the second of two outcomes: its rule, its evidence, or what
+    was measured."""
+    old, new = (next(each for each in found["claims"] if each["id"] == claim) for found in (before, after))
+    reasons = ["another rule"] if old.get("rule") != new.get("rule") else []
+    if old.get("evidence", new.get("evidence")) != new.get("evidence"):
+        reasons.append(f"evidence: {old['evidence']}, now {new['evidence']}")
+    if old.get("seeds") != new.get("seeds"):
+        reasons.append(f"{len(old.get('seeds', []))} seeds, now {len(new.get('seeds', []))}")
+    return "; ".join(reasons) or "other numbers"
 
 
 def write(root: Path) -> Path:
