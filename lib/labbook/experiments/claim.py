@@ -74,6 +74,17 @@ class Seeds(tuple):
         return f"{mean}{unit} ({low} to {high}, {len(self)} seeds)"
 
 
+class Listed(tuple):
+    """Things that a fact is about; as text, one after the other."""
+
+    def __format__(self, spec: str) -> str:
+        each = [
+            f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if isinstance(value, float) else value
+            for value in self
+        ]
+        return " and ".join(each) if len(each) == 2 else ", ".join(each)
+
+
 # ---- rules ----------------------------------------------------------------------------------------------------------
 
 
@@ -403,7 +414,8 @@ def judge(
         return Judgement(NO_CLAIM, "none", "", claim.says)
     if claim.kind == "fact":
         found = claim.facts()
-        return Judgement(claim.rule(**found), "own schedule", claim.tell.format(**found), claim.says)
+        measured = claim.tell.format(**found).replace("%", " %")
+        return Judgement(claim.rule(**found), "own schedule", measured, claim.says)
     without = "shortened" if pilot and shortened else "pilot" if pilot else "none"
     if not claim.own:
         return Judgement(OPEN, without, "", claim.needs, pilot=pilot)

@@ -26,6 +26,7 @@ from .claim import (
     VARIES,
     Claim,
     Instead,
+    Listed,
     accuracy,
     both,
     end,
@@ -122,7 +123,7 @@ def _c84(general: Sequence[float], central: Sequence[float]) -> str:
 
 def adam_options() -> dict[str, object]:
     """Return the names of the options of torch.optim.Adam."""
-    return {"options": tuple(inspect.signature(torch.optim.Adam).parameters)}
+    return {"options": Listed(inspect.signature(torch.optim.Adam).parameters)}
 
 
 SAYS_SAME = (

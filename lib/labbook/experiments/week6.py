@@ -26,6 +26,7 @@ from .claim import (
     SAYS_FAILS,
     SAYS_LEARNS,
     Claim,
+    Listed,
     best,
     both,
     end,
@@ -162,7 +163,7 @@ def _c77(clear: Sequence[float], low: Sequence[float]) -> str:
 def sizes() -> dict[str, object]:
     """Return the parameters of the localisation with four and with two convolutions."""
     built = (models.build("atn", **options).localisation for options in ({}, TWO))
-    return {"parameters": tuple(classifiers.count(each) for each in built)}
+    return {"parameters": Listed(classifiers.count(each) for each in built)}
 
 
 SAYS_OVERFITS = (

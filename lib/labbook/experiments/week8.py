@@ -20,7 +20,7 @@ from ..curriculum import week2 as week2_stages
 from ..curriculum import week5 as week5_stages
 from ..curriculum import week6 as week6_stages
 from . import week2, week7
-from .claim import Claim, both, end, higher, holds, not_higher, reaches, says_reaches
+from .claim import Claim, Listed, both, end, higher, holds, not_higher, reaches, says_reaches
 from .pathways import what_training
 from .week2 import OWN as OF_WEEK2
 
@@ -98,7 +98,7 @@ def _r6(layers: Sequence[tuple[int, int]], others: int) -> str:
 
 def facts_of(stages: Sequence) -> dict[str, object]:
     """Return epochs, and the rate of each stage."""
-    return {"epochs": sum(stage.epochs for stage in stages), "rates": tuple(stage.lr for stage in stages)}
+    return {"epochs": sum(stage.epochs for stage in stages), "rates": Listed(float(stage.lr) for stage in stages)}
 
 
 def _schedule_of_week2() -> dict[str, object]:
@@ -125,7 +125,7 @@ def dense_layers() -> dict[str, object]:
     dense = [each for each in network.modules() if isinstance(each, nn.Linear)]
     inside = sum(classifiers.count(each) for each in dense)
     return {
-        "layers": tuple((each.in_features, each.out_features) for each in dense),
+        "layers": Listed(f"{each.in_features}-{each.out_features}" for each in dense),
         "others": classifiers.count(network) - inside,
     }
 
