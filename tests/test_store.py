@@ -90,6 +90,8 @@ def test_a_run_that_goes_on_trains_its_start_first_and_once(store, few, trained)
     assert trained == [SMALL, onwards] and list(store.used) == [store.find(SMALL).id, run.id]
     begun, gone_on = (dict(each.model().named_parameters()) for each in (store.find(SMALL), run))
     assert all(torch.allclose(begun[name], gone_on[name], atol=1e-6) for name in begun)
+    start = files.sealed(run.folder / "run.json")["start"]
+    assert start == {"run": store.find(SMALL).id, "weights_sha256": store.find(SMALL).weights_sha256}
     Store(store.published, store.local).get_or_train(onwards, few)
     assert len(trained) == 2
     anew = Store(store.published, store.local, reuse=False)
@@ -568,6 +570,18 @@ def test_waiting_says_for_whom_and_ends_when_the_holder_is_gone(few, tmp_path):
     assert re.fullmatch(
         rf"Waiting for {run.id}, which is being trained by process {holder.pid} on .*, since .* UTC\.", said[0]
     )
+
+
+def test_waiting_ends_when_the_time_is_up(few, tmp_path):
+    gate = multiprocessing.get_context("forkserver").Barrier(2)
+    holder = processes().Process(target=_hold, args=(tmp_path, gate))
+    holder.start()
+    gate.wait()
+    store = Store(tmp_path / "published", tmp_path / "local", until=time.monotonic() + 0.2)
+    with pytest.raises(Paused, match=f"waiting for {name_of(SMALL)}, .* by process {holder.pid} on"):
+        store.get_or_train(SMALL, few)
+    holder.kill()
+    holder.join()
 
 
 def test_several_are_trained_in_one_call(store, few, trained):

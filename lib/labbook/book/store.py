@@ -21,6 +21,7 @@ import os
 import re
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -42,7 +43,7 @@ from ..digits import DigitSets
 from ..engine import is_gpu
 from ..errors import ConfigurationError
 from ..machine import machine
-from ..training import Outcome, train, train_together
+from ..training import Outcome, Paused, train, train_together
 
 POINTER, RECORD, WEIGHTS = "current.json", "run.json", "weights.safetensors"
 NAME = re.compile(r"[0-9a-f]{16}")  # of a configuration, of a generation
@@ -358,7 +359,8 @@ class Store:
             def end(place: int, outcome: Outcome | Exception) -> None:
                 if isinstance(outcome, Outcome):
                     name = left[place]
-                    runs[name] = self._beside(self._keep(name, missing[name], outcome, sets, device))
+                    kept = self._keep(name, missing[name], outcome, sets, device, starts.get(name))
+                    runs[name] = self._beside(kept)
                     checkpoints[name].unlink(missing_ok=True)
 
             if len(left) > 1 and is_gpu(device):
@@ -371,7 +373,9 @@ class Store:
                     end(place, train(missing[name], sets, device, checkpoints[name], weights=weights[name], **options))
         return runs
 
-    def _keep(self, name: str, training: Training, outcome: Outcome, sets: DigitSets, device: str) -> Run:
+    def _keep(
+        self, name: str, training: Training, outcome: Outcome, sets: DigitSets, device: str, start: Run | None
+    ) -> Run:
         """Write a generation; the last write makes it count."""
         weights = save_tensors({key: value.cpu().contiguous() for key, value in outcome.model.state_dict().items()})
         sha = files.digest(weights)
@@ -385,6 +389,7 @@ class Store:
                 "training": describe(training),
                 "machine": {**first, "continued_on": later} if later else first,
                 "data": {"name": sets.name, "sha256": sets.sha256},
+                "start": start and {"run": start.id, "weights_sha256": start.weights_sha256},
                 "weights_sha256": sha,
                 "history": outcome.history,
             }
@@ -412,7 +417,10 @@ class Store:
             except Timeout:
                 if self.say:
                     self.say(f"Waiting for {name}, which is being trained by {_holder(path)}.")
-                lock.acquire()
+                try:
+                    lock.acquire(timeout=-1 if self.until == math.inf else max(0.0, self.until - time.monotonic()))
+                except Timeout:
+                    raise Paused(f"waiting for {name}, which is being trained by {_holder(path)}") from None
             with suppress(OSError):
                 path.write_text(holder, "utf-8")
         except OSError as error:
