@@ -124,7 +124,7 @@ class FovealEvidence(nn.Module):
         what_width: int = 16,
         fovea: int = 44,
         saccades: int = 5,
-        sure: float = 25.0,
+        sure: float = 15.0,
         near: float = 10.0,
     ):
         super().__init__()

@@ -154,7 +154,7 @@ MODELS = {
         "what_width": 16,
         "fovea": 44,
         "saccades": 5,
-        "sure": 25,
+        "sure": 15,
         "near": 10,
     },
 }
