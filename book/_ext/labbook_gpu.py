@@ -38,6 +38,7 @@ SCHEDULES = {  # the training of each whole schedule
     "where": "Where pathway",
 }
 TEACHERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
+WAYS = {"one_by_one": "without captured steps", "five_seeds": "five seeds at once"}  # of timing a training
 WHOLE = 0.999  # a share above it is a whole schedule
 BANNER = re.compile(r'<div class=\\?"banner banner-short\\?"><p>(.*?)</p>')
 
@@ -82,18 +83,21 @@ def session(found):
 
 def schedules(found):
     """Each whole schedule: speed and minutes beside their targets, and what became of it."""
-    rows = []
+    rows, timings = [], found["timings"]["training"].values()
+    ways = {way: words for way, words in WAYS.items() if any(way in each for each in timings)}
     for name, whole in found["whole"].items():
         timing = found["timings"]["training"].get(name)
         speed = ["", ""]
         if timing:
             speed = [f"{timing['per_second']:,.0f}", f"{whole['images'] / timing['per_second'] / 60:.1f}"]
+        others = [f"{timing[way]:,.0f}" if timing and way in timing else "" for way in ways]
         rows.append(
             [
                 TITLES[name],
                 f"{whole['images'] / 1e6:.2f}",
                 speed[0],
                 f"{whole['rate']:,}",
+                *others,
                 speed[1],
                 f"{whole['minutes']:.1f}",
                 became(found, name),
@@ -104,11 +108,14 @@ def schedules(found):
         "million images",
         "images per second",
         "target",
+        *ways.values(),
         "minutes, at this rate",
         "target",
         "reached here",
     ]
     lines = [table(head, rows)]
+    if forms := found["timings"].get("forms"):
+        lines += ["The large networks, in each precision and form, images per second:", formed(forms)]
     drawn = [
         f"{each['per_second']:,.0f} stimuli of {each['edge']}x{each['edge']} pixels ({each['draws']})"
         for each in found["timings"].get("stimuli", ())
@@ -118,6 +125,13 @@ def schedules(found):
     if drawn:
         lines.append(f"Per second: {'; '.join(drawn)}. A large product of matrices: {rate(found)}.")
     return "\n\n".join(lines)
+
+
+def formed(forms):
+    """How fast a network trains in each precision and form, the fastest first."""
+    rows = sorted(forms, key=lambda row: (row["network"], -row["per_second"]))
+    head = ["network", "precision", "form", "images per second"]
+    return table(head, [[TITLES[r["network"]], r["precision"], r["how"], f"{r['per_second']:,.0f}"] for r in rows])
 
 
 def rate(found):
