@@ -209,8 +209,9 @@ def _cached() -> DigitSets:
                 path.unlink()
             _torchvision_datasets().MNIST(str(root), download=True)
     except (ImportError, OSError, RuntimeError) as error:  # no torchvision; no network, or no room: it raises either
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise Missing(f"its download into {root} failed ({reason}).") from None
+        first, *_, last = (str(error).strip().splitlines() or [type(error).__name__]) * 2
+        reason = first if first == last else f"{first.rstrip(':')}: {last}"  # torchvision's first and last line
+        raise Missing(f"its download into {root} failed ({reason.rstrip('.')}).") from None
     if broken := _broken(raw):
         raise Missing(f"what was downloaded is not MNIST: {broken[0]} has another checksum.")
     return _mnist(raw)
