@@ -184,7 +184,7 @@ def says_reaches(*stated: float, of: str = "", enough: int = SEEDS) -> str:
     numbers = ", ".join(f"{100 * each:.4g}" for each in stated)
     return (
         f"Confirmed if the mean over seeds is at most {100 * TOLERANCE:g} points below 2021's {numbers} %{of} and no "
-        "seed failed; refuted if all failed, which is to be nearer to chance than to it; partly between"
+        "seed is nearer to chance than to it; refuted if all seeds are; partly otherwise"
         f"{one}"
     )
 

@@ -27,6 +27,7 @@ from .week2 import OWN as OF_WEEK2
 POLO = week7.POLO
 GAIN = 0.02  # accuracy at std 40 px and contrast 70 %; the last epochs of 2021 differ by 0.3 points
 BETTER = week2.BETTER
+WHAT_CENTRAL = 0.8389  # of the generic What pathway, at std 0 and noise 1.0 (study 3.4)
 COMPRESSIONS = 0.95, 0.83  # R5
 
 
