@@ -47,7 +47,7 @@ class FovealOutput(NamedTuple):
     evidence: Tensor
 
 
-class Trace(NamedTuple):
+class FovealTrace(NamedTuple):
     """A search of s fixations: fixations (B, s, 2); expected (B, s), the posterior probability that the periphery gave
     to the fovea's places before each; found (B, s), the log evidence for any digit in each fovea; evidence (B, s, 10),
     that of all places examined so far; made (B,), how many fixations were made before the search stopped."""
@@ -75,15 +75,15 @@ class Trace(NamedTuple):
         best = self.found.where(made, float("-inf")).argmax(1)
         return self.fixations[torch.arange(len(self.made), device=self.made.device), best]
 
-    def stopped(self, sure: float) -> Trace:
+    def stopped(self, sure: float) -> FovealTrace:
         """Return the search that would have stopped when its evidence for any digit reached `sure`."""
         still = self.evidence.logsumexp(2) < sure  # (B, s): it goes on
         made = still.int().cumprod(1).sum(1) + 1
         return self._replace(made=made.clamp(max=self.evidence.shape[1]))
 
-    def cut(self, saccades: int) -> Trace:
+    def cut(self, saccades: int) -> FovealTrace:
         """Return the search that would have been allowed fewer saccades: its first are the same."""
-        return Trace(*(each[:, :saccades] for each in self[:4]), self.made.clamp(max=saccades))
+        return FovealTrace(*(each[:, :saccades] for each in self[:4]), self.made.clamp(max=saccades))
 
 
 class Periphery(LogPolar):
@@ -196,8 +196,8 @@ class FovealEvidence(nn.Module):
         fovea = padded.flatten(1).gather(1, index.flatten(1)).view(-1, 1, edge, edge)
         return self.what(fovea.contiguous(memory_format=torch.channels_last)).evidence
 
-    def search(self, image: Tensor, saccades: int | None = None, sure: float | None = None) -> Trace:
-        """Look from place to place; see `Trace`.
+    def search(self, image: Tensor, saccades: int | None = None, sure: float | None = None) -> FovealTrace:
+        """Look from place to place; see `FovealTrace`.
 
         The first glance is from the middle of the field. Each fixation is at the place whose fovea holds most of the
         posterior of places not yet examined. A place's score is that of the glance whose gaze was nearest to it.
@@ -236,7 +236,7 @@ class FovealEvidence(nn.Module):
                 posterior = torch.where(apart < nearest, fresh, posterior)
                 nearest = torch.minimum(apart, nearest)
         fixations, expected, found, total = (torch.stack(each, 1) for each in (fixations, expected, found, total))
-        return Trace(fixations, expected, found, total, torch.full((n,), s, device=image.device)).stopped(sure)
+        return FovealTrace(fixations, expected, found, total, torch.full((n,), s, device=image.device)).stopped(sure)
 
 
 def loss(output: FovealOutput, labels: Tensor) -> Tensor:
