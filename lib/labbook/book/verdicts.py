@@ -7,10 +7,10 @@ names the rule that decided by its lock, the commit that introduced that rule, a
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from statistics import fmean
@@ -179,32 +179,33 @@ def _introductions(root: Path) -> Mapping[tuple[str, str], str]:
     if not of.LOCKS.is_relative_to(root) or _git(root, "rev-parse", "--is-shallow-repository").strip() != "false":
         return found
     where = of.LOCKS.relative_to(root).as_posix()
-    for line in _git(root, "log", "--reverse", "--format=%h %cd", "--date=iso-strict-local", "--", where).splitlines():
-        commit = line.split()[0]
+    for line in _git(root, "log", "--reverse", "--format=%h %ct", "--", where).splitlines():
+        commit, seconds = line.split()
         for name, each in json.loads(_git(root, "show", f"{commit}:{where}") or "{}").items():
-            found.setdefault((name, each["lock"]), line)
+            found.setdefault((name, each["lock"]), f"{commit} {_time(seconds)}")
     return found
 
 
 @cache
 def _additions(root: Path) -> Mapping[str, str]:
-    log = _git(
-        root, "log", "--diff-filter=A", "--format=%x00%cd", "--date=iso-strict-local", "--name-only", "--", "book/runs"
-    )
+    log = _git(root, "log", "--diff-filter=A", "--format=%x00%ct", "--name-only", "--", "book/runs")
     found: dict[str, str] = {}
     for entry in log.split("\0")[1:]:
         when, *paths = entry.split("\n")
         for path in paths:
             if match := re.match(r"book/runs/([0-9a-f]{16})/", path):
-                found[match[1]] = when  # the log goes from new to old: the first time stays
+                found[match[1]] = _time(when)  # the log goes from new to old: the first time stays
     return found
 
 
+def _time(seconds: str) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat(timespec="seconds")
+
+
 def _git(root: Path, *words: str) -> str:
-    """Return what git says, times in UTC; "" without git, or without the whole history."""
+    """Return what git says; "" without git or a repository."""
     try:
-        command = ("git", "-C", str(root), *words)
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "TZ": "UTC"})
+        done = subprocess.run(("git", "-C", str(root), *words), capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout
