@@ -115,12 +115,12 @@ def test_the_page_counts_links_and_leaves_no_markup_loose(tmp_path):
     assert "rest on 1 to 2 seeds of their own schedule" in counted[6] and "1 of 2 were committed" in counted[6]
     assert counted[-1].replace(" ", "") == "|none|92|"
     weeks = page.weeks(records)
-    assert weeks.count('class="claim-id"') == 94 and weeks.count("### Week") == 8
-    row = next(line for line in weeks.splitlines() if ">C1<" in line)
+    assert weeks.count("]{.claim-id #") == 94 and weeks.count("### Week") == 8
+    row = next(line for line in weeks.splitlines() if "[C1]" in line)
     assert r"a\|b \<i\> \$x\$ \*y\*" in row
     assert "[week 1](week1_a.ipynb)<br>own schedule, 2 seeds" in row
     assert "*above 80 %. Rule of 2026-11-27, before the runs that decided.*" in row
-    assert "(week1_a.ipynb)" not in next(line for line in weeks.splitlines() if ">C3<" in line)
+    assert "(week1_a.ipynb)" not in next(line for line in weeks.splitlines() if "[C3]" in line)
 
 
 def test_a_pilot_and_a_record_are_told_apart_from_evidence(tmp_path):

@@ -107,7 +107,7 @@ def weeks(records):
     for week in sorted({record["week"] for record in records}):
         rows = [
             [
-                f'<span class="claim-id">{record["id"]}</span>',
+                f"[{record['id']}]{{.claim-id #{record['id'].lower()}}}",  # pages link to it
                 f"{text(record['claim'])}<br>*{text(record['setting'])}*" if record["claim"] else "",
                 text(record["stated"]),
                 "<br>".join(filter(None, [text(record["measured"]), pilot(record), rule(record)])),

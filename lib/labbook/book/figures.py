@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from itertools import pairwise
@@ -103,11 +104,43 @@ def _legend(figure: Figure, **options) -> None:
     for axis in figure.axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
+    if not entries:
+        return
     columns = int(figure.get_figwidth() / (0.075 * max(map(len, entries)) + 0.65))  # inches of an entry
     columns = max(1, min(columns, len(entries)))
     rows = -(-len(entries) // columns)
     ncols = -(-len(entries) // rows)
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=ncols, **options)
+
+
+TEXT = 9  # points: letters of a name beside its line
+
+
+def _beside(axis, ends: Mapping[str, tuple[float, float, str]]) -> bool:
+    """Name lines at the right of an axis, whose limits are set, by name -> (x and y of the end, colour); return False
+    and write nothing where the names do not fit."""
+    names = {name: textwrap.fill(name, 15) for name in ends}
+    line = 1.35 * TEXT / 72 / (axis.get_position().height * axis.figure.get_figheight())  # in heights of the axis
+    heights = {name: line * (1 + names[name].count("\n")) for name in ends}
+    if sum(heights.values()) > 1:
+        return False
+    middle = axis.transAxes.inverted()
+    ends = {
+        name: (middle.transform(axis.transData.transform((x, y)))[1], colour) for name, (x, y, colour) in ends.items()
+    }
+    order = sorted(ends, key=lambda name: ends[name][0])
+    tops = []  # of the names from below, none over another
+    for name in order:
+        tops.append(max(ends[name][0] + heights[name] / 2, (tops[-1] if tops else 0) + heights[name]))
+    room = 1.0
+    for k in reversed(range(len(order))):
+        tops[k] = min(tops[k], room)
+        room = tops[k] - heights[order[k]]
+        place = (1.015, tops[k] - heights[order[k]] / 2)
+        axis.text(
+            *place, names[order[k]], color=ends[order[k]][1], transform=axis.transAxes, va="center", fontsize=TEXT
+        )
+    return True
 
 
 def _axes(rows: int, columns: int, width: float, height: float, **options):
@@ -188,8 +221,10 @@ def learning_curves(
     """Draw an accuracy against training images, one thin line per run, one colour per group; `stated`: 2021's values
     by group, one per epoch of 60 000 images, dotted."""
     figure, axis = _axes(1, 1, COLUMN, 3.6)
-    stated = stated or {}
+    stated, ends = stated or {}, {}
     for name, runs, colour, dash in _drawn(groups):
+        last = sum(100 * run.history[-1][key] for run in runs) / len(runs)
+        ends[name] = (0, last, colour)
         for k, run in enumerate(runs):
             images = np.cumsum([record["images"] for record in run.history]) / 1000
             values = [100 * record[key] for record in run.history]
@@ -207,8 +242,16 @@ def learning_curves(
     _percent(axis)
     axis.set_xlabel("training images (thousands)")
     axis.set_ylabel("accuracy (%)")
-    _legend(figure)
+    _name(figure, axis, ends)
     return figure
+
+
+def _name(figure: Figure, axis, ends: Mapping[str, tuple[float, float, str]]) -> None:
+    """Name lines beside an axis (see `_beside`), the others in a legend; all in a legend where names do not fit."""
+    if _beside(axis, ends):
+        for each in (line for axis in figure.axes for line in axis.lines if line.get_label() in ends):
+            each.set_label(None)
+    _legend(figure)
 
 
 @styled
@@ -224,7 +267,9 @@ def per_stage(
         stated: group -> {std: accuracy of 2021}, drawn as dots on "accuracy".
     """
     figure, axes = _axes(len(quantities), 1, COLUMN, 0.9 + 1.8 * len(quantities), sharex=True, squeeze=False)
+    ends: list[dict] = []  # of the lines, by panel
     for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
+        ends.append({})
         for name, runs, colour, dash in _drawn(groups):
             runs = [run for run in runs if run.history[0]["theta"] or quantity.endswith("accuracy")]
             if not runs:
@@ -232,6 +277,7 @@ def per_stage(
             stds = [stage["scene"].get("std", 15) for stage in runs[0].training["stages"]]
             values = np.array([[_plotted(run, quantity, record) for record in run.last_of_stages()] for run in runs])
             axis.plot(stds, values.T, color=colour, ls=dash, lw=1.8 if len(runs) == 1 else 1.3, label=name)
+            ends[-1][name] = (stds[-1], values[:, -1].mean(), colour)
             if quantity == "accuracy" and stated and name in stated:
                 points = sorted(stated[name].items())
                 axis.plot(
@@ -244,7 +290,8 @@ def per_stage(
                 )
         _quantity(axis, label, quantity)
     axes[-1, 0].set_xlabel("standard deviation of the shift at that stage (pixels)")
-    _legend(figure)
+    k = max(range(len(ends)), key=lambda k: len(ends[k]))  # the first panel that has all
+    _name(figure, axes[k, 0], ends[k])
     return figure
 
 
@@ -857,7 +904,8 @@ LEVELS = (20, 40, 60, 80)
 def maps(by_name: Mapping[str, Tensor], columns: int = 2) -> Figure:
     """Draw accuracy maps (n, n), 0 to 1, as images on one scale with contours at 20, 40, 60 and 80 %."""
     rows = -(-len(by_name) // columns)
-    figure, axes = _axes(rows, columns, 3.5 * columns + 0.6, 3.5 * rows, sharex=True, sharey=True, squeeze=False)
+    size = (3.5 * columns + 0.6, 3.5 * rows + 0.9)
+    figure, axes = _axes(rows, columns, *size, sharex=True, sharey=True, squeeze=False, layout="compressed")
     for axis in axes.flat[len(by_name) :]:
         axis.axis("off")
     for axis, (name, accuracy) in zip(axes.flat, by_name.items(), strict=False):

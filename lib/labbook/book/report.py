@@ -104,6 +104,12 @@ def remade(here: Here) -> None:
     glue("runs", "[]", display=False)
 
 
+def numbers(**values: float | str) -> None:
+    """Glue values under their names, for `{glue:text}` in the Markdown of the page."""
+    for name, value in values.items():
+        glue(name, value, display=False)
+
+
 def say(text: str) -> None:
     """Display a computed sentence (Markdown)."""
     display(Markdown(text))

@@ -222,10 +222,14 @@ def layers(part: nn.Module, image: Tensor) -> list[Layer]:
     return found
 
 
-@styled
 def architecture(model: Transformer, scene: Example) -> Figure:
-    """Draw a transformer on 128x128 pixels as it is: every size is read from the model."""
-    image = scene.image
+    """Draw a transformer and what it does with a scene, see `diagram`."""
+    return diagram(model, scene.image)
+
+
+@styled
+def diagram(model: Transformer, image: Tensor) -> Figure:
+    """Draw a transformer and what it does with an image (1, 1, h, w): every size is read from the model."""
     with torch.inference_mode():
         found = model(image)
     theta, crop = found.theta, found.crop
@@ -241,10 +245,12 @@ def architecture(model: Transformer, scene: Example) -> Figure:
         style = {"arrowstyle": "-|>", "mutation_scale": 11, "lw": 0, "color": colour, "shrinkA": 0, "shrinkB": 0}
         axis.add_patch(FancyArrowPatch(way[-1], last, **style))
 
-    def stack(part: nn.Module, given: Tensor, x: float, y: float, colour: str, step: float, title: str) -> float:
-        """Draw a network's layers, `step` apart; return the middle of the last."""
+    def stack(part: nn.Module, given: Tensor, x: float, y: float, colour: str, title: str) -> float:
+        """Draw a network's layers, the first at `x`; return the middle of the last."""
+        shapes = layers(part, given)
+        step = (61 - x) / max(1, len(shapes) - 1)
         axis.text(x - 3, y + 12, f"{title}\n{count(part):,} parameters", fontsize=9, va="center", linespacing=1.3)
-        for layer in layers(part, given):
+        for layer in shapes:
             size = layer.shape[1] if len(layer.shape) == 3 else 0
             high = 1.4 * math.sqrt(size) if size else 3 + 1.8 * math.log10(layer.shape[0])
             wide = 0.55 * math.log2(layer.shape[0]) if size else 1.2
@@ -260,11 +266,11 @@ def architecture(model: Transformer, scene: Example) -> Figure:
         axis.imshow(pixels.numpy(), extent=box, vmin=0, vmax=1, zorder=2)
         axis.text(x, box[2] - 0.7, title, ha="center", va="top", fontsize=8)
 
-    picture(image[0, 0], 9.5, upper + 1.5, 19, f"image, {FIELD} × {FIELD}")
+    picture(image[0, 0], 9.5, upper + 1.5, 19, f"image, {image.shape[-2]} × {image.shape[-1]}")
     outline = CORNERS @ theta[0, :, :2].numpy().T + theta[0, :, 2].numpy()
     axis.plot(9.5 * (1 + outline[:, 0]), upper + 1.5 - 9.5 * outline[:, 1], color=ORANGE, lw=1.8, zorder=3)
     arrow((19.6, upper), (23.4, upper))
-    end = stack(model.localisation, image, 26.5, upper, BLUE, 6.9, "localisation network")
+    end = stack(model.localisation, image, 26.5, upper, BLUE, "localisation network")
     a, b, x, c, d, y = (f"{each:.2f}".replace("-", "−") for each in theta.flatten().tolist())
     axis.text(45.5, between, f"{a}   {b}   {x}\n{c}   {d}   {y}", fontsize=9, color=ORANGE, ha="center", va="center")
     axis.text(36, between, "θ =", fontsize=12, color=ORANGE, ha="right", va="center")
@@ -274,9 +280,9 @@ def architecture(model: Transformer, scene: Example) -> Figure:
     axis.add_patch(Rectangle((2, lower - 5), 15, 10, fc=ORANGE, alpha=0.16, lw=0))
     axis.text(9.5, lower, "grid and\nsampler", ha="center", va="center", fontsize=9)
     arrow((17.4, lower), (20.6, lower))
-    picture(crop[0, 0], 26.5, lower, 10.5, f"crop, {EDGE} × {EDGE}")
+    picture(crop[0, 0], 26.5, lower, 10.5, f"crop, {crop.shape[-2]} × {crop.shape[-1]}")
     arrow((32.2, lower), (35.6, lower))
-    stack(model.classifier, crop, 40, lower, GREEN, 6.9, "classifier")
+    stack(model.classifier, crop, 40, lower, GREEN, "classifier")
     return figure
 
 
