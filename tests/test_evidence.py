@@ -133,7 +133,7 @@ def test_the_ceiling_is_the_evidence_around_the_digit(stride):
     offsets = grid[torch.tensor([0, len(grid) // 2, len(grid) - 1])]
     told = evidence.at_true_place(seen, offsets, stride=stride)
     for row in range(3):
-        near = (grid - offsets[row]).abs().amax(1) <= stride  # the place and its neighbours
+        near = (grid - offsets[row]).abs().amax(1) <= evidence.REACH
         torch.testing.assert_close(told[row], seen.evidence[row].flatten(1)[:, near].logsumexp(1))
 
 

@@ -161,11 +161,14 @@ def places(edge: int = stimuli.FIELD, stride: int = 4, device: str = "cpu") -> T
 # ---- what limits it -------------------------------------------------------------------------------------------------
 
 
+REACH = 10.0  # pixels around a digit's true offset: a map prefers places that are some pixels off
+
+
 def at_true_place(output: EvidenceOutput, offsets: Tensor, edge: int = stimuli.FIELD, stride: int = 4) -> Tensor:
-    """Return the evidence (B, 10) of the places, nine or so, around each digit's true offset (B, 2): what the same
-    network concludes when it is told where to look, a ceiling."""
+    """Return the evidence (B, 10) of the places within `REACH` pixels, along each axis, of each digit's true offset
+    (B, 2): what the same network concludes when it is told where to look, a ceiling."""
     apart = (places(edge, stride, str(offsets.device)) - offsets[:, None]).abs().amax(2)  # (B, n)
-    return output.evidence.flatten(2).masked_fill((apart > 1.5 * stride)[:, None], float("-inf")).logsumexp(2)
+    return output.evidence.flatten(2).masked_fill((apart > REACH)[:, None], float("-inf")).logsumexp(2)
 
 
 def near_digit(output: EvidenceOutput, offsets: Tensor, edge: int = stimuli.FIELD, within: float = 8.0) -> Tensor:

@@ -304,7 +304,7 @@ class Page:
         def compute(model):
             return evidence.benchmark([model], self.sets.test, n)
 
-        return self.evaluate(run, "limits", compute, n=n)
+        return self.evaluate(run, "limits", compute, n=n, reach=evidence.REACH)
 
     def foveal_searches(self, run: Run, n: int = 1000, saccades: int = 5) -> dict[str, list]:
         """Return what `foveal.benchmark` counts of a foveal searcher, on the first `n` test digits (smoke: 8)."""
