@@ -153,7 +153,7 @@ def seen(lane, run, training):
 
 
 def lane(folder, until):
-    return gpu.Lane(gpu.Asked(folder, data="digits", share=0.9), until, lambda line: None)
+    return gpu.Worker(gpu.Asked(folder, data="digits", share=0.9), until, lambda line: None)
 
 
 def weights(lane):

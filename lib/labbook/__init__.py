@@ -3,16 +3,16 @@
 Data flows one way, and so do the imports. The science, in reading order:
 
     rng -> digits, textures -> stimuli -> fields, retina
-    -> classifiers, sampler, evidence -> localisation -> transformers
+    -> layers -> classifiers, sampler, evidence -> localisation -> transformers
     -> where, searcher, foveal -> models, the one registry
     -> curriculum -> schema, config -> evaluation -> score_function, visual_field
-    -> training, psychometrics, linear_probe, fixation, scaling -> whatwhere
+    -> engine, machine -> training -> psychometrics, linear_probe, fixation, scaling -> whatwhere
 
 What is made of it:
 
-    study2021: facts, pipeline -> experiments: recipes, systems
-    -> book: store, results, figures, rerun -> explorers, report
-    -> ops: gpu, sweep, compare, bench, sampler_bench, cli
+    study2021: facts, pipeline -> experiments: recipes, pathways, whole, systems, card
+    -> book: store, results, figures, rerun -> tensors, explorers, report
+    -> ops: device, pack, gpu, sweep, compare, bench, sampler_bench, cli
 
 In `experiments`, `claim` says how a claim of 2021 is decided; `week1` to `week8` hold the claims with their rules. In
 `book`, `chapter` runs the notebooks, `verdicts` judges claims by what is stored, `outcome` keeps what a chapter found

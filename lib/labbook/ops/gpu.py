@@ -173,7 +173,7 @@ def stop(pid: int) -> None:
 # ---- what is measured of a run --------------------------------------------------------------------------------------
 
 
-def _shifts(lane: Lane, run: Run, training: Training) -> dict:
+def _shifts(lane: Worker, run: Run, training: Training) -> dict:
     """Accuracies without a shift and at a standard deviation of 15 px, and the accuracy map."""
     scene = training.stages[-1].scene
     stds = {"central": devices.CENTRAL, "general": devices.GENERAL}
@@ -181,7 +181,7 @@ def _shifts(lane: Lane, run: Run, training: Training) -> dict:
     return {**found, "map": lane.page.accuracy_map(run, scene).mean().item()}
 
 
-def _cells(lane: Lane, run: Run, training: Training) -> dict:
+def _cells(lane: Worker, run: Run, training: Training) -> dict:
     """The 27 cells of the benchmark, and answers with their theta at the widest shift."""
     found = lane.page.benchmark(run)
     answers = lane.page.answers(run, replace(stimuli.Scene128(), std=float(stimuli.ECCENTRICITIES[-1])))
@@ -190,7 +190,7 @@ def _cells(lane: Lane, run: Run, training: Training) -> dict:
     return {"cells": evaluation.mean_accuracy(found), **follow}
 
 
-def _saccades(lane: Lane, run: Run, training: Training) -> dict:
+def _saccades(lane: Worker, run: Run, training: Training) -> dict:
     """The What/Where model with the What pathway of the same seed, after 0, 1, ... saccades."""
     what = lane.get_or_train(
         lane.change(seeded(what_training(training.stages[-1].scene.noise), training.seed, training.data))
@@ -200,25 +200,25 @@ def _saccades(lane: Lane, run: Run, training: Training) -> dict:
     return {word: sum(each.accuracy(k).value for each in found.values()) / len(found) for k, word in words.items()}
 
 
-def _searches(lane: Lane, run: Run, training: Training) -> dict:
+def _searches(lane: Worker, run: Run, training: Training) -> dict:
     """The searcher's accuracy in the 27 cells, by saccades."""
     lane.page.searches(run)
     return {"cells": evaluation.mean_accuracy(lane.page.benchmark(run))}
 
 
-def _limits(lane: Lane, run: Run, training: Training) -> dict:
+def _limits(lane: Worker, run: Run, training: Training) -> dict:
     """The 27 cells, and what limits an evidence map: see `evidence.benchmark`."""
     lane.page.limits(run)
     return _cells(lane, run, training)
 
 
-def _foveal(lane: Lane, run: Run, training: Training) -> dict:
+def _foveal(lane: Worker, run: Run, training: Training) -> dict:
     """The 27 cells, and foveal searches by fixations and by when they stop: see `foveal.benchmark`."""
     lane.page.foveal_searches(run)
     return _cells(lane, run, training)
 
 
-def _own(lane: Lane, run: Run, training: Training) -> dict:
+def _own(lane: Worker, run: Run, training: Training) -> dict:
     """The accuracy on the stimuli that the run was trained on, on textures at each contrast of the benchmark."""
     scene = training.stages[-1].scene
     if not isinstance(scene, stimuli.Scene128):
@@ -254,7 +254,7 @@ def measures(entry: CardTraining) -> tuple[str | Callable, ...]:
 # ---- a lane: a process that trains and measures ---------------------------------------------------------------------
 
 
-class Lane:
+class Worker:
     """What a lane does: one entry after another, as it is told."""
 
     def __init__(self, asked: Asked, until: float, say: Callable[[str], None]):
@@ -307,7 +307,7 @@ class Lane:
             yield from map(self.get_or_train, entry.trainings)
 
 
-def serve(connection, asked: Asked, until: float, threads: int, make: Callable[..., Lane] = Lane) -> None:
+def serve(connection, asked: Asked, until: float, threads: int, make: Callable[..., Worker] = Worker) -> None:
     """Do what a connection asks for, entry by entry, and send back lines, rows, and what stopped an entry."""
     torch.set_num_threads(threads)
     lane = None
