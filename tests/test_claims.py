@@ -132,7 +132,7 @@ def test_a_pilot_and_a_record_are_told_apart_from_evidence(tmp_path):
     records = claims.collect(tmp_path)
     assert "there are 1 records of that week that claim nothing" in page.counts(records)
     rows = {
-        name: next(line for line in page.weeks(records).splitlines() if f">{name}<" in line) for name in ("C1", "C28")
+        name: next(line for line in page.weeks(records).splitlines() if f"[{name}]" in line) for name in ("C1", "C28")
     }
     assert r"Pilot, not counted: a net \<b\> reads 90 %." in rows["C1"] and "<br>pilot" in rows["C1"]
     assert 'class="verdict verdict-no-claim">no claim</span> |' in rows["C28"]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -315,19 +316,21 @@ def course(
         stated: group -> accuracies of 2021, one per epoch of 60 000 images, drawn as dots on "accuracy".
     """
     figure, axes = _axes(len(quantities), 1, COLUMN, 0.9 + 1.8 * len(quantities), sharex=True, squeeze=False)
+    ends = {}
     for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
         for name, runs, colour, dash in _drawn(groups):
             records = [(run, record) for run in runs for record in run.history]
             images = np.cumsum([record["images"] for _, record in records]) / 1000
             values = [_plotted(run, quantity, record) for run, record in records]
-            ends = [a[0] is not b[0] or a[1]["stage"] != b[1]["stage"] for a, b in pairwise(records)]
-            last = [*np.flatnonzero(ends), len(records) - 1]
+            changes = [a[0] is not b[0] or a[1]["stage"] != b[1]["stage"] for a, b in pairwise(records)]
+            ends.setdefault(name, (0, values[-1], colour))
+            last = [*np.flatnonzero(changes), len(records) - 1]
             axis.plot(images, values, color=colour, ls=dash, lw=1.6, marker="o", ms=3.5, markevery=last, label=name)
             if quantity == "accuracy" and stated and name in stated:
                 _epochs_2021(axis, name, stated[name], colour)
         _quantity(axis, label, quantity)
     axes[-1, 0].set_xlabel("training images (thousands)")
-    _legend(figure)
+    _name(figure, axes[0, 0], ends)
     return figure
 
 
@@ -397,7 +400,7 @@ def benchmark(
             there = [(radius, 100 * value) for (c, radius), value in cells.items() if c == contrast]
             axis.plot(*zip(*there, strict=True), marker, color=INK, mfc="none", ms=4, label=name)
         axis.set_title(f"contrast {100 * contrast:.0f} %")
-        axis.set_xlabel("distance (pixels)")
+        axis.set_xlabel("eccentricity (pixels)")
         _percent(axis)
     axes[0, 0].set_ylabel("accuracy (%)")
     _legend(figure)
@@ -413,11 +416,13 @@ def distances(groups: Mapping[str, Sequence[Mapping[float, Proportion]]]) -> Fig
             band from the lowest to the highest bound of their 95 % intervals.
     """
     figure, axis = _axes(1, 1, COLUMN, 3.6)
+    ends = {}
     for name, runs, colour, dash in _drawn(groups):
+        ends[name] = (0, 100 * fmean(list(run.values())[-1].value for run in runs), colour)
         _band(axis, runs, name, colour, dash)
     _percent(axis)
-    axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="accuracy (%)")
-    _legend(figure)
+    axis.set(xlabel="eccentricity of the digit (pixels)", ylabel="accuracy (%)")
+    _name(figure, axis, ends)
     return figure
 
 
@@ -484,7 +489,7 @@ def thresholds(fits: Mapping[str, Fit], contrasts: Sequence[float] = CONTRASTS) 
                 axis.plot(x, 100, "^", color=colour, mfc="none", ms=6, clip_on=False)
     axis.axhspan(100 * min(contrasts), top := 100 * max(contrasts), color=INK, alpha=0.1, lw=0)
     axis.text(0, top, " contrasts measured", transform=axis.get_yaxis_transform(), va="top", fontsize=8)
-    axis.set(xlabel="distance of the digit from the centre (pixels)", ylim=(0, 100))
+    axis.set(xlabel="eccentricity of the digit (pixels)", ylim=(0, 100))
     axis.set_ylabel(f"contrast for {100 * level:.0f} % accuracy (%)")
     _legend(figure)
     return figure
@@ -539,17 +544,19 @@ def fixations(errors: Mapping[str, Mapping[float, Tensor]], lost: float = EDGE /
         lost: error from which the window misses half of the digit, drawn as a line.
     """
     figure, axis = _axes(1, 1, COLUMN, 3.6)
+    ends = {}
     for name, by_radius, colour, dash in _drawn(errors):
         quartiles = np.array([np.quantile(each.numpy(), (0.25, 0.5, 0.75)) for each in by_radius.values()])
         axis.fill_between(list(by_radius), quartiles[:, 0], quartiles[:, 2], color=colour, alpha=0.18, lw=0)
         axis.plot(list(by_radius), quartiles[:, 1], color=colour, ls=dash, label=name)
+        ends[name] = (0, quartiles[-1, 1], colour)
     axis.axhline(lost, color=INK, lw=1, ls=(0, (2, 3)))
     axis.text(
         1, lost, "half of the digit outside ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8
     )
-    axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="error of the fixation (pixels)")
+    axis.set(xlabel="eccentricity of the digit (pixels)", ylabel="distance of the window from the digit (pixels)")
     axis.set_ylim(bottom=0)
-    _legend(figure)
+    _name(figure, axis, ends)
     return figure
 
 
@@ -557,13 +564,15 @@ def fixations(errors: Mapping[str, Mapping[float, Tensor]], lost: float = EDGE /
 def pointing(shares: Mapping[str, Mapping[float, float]]) -> Figure:
     """Draw the share of images (0 to 1) in which a step leads towards the digit, by name, against its distance."""
     figure, axis = _axes(1, 1, COLUMN, 3.6)
+    ends = {}
     for name, by_distance, colour, dash in _drawn(shares):
         axis.plot(list(by_distance), [100 * share for share in by_distance.values()], color=colour, ls=dash, label=name)
+        ends[name] = (0, 100 * list(by_distance.values())[-1], colour)
     axis.axhline(50, color=INK, lw=1, ls=(0, (2, 3)))
-    axis.text(0, 50, " anywhere", transform=axis.get_yaxis_transform(), ha="left", va="top", fontsize=8)
-    axis.set(xlabel="distance of the digit from the window's centre (pixels)", ylabel="towards the digit (%)")
+    axis.text(0, 50, " random directions", transform=axis.get_yaxis_transform(), ha="left", va="top", fontsize=8)
+    axis.set(xlabel="distance of the digit from the window (pixels)", ylabel="steps towards the digit (%)")
     axis.set_ylim(0, 100)
-    _legend(figure)
+    _name(figure, axis, ends)
     return figure
 
 
@@ -606,7 +615,7 @@ def scales(groups: Mapping[str, Sequence[float]]) -> Figure:
     axis.axvline(0, color=INK, lw=1, ls=(0, (2, 3)))
     axis.set_yticks(range(len(groups)), groups)
     axis.set_ylim(len(groups) - 0.5, -0.5)
-    axis.set_xlabel("scale s at the end (below 0: upside down)")
+    axis.set_xlabel("scale s at the end (below 0: rotated by 180°)")
     return figure
 
 

@@ -675,33 +675,30 @@ explorers.logpolar = async (root, live, data) => {
     } else told.textContent = "Point at the map to see where a cell looks. Strokes: the dominant orientation of a cell. Brighter: stronger than usual in its ring.";
   }
 
-  // A frame: what the gaze sees and a first guess of the inverse, if anything has changed; while there is time, steps of the
-  // inverse; and all is drawn.
-  let changed = false;
-  function update(anew = true) {
-    changed ||= anew;
-    frame ||= requestAnimationFrame(() => {
-      const begun = performance.now();
+  // A frame: what the gaze sees, and a first guess of the inverse; then, while there is time, its next steps.
+  function update(changed = true) {
+    if (changed && retina) look();
+    if (frame) return;
+    frame = requestAnimationFrame(function refine() {
       frame = 0;
-      if (changed && retina) look();
-      changed = false;
+      const begun = performance.now();
       if (solver) {
-        settled = solver.steps >= STEPS || solver.error <= ENOUGH;
-        while (!settled && performance.now() - begun < BUDGET) {
-          solver.step();
-          settled = solver.steps >= STEPS || solver.error <= ENOUGH;
-        }
+        while (solver.steps < STEPS && solver.error > ENOUGH && performance.now() - begun < BUDGET) solver.step();
         kept = solver.scene();
+        settled = solver.steps >= STEPS || solver.error <= ENOUGH;
       }
       draw();
       root.spent = performance.now() - begun;
-      if (solver && !settled) update(false);
+      if (solver && !settled) frame = requestAnimationFrame(refine);
     });
   }
 
-  function soon(act) {
+  let pending = false;
+  function soon(act) {  // many events, one computation a frame
     act();
-    update();
+    if (pending) return;
+    pending = true;
+    requestAnimationFrame(() => { pending = false; if (retina) look(); update(false); });
   }
 
   const made = new Map();

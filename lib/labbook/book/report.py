@@ -435,18 +435,18 @@ class Page:
         if pilot:
             raise ConfigurationError(f"There is no claim {', '.join(pilot)} on this page.")
         table(
-            ("claim", "what the lab-book claimed", "stated in 2021", "measured here", "verdict", "decided by"),
+            ("claim", "what the lab-book claimed", "stated in 2021", "measured here", "verdict"),
             [
                 (
-                    f"<strong>{record['id']}</strong>",
+                    f'<a href="claims.html#{record["id"].lower()}">{record["id"]}</a>',
                     record["claim"],
                     record["stated"],
                     _measured(record),
                     f'<span class="verdict verdict-{record["verdict"].replace(" ", "-")}">{record["verdict"]}</span>',
-                    verdicts.decided_by(record),
                 )
                 for record in self.records
             ],
+            "The rule of each verdict, and what it waits for, stands on the page of claims.",
         )
         glue("claims", json.dumps(self.records), display=False)
 

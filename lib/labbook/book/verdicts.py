@@ -150,18 +150,6 @@ def record(claim: Claim, found: Judgement, chapter: str, root: Path) -> dict:
     return {key: made[key] for key in RECORD}
 
 
-def decided_by(record: Mapping) -> str:
-    """Return the rule of a record in words, and whether it was there before the result."""
-    when = {True: "before", False: "after"}.get(record["first"])
-    since = record["since"].partition(" ")[2][:10]
-    return f"{record['note'].rstrip('.')}." + (
-        f" Rule of {since}, {when} the runs that decided." if when and since else ""
-    )
-
-
-# ---- when a rule and a run came in ----------------------------------------------------------------------------------
-
-
 def introduced(claim: str, lock: str, root: Path) -> str:
     """Return the commit that introduced a rule, and its time (ISO 8601, UTC); "" if it is not committed, or no history
     is there."""
