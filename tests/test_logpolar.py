@@ -14,7 +14,7 @@ from labbook.book import logpolar, pdf, tensors
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <style>:root {{ color-scheme: light dark }} body {{ margin: 12px; font: 16px sans-serif }}</style><body>{}</html>"""
-SCENE = logpolar.Scene()
+SCENE = logpolar.View()
 BOOK = Path(logpolar.__file__).parent
 
 

@@ -675,30 +675,33 @@ explorers.logpolar = async (root, live, data) => {
     } else told.textContent = "Point at the map to see where a cell looks. Strokes: the dominant orientation of a cell. Brighter: stronger than usual in its ring.";
   }
 
-  // A frame: what the gaze sees, and a first guess of the inverse; then, while there is time, its next steps.
-  function update(changed = true) {
-    if (changed && retina) look();
-    if (frame) return;
-    frame = requestAnimationFrame(function refine() {
-      frame = 0;
+  // A frame: what the gaze sees and a first guess of the inverse, if anything has changed; while there is time, steps of the
+  // inverse; and all is drawn.
+  let changed = false;
+  function update(anew = true) {
+    changed ||= anew;
+    frame ||= requestAnimationFrame(() => {
       const begun = performance.now();
+      frame = 0;
+      if (changed && retina) look();
+      changed = false;
       if (solver) {
-        while (solver.steps < STEPS && solver.error > ENOUGH && performance.now() - begun < BUDGET) solver.step();
-        kept = solver.scene();
         settled = solver.steps >= STEPS || solver.error <= ENOUGH;
+        while (!settled && performance.now() - begun < BUDGET) {
+          solver.step();
+          settled = solver.steps >= STEPS || solver.error <= ENOUGH;
+        }
+        kept = solver.scene();
       }
       draw();
       root.spent = performance.now() - begun;
-      if (solver && !settled) frame = requestAnimationFrame(refine);
+      if (solver && !settled) update(false);
     });
   }
 
-  let pending = false;
-  function soon(act) {  // many events, one computation a frame
+  function soon(act) {
     act();
-    if (pending) return;
-    pending = true;
-    requestAnimationFrame(() => { pending = false; if (retina) look(); update(false); });
+    update();
   }
 
   const made = new Map();

@@ -26,7 +26,7 @@ from .. import rng, stimuli, textures
 from ..errors import choose
 from ..stimuli import EDGE, FIELD
 from . import explorers, tensors
-from .figures import COLOURS, INK, ORANGE, SKY, styled
+from .figures import COLOURS, COLUMN, INK, ORANGE, SKY, styled
 
 NAMES = {  # of the retinas that a reader can choose
     "polo768": "768 (log-polar STN)",
@@ -197,7 +197,7 @@ def _damped(name: str) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Scene:
+class View:
     """Where the explorer begins: a digit, its offset and the gaze (row, column), pixels, contrast, noise, the
     texture's seed."""
 
@@ -240,7 +240,7 @@ def turned(images: Tensor, angle: float = 0.0, factor: float = 1.0) -> Tensor:
     return F.grid_sample(shifted, grid.expand(len(images), -1, -1, -1), align_corners=False) + retinas.GREY
 
 
-def saccades(scene: Scene, accuracy: Tensor, number: int = 2) -> list[float]:
+def saccades(scene: View, accuracy: Tensor, number: int = 2) -> list[float]:
     """Return the distances (pixels) of the digit's middle from the fixation: at first, and after each of some saccades
     to the best cell of the true targets.
 
@@ -258,7 +258,7 @@ def saccades(scene: Scene, accuracy: Tensor, number: int = 2) -> list[float]:
 # ---- the explorer ---------------------------------------------------------------------------------------------------
 
 
-def explorer(scene: Scene, retina: str = "whatwhere", caption: str = "") -> HTML:
+def explorer(scene: View, retina: str = "whatwhere", caption: str = "") -> HTML:
     """Return the explorer of log-polar retinas."""
     made = {}
     for name, title in NAMES.items():
@@ -277,7 +277,7 @@ def explorer(scene: Scene, retina: str = "whatwhere", caption: str = "") -> HTML
     }
     shifts = {"at the fixation": (0, 0), "24 px away": (0, 24), "40 px away": (0, 40)}
     scenes = {
-        where: Scene(scene.digit, offset, (0, 0), scene.contrast, scene.noise, scene.seed)
+        where: View(scene.digit, offset, (0, 0), scene.contrast, scene.noise, scene.seed)
         for where, offset in shifts.items()
     }
     images = torch.cat([each.image for each in scenes.values()])
@@ -302,7 +302,7 @@ def likeness(images: Tensor, kept: Tensor, offsets: Sequence[tuple[int, int]]) -
     return found
 
 
-def kept_by(name: str, scene: Scene, eccentricities: Sequence[float], directions: int = 8) -> list[float]:
+def kept_by(name: str, scene: View, eccentricities: Sequence[float], directions: int = 8) -> list[float]:
     """Return for each eccentricity (pixels) the mean likeness of all ten digits in some directions, fixated at the
     middle."""
     angles = [2 * math.pi * k / directions for k in range(directions)]
@@ -350,7 +350,7 @@ def _map(axis: Axes, name: str, features: Tensor, labels: bool = True) -> None:
 
 @styled
 def _still(name: str, images: Tensor, titles: Sequence[str]) -> Figure:
-    figure, axes = plt.subplots(3, len(titles), figsize=(8.4, 7.2), height_ratios=(3, 1.6, 3), squeeze=False)
+    figure, axes = plt.subplots(3, len(titles), figsize=(COLUMN, 5.2), height_ratios=(3, 1.6, 3), squeeze=False)
     kept = keep(name, images).clamp(0, 1)
     for k, (title, features) in enumerate(zip(titles, respond(name, images), strict=True)):
         _picture(axes[0, k], images[k, 0], f"digit {title}")
@@ -366,7 +366,7 @@ def _still(name: str, images: Tensor, titles: Sequence[str]) -> Figure:
 @styled
 def geometry(settings: retinas.WhatWhere) -> Figure:
     """Draw a log-polar retina twice: its cells in the visual field, and unrolled, eccentricity against azimuth."""
-    figure, (field, plane) = plt.subplots(1, 2, figsize=(8.4, 4.3), width_ratios=(1, 1.05))
+    figure, (field, plane) = plt.subplots(1, 2, figsize=(COLUMN, 3.1), width_ratios=(1.1, 1))
     cells, ring, azimuth = retinas.cells(settings), settings.rings - 2, 4  # the cell that is marked
     reach = FIELD / 2
     field.set(xlim=(-reach, reach), ylim=(reach, -reach), aspect="equal")
@@ -399,14 +399,14 @@ def geometry(settings: retinas.WhatWhere) -> Figure:
     field.plot(31 * np.sin(arc), 31 * np.cos(arc), color=INK, lw=1.4)
     field.text(40 * math.sin(arc[15]), 40 * math.cos(arc[15]) + 3, "ψ", color=ORANGE, ha="center", va="center", **label)
     field.set_title("in the visual field", loc="center")
-    field.set_xticks([-50, 0, 50], ["50 px left", "fixation", "50 px right"])
+    field.set_xticks([-50, 0, 50], ["50 px\nleft", "fixation", "50 px\nright"])
     field.set_yticks([])
     field.grid(False)
-    plane.set(yscale="log", xlim=(-8, 360), xlabel="azimuth ψ", ylabel="eccentricity r (pixels)")
+    plane.set(yscale="log", xlim=(-8, 360), xlabel="azimuth ψ", ylabel="eccentricity r (px)")
     ticks = [settings.radii[k] for k in range(settings.rings)]
     plane.set_yticks(ticks, [f"{r:.1f}" for r in ticks], fontsize=8)
     plane.minorticks_off()
-    plane.set_xticks([0, 90, 180, 270], ["0°, down", "90°, right", "180°, up", "270°, left"])
+    plane.set_xticks([0, 90, 180, 270], ["0°\ndown", "90°\nright", "180°\nup", "270°\nleft"])
     plane.set_title("unrolled: a rectangle", loc="center")
     plane.annotate(
         f"× {settings.rho:.2f}",
@@ -466,7 +466,7 @@ def transformations(name: str, image: Tensor, columns: int, rings: int) -> Figur
         f"enlarged × {factor:.2f}": turned(image, factor=factor),
         "moved by 12 px": torch.roll(image, (0, 12), (2, 3)),
     }
-    figure, axes = plt.subplots(2, len(scenes), figsize=(8.8, 4.4), height_ratios=(1.15, 1))
+    figure, axes = plt.subplots(2, len(scenes), figsize=(COLUMN, 3.2), height_ratios=(1.15, 1))
     for k, (title, scene) in enumerate(scenes.items()):
         _picture(axes[0, k], scene[0, 0], title)
         axes[0, k].plot(FIELD / 2, FIELD / 2, "+", color=ORANGE, ms=9, mew=2)
@@ -483,7 +483,7 @@ def transformations(name: str, image: Tensor, columns: int, rings: int) -> Figur
 def filters(settings: retinas.WhatWhere, rings: Sequence[int], azimuth: int = 3) -> Figure:
     """Show a filter of some rings: even part, odd part, and the spectrum of both with the ring's preferred
     frequency."""
-    figure, axes = plt.subplots(3, len(rings), figsize=(8.4, 6.0))
+    figure, axes = plt.subplots(3, len(rings), figsize=(COLUMN, 4.2))
     for column, ring in zip(axes.T, rings, strict=True):
         even, odd = retinas.whatwhere_filters(settings, ring)[0, azimuth]
         spectrum = torch.fft.fftshift(torch.fft.fft2(even - odd * 1j).abs())  # one-sided
@@ -509,7 +509,7 @@ def pyramid(image: Tensor, settings: retinas.Pyramid) -> Figure:
     for _ in range(settings.levels):
         levels.append(level[0, 0])
         level = F.interpolate(level, scale_factor=1 / settings.base, mode="bilinear", align_corners=False)
-    figure, axes = plt.subplots(2, kept, figsize=(8.4, 5.6), height_ratios=(1, 1))
+    figure, axes = plt.subplots(2, kept, figsize=(COLUMN, 4.2))
     ring_of = 2 * math.pi / settings.azimuths
     for k in range(kept):
         above, below = axes[:, k]
@@ -517,7 +517,7 @@ def pyramid(image: Tensor, settings: retinas.Pyramid) -> Figure:
         half = settings.width * settings.base**k / 2
         above.add_patch(Rectangle((FIELD / 2 - half - 0.5,) * 2, 2 * half, 2 * half, fill=False, ec=ORANGE, lw=2))
         title = "low-pass" if k == settings.levels - 1 else "residual"
-        above.set_title(f"level {k + 1}: {len(levels[k])} × {len(levels[k])} samples", loc="center", fontsize=9)
+        above.set_title(f"level {k + 1}: {len(levels[k])} × {len(levels[k])}", loc="center", fontsize=9)
         spread = crops[k].abs().max() if title == "residual" else 1
         shown = crops[k] / (2 * spread) + 0.5 if title == "residual" else crops[k]
         below.imshow(shown.numpy(), vmin=0, vmax=1)
@@ -536,7 +536,7 @@ def pyramid(image: Tensor, settings: retinas.Pyramid) -> Figure:
 @styled
 def fidelity(alike: Mapping[str, Sequence[float]], eccentricities: Sequence[float]) -> Figure:
     """Plot the likeness of scene and reconstruction against eccentricity, a labelled line per retina."""
-    figure, axis = plt.subplots(figsize=(5.6, 3.2))
+    figure, axis = plt.subplots(figsize=(COLUMN, 3.2))
     for (name, values), colour in zip(alike.items(), COLOURS, strict=False):
         axis.plot(eccentricities, values, color=colour, marker="o", ms=4)
         axis.annotate(f" {name}", (eccentricities[-1], values[-1]), color=colour, va="center", annotation_clip=False)
@@ -560,7 +560,7 @@ def saccade(image: Tensor, offset: tuple[int, int], accuracy: Tensor) -> Figure:
     field = retinas.accuracy_field(accuracy, where)
     target = colliculus.target(accuracy, where)  # (1, cells)
     down, right = colliculus.offset(target)[0].tolist()
-    figure, axes = plt.subplots(1, 3, figsize=(8.8, 3.3), width_ratios=(1, 1, 1.25))
+    figure, axes = plt.subplots(1, 3, figsize=(COLUMN, 2.3), width_ratios=(1, 1, 1.1))
     _picture(axes[0], image[0, 0], "the scene, fixated at +")
     axes[1].imshow(field[0].numpy(), vmin=0, vmax=1, cmap="cividis")
     axes[1].set_title("accuracy if fixated there", loc="center", fontsize=9)
@@ -588,5 +588,7 @@ def saccade(image: Tensor, offset: tuple[int, int], accuracy: Tensor) -> Figure:
     axes[2].set_yticks([k + 0.5 for k in shown], [f"{settings.radii[k]:.0f} px" for k in shown], fontsize=8)
     axes[2].grid(False)
     axes[2].set_title("its average over each cell", loc="center", fontsize=9)
-    figure.colorbar(axes[1].images[0], ax=axes[2], label="accuracy", ticks=[0.1, 0.5, 0.9])
+    figure.colorbar(
+        axes[1].images[0], ax=axes[:2], label="accuracy", ticks=[0.1, 0.5, 0.9], location="bottom", shrink=0.5
+    )
     return figure

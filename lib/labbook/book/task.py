@@ -20,7 +20,7 @@ from ..curriculum import Stage
 from ..evaluation import CONTRASTS, Proportion
 from ..stimuli import ECCENTRICITIES, EDGE, FIELD, Scene28, Scene128
 from . import explorers, tensors
-from .figures import BLUE, COLOURS, GREEN, INK, ORANGE, SKY, styled
+from .figures import BLUE, COLOURS, COLUMN, GREEN, INK, ORANGE, SKY, styled
 
 STAIRCASE = {"trials": 24, "used": 14, "step": 0.12, "first": 0.7, "least": 0.03}
 
@@ -107,7 +107,7 @@ def explorer(start: Setting, caption: str = "") -> HTML:
 
 @styled
 def _still() -> Figure:
-    figure, axes = plt.subplots(2, 4, figsize=(8.4, 4.5))
+    figure, axes = plt.subplots(2, 4, figsize=(COLUMN, 3.1))
     for k, (contrast, offset) in enumerate(((0.7, (0, 0)), (0.7, (10, 26)), (0.5, (-18, 20)), (0.3, (24, -22)))):
         near = tuple(int(each / 4) for each in offset)
         images = (
@@ -132,7 +132,7 @@ def _picture(axis: Axes, image: Tensor, title: str = "") -> None:
 def overview(digit: int = 4, noise: float = 0.75, seed: int = 2) -> Figure:
     """Show one digit on one texture at three contrasts and three eccentricities."""
     offsets = {"at the fixation": (0, 0), "eccentricity 20 px": (12, 16), "eccentricity 40 px": (-24, 32)}
-    figure, axes = plt.subplots(len(CONTRASTS), len(offsets), figsize=(5.6, 5.8))
+    figure, axes = plt.subplots(len(CONTRASTS), len(offsets), figsize=(COLUMN, 5.6))
     texture = ground(1, FIELD, seed)[0]
     for row, (line, contrast) in enumerate(zip(axes, CONTRASTS, strict=True)):
         for axis, (title, offset) in zip(line, offsets.items(), strict=True):
@@ -153,9 +153,9 @@ def overview(digit: int = 4, noise: float = 0.75, seed: int = 2) -> Figure:
 def spectrum(frequencies: Sequence[float] = (0.05, 0.1, 0.2), seed: int = 2) -> Figure:
     """Draw the textures' amplitude spectrum for three preferred frequencies, and a texture of each from the same
     draws."""
-    figure, axes = plt.subplots(
-        1, 1 + len(frequencies), figsize=(8.8, 2.7), width_ratios=(1.5, *[1] * len(frequencies))
-    )
+    mosaic = ["curve"] * len(frequencies), [f"{each:g}" for each in frequencies]
+    figure, panels = plt.subplot_mosaic(mosaic, figsize=(COLUMN, 4.2), height_ratios=(1, 1.1))
+    axes = list(panels.values())
     f = np.geomspace(1 / FIELD, 0.5, 200)
     for preferred, colour, axis in zip(frequencies, COLOURS, axes[1:], strict=False):
         sigma = math.log((preferred + textures.B_SF) / preferred)
@@ -190,16 +190,18 @@ def composition(
         "the brighter of both": torch.maximum(opaque, behind),
         "stretched, round": field(digit, offset, contrast, noise, texture),
     }
-    figure, axes = plt.subplots(1, len(steps), figsize=(8.8, 2.3))
+    figure, axes = plt.subplots(1, len(steps), figsize=(COLUMN, 1.6))
     for k, (axis, (title, image)) in enumerate(zip(axes, steps.items(), strict=True)):
         _picture(axis, image, f"{k + 1}. {title}")
+        axis.title.set_fontsize(7)
     return figure
 
 
 @styled
 def distributions(seed: int = 0, n: int = 400) -> Figure:
     """Show where digits lie under both distributions, and how their eccentricities are spread for several stds."""
-    figure, axes = plt.subplots(1, 3, figsize=(8.8, 3.2), width_ratios=(1, 1, 1.35))
+    figure, panels = plt.subplot_mosaic("AB;CC", figsize=(COLUMN, 5.0), height_ratios=(1.25, 1))
+    axes = list(panels.values())
     generator = rng.generator("primer", seed)
     for axis, scene, title in zip(
         axes, (Scene28(), Scene128()), ("28 × 28, std 15 px", "128 × 128, std 40 px"), strict=False
@@ -241,7 +243,7 @@ def distributions(seed: int = 0, n: int = 400) -> Figure:
 @styled
 def schedules(curricula: Mapping[str, Sequence[Stage]]) -> Figure:
     """Draw curricula: the std of the places against the epoch, orange where contrasts vary."""
-    figure, axes = plt.subplots(len(curricula), 1, figsize=(8.4, 1.75 * len(curricula)))
+    figure, axes = plt.subplots(len(curricula), 1, figsize=(COLUMN, 1.7 * len(curricula)))
     for axis, (name, stages) in zip(np.atleast_1d(axes), curricula.items(), strict=True):
         start = 0
         for stage in stages:
@@ -271,13 +273,14 @@ def measures(accuracy: Tensor, cells: Mapping[tuple[float, float], float], n: in
     Args:
         cells: (contrast, eccentricity) -> accuracy, of one system. n: stimuli per cell.
     """
-    figure, axes = plt.subplots(1, 3, figsize=(9.0, 3.1), width_ratios=(1, 1.25, 1.1))
+    figure, panels = plt.subplot_mosaic("AC;BB", figsize=(COLUMN, 4.6), height_ratios=(1.5, 1))
+    axes = [panels[key] for key in "ABC"]
     shown = axes[0].imshow(100 * accuracy.numpy(), extent=(-27.5, 27.5, 27.5, -27.5), cmap="cividis", vmin=0, vmax=100)
     axes[0].plot(0, 0, "+", color=ORANGE, ms=9, mew=2)
     axes[0].set(xlabel="shift right (px)", ylabel="shift down (px)", xticks=(-20, 0, 20), yticks=(-20, 0, 20))
     axes[0].grid(False)
     axes[0].set_title("accuracy map (%)", loc="center", fontsize=9)
-    figure.colorbar(shown, ax=axes[0], shrink=0.8)
+    figure.colorbar(shown, ax=axes[0], location="right", shrink=0.8, ticks=(0, 50, 100))
     values = np.array([[100 * cells[contrast, r] for r in ECCENTRICITIES] for contrast in CONTRASTS])
     axes[1].imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
