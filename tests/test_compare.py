@@ -131,7 +131,13 @@ def test_the_command_compares_with_the_parameters_that_were_published(checkout, 
     run = lambda *words: CliRunner().invoke(cli.app, words)  # noqa: E731
     published = ("run", "week1", "--publish", "-p", "contrast=0.6", "--profile", "smoke")
     assert run(*published).exit_code == 0
-    monkeypatch.setattr(digits, "_mnist_folder", lambda: None)
+    monkeypatch.delenv("LABBOOK_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(checkout / "cache"))
+
+    def missing():
+        raise digits.Missing("no network.")
+
+    monkeypatch.setattr(digits, "_cached", missing)
     assert "data='mnist' finds no MNIST" in run("drift").stderr
     assert run(*published, "-p", "data=digits").exit_code == 0
     done = run("drift")

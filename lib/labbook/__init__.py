@@ -17,7 +17,8 @@ What is made of it:
 In `experiments`, `claim` says how a claim of 2021 is decided; `week1` to `week8` hold the claims with their rules. In
 `book`, `chapter` runs the notebooks, `verdicts` judges claims by what is stored, `outcome` keeps what a chapter found
 as data, `claims` holds what became of the claims, `verify` checks all that is stored, and `changes`, `colab` and `pdf`
-serve the pages; `errors`, `files` and `machine` serve all. "Study 2.1" in a docstring is a section of the page on the study of 2021.
+serve the pages; `errors`, `files` and `machine` serve all. "Study 2.1" in a docstring is a section of the page on the
+study of 2021.
 """
 
 __version__ = "0.1.0"

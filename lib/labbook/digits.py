@@ -142,7 +142,7 @@ def load(data: str = "auto", tests: Path | None = None) -> DigitSets:
     named = os.environ.get("LABBOOK_DATA")
     if named:
         return _mnist(_named(Path(named).expanduser()))
-    if tests is not None and not _whole(_cache() / "MNIST" / "raw"):
+    if tests is not None and (tests / "MNIST" / "raw").is_dir() and not _whole(_cache() / "MNIST" / "raw"):
         return _test_digits(tests / "MNIST" / "raw")
     try:
         return _cached()
