@@ -18,7 +18,8 @@ book: $(VENV)/.full  ## execute every chapter, then render the book
 	@$(BIN)/python -m labbook build
 
 html: $(VENV)/.book  ## render the executed chapters in book/ (seconds, no torch)
-	@$(JUPYTER_BOOK) -q . >/dev/null
+	@said=$$($(JUPYTER_BOOK) -q . 2>&1 >/dev/null) || \
+	    { echo "The book could not be rendered: $$(echo "$$said" | tail -n 1)" >&2; exit 1; }; [ -z "$$said" ] || echo "$$said" >&2
 	@echo "The book: _build/html/index.html"
 
 pdf: $(VENV)/.book  ## render the executed chapters and print them as one PDF (needs Chromium)
@@ -33,28 +34,44 @@ test: $(VENV)/.full  ## style, library, notebooks (smoke profile, a pretend GPU 
 
 lock:  ## resolve the pins into exact versions with hashes, show what changed, test that
 	@$(PYTHON) tests/lock.py
-	@rm -rf _build/lock/venv && $(PYTHON) -m venv _build/lock/venv
-	@install="_build/lock/venv/bin/python -m pip install -qq --require-hashes -r"; \
-	    $$install requirements-cpu.lock 2>/dev/null || $$install requirements-cuda.lock
+	@rm -rf _build/lock/venv
 	@$(MAKE) test VENV=_build/lock/venv
 
 clean:  ## remove what was built; keeps .venv and the training runs in _build/runs
 	@[ ! -d _build ] || find _build -mindepth 1 -maxdepth 1 ! -name runs -exec rm -rf {} +
 	@rm -rf .pytest_cache .ruff_cache .hypothesis
 
-# Set-up in two steps, so that reading the book does not need torch.
-$(VENV)/.book: requirements-book.txt
+# Set-up in two steps, so that reading the book does not need torch; every file is checked against the hash in its lock.
+# .begun holds the number of the `make` that installs: what was interrupted is begun anew, never taken for whole.
+BEGUN := $(VENV)/.begun
+LEFT := $(wildcard $(BEGUN))
+.PHONY: begun-anew
+begun-anew:
+
+$(VENV)/.book: requirements-book.lock $(if $(LEFT),begun-anew)
 	@command -v $(PYTHON) >/dev/null || \
 	    { echo "Python 3.11 or newer is needed, and there is no '$(PYTHON)' here (try: make PYTHON=/path/to/python3)." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; $(PYTHON) is %d.%d (try: make PYTHON=python3.11)." % sys.version_info[:2])'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	    { echo "Python has no venv module here; install it first (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@! kill -0 $$(cat $(BEGUN) 2>/dev/null || echo x) 2>/dev/null || \
+	    { echo "Another make is setting up $(VENV); wait for it, or delete $(BEGUN) if there is none." >&2; exit 1; }
+	@if [ -e $(BEGUN) ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then $(PYTHON) -m venv --clear $(VENV); fi
 	@echo "Installing what renders the book into $(VENV) (once, about half a minute) ..."
-	@$(PIP) install -r requirements-book.txt
+	@$(call install,$(LOCKED) requirements-book.lock)
 	@touch $@
 
-$(VENV)/.full: $(VENV)/.book requirements.txt pyproject.toml
+$(VENV)/.full: $(VENV)/.book requirements.lock requirements-cpu.lock requirements-cuda.lock pyproject.toml
 	@echo "Installing the library and its requirements into $(VENV) (once, a few minutes) ..."
-	@$(PIP) install -r requirements.txt
+	@$(call install,{ $(LOCKED) requirements-cpu.lock || $(LOCKED) requirements-cuda.lock; } && $(PIP) install --no-deps --no-build-isolation -e .)
 	@touch $@
+
+# $(call install,COMMANDS): run them; if they fail, say what pip said last and what to do.
+LOCKED = $(PIP) install --require-hashes -r
+define install
+echo $$PPID >$(BEGUN); \
+if { $(1); } 2>$(VENV)/pip.log; then rm $(BEGUN); else \
+    grep -E '^(ERROR|OSError)' $(VENV)/pip.log | tail -n 1 >&2; rm -f $(BEGUN); \
+    echo "Set-up needs a network, or packages fetched before (book/rerun.md, Without a network), and failed; the same command tries again. What pip said: $(VENV)/pip.log" >&2; \
+    exit 1; fi
+endef

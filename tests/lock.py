@@ -1,11 +1,11 @@
 """`make lock`: resolve the pins anew into files of exact versions with hashes, and show what changed.
 
-requirements.lock holds all but PyTorch, requirements-cuda.lock adds the build of PyPI with the libraries that it needs,
-and requirements-cpu.lock the build for processors alone, where pip finds that.
+uv resolves them for every platform and for Python 3.11 and newer at once. requirements-book.lock holds what renders the
+book, requirements.lock all but PyTorch, requirements-cuda.lock adds the PyTorch of PyPI with the libraries that it needs,
+and requirements-cpu.lock its build for processors alone, where pip finds that.
 """
 
-import json
-import os
+import hashlib
 import re
 import subprocess
 import sys
@@ -13,52 +13,41 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = [ROOT / f"requirements{build}.lock" for build in ("", "-cuda", "-cpu")]
-GPU = re.compile(r"(nvidia|cuda)-|triton$")  # what only the build for GPUs needs
-PACKAGE = re.compile(r"^([\w.-]+)==([^\s;\\]+)([^\n]*(?:\n    --hash=[^\n]+)*)", re.M)
-PUBLIC = {"PIP_CONFIG_FILE": "/dev/null", "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}  # PyPI and nothing else
-HEAD = "# Made by `make lock` from requirements.txt with Python {}.{} on {}; see book/rerun.md.\n"
+LOCKS = [ROOT / f"requirements{build}.lock" for build in ("", "-cuda", "-cpu", "-book")]
+GPU = re.compile(r"(nvidia|cuda)-|(triton|torch)$")  # PyTorch, and what only its build for GPUs needs
+PACKAGE = re.compile(r"^([\w.-]+)==(\S+)([^\\\n]*)\\?((?:\n    --hash=[^\n]+)*)\n?", re.M)
+HEAD = "# Made by `make lock` from requirements.txt; see book/rerun.md.\n"
 
 
 def packages(text: str) -> dict[str, str]:
-    """Return the versions of a lock's packages."""
-    return {name.lower().replace("_", "-"): version for name, version, _ in PACKAGE.findall(text)}
+    """Return the versions of a lock's packages: `1.3 or 1.4` where they depend on the platform or on Python."""
+    found: dict[str, str] = {}
+    for name, version, _, _ in PACKAGE.findall(text):
+        found[name] = f"{found[name]} or {version}" if name in found else version
+    return found
 
 
-def hashes(text: str, name: str) -> list[str]:
+def hashes(text: str, name: str) -> set[str]:
     """Return the hashes that a lock admits of a package."""
-    (found,) = [rest for each, _, rest in PACKAGE.findall(text) if each == name]
-    return re.findall(r"--hash=(sha256:[0-9a-f]{64})", found)
+    return {each for found in PACKAGE.finditer(text) if found[1] == name for each in re.findall(r"\w{64}", found[4])}
 
 
-def entry(name: str, version: str, admitted: list[str]) -> str:
-    """Return the lines of a package."""
-    return " \\\n".join([f"{name}=={version}", *(f"    --hash={each}" for each in sorted(set(admitted)))]) + "\n"
+def split(compiled: str) -> tuple[str, str]:
+    """Return the contents of requirements.lock and of requirements-cuda.lock from what uv wrote.
 
-
-def locks(compiled: str, report: dict) -> list[str]:
-    """Return the contents of the locks, without a word on where this machine takes its packages from; of the last one
-    nothing, if pip found no build of PyTorch for processors alone.
-
-    Args:
-        compiled: what pip-compile wrote. report: of pip, how it would install PyTorch from PyPI.
+    PyTorch stands first in its lock, so that pip knows at once whether it finds that build.
     """
-    head = HEAD.format(*sys.version_info[:2], sys.platform)
-    ours = packages(compiled)
-    common = [
-        entry(each, ours[each], hashes(compiled, each)) for each in ours if each != "torch" and not GPU.match(each)
-    ]
-    public = {
-        each["metadata"]["name"].lower().replace("_", "-"): (
-            each["metadata"]["version"],
-            [f"sha256:{each['download_info']['archive_info']['hashes']['sha256']}"],
-        )
-        for each in report["install"]
-    }
-    cuda = [entry(name, *public[name]) for name in sorted(public) if name == "torch" or GPU.match(name)]
-    built = entry("torch", ours["torch"], hashes(compiled, "torch")) if "+" in ours["torch"] else ""
-    more = f"{head}-r {LOCKS[0].name}\n"
-    return ["".join([head, *common]), "".join([more, *cuda]), built and more + built]
+    common, cuda, torch = [], [], []
+    for entry in PACKAGE.finditer(compiled):
+        (torch if entry[1] == "torch" else cuda if GPU.match(entry[1]) else common).append(entry[0])
+    return "".join([HEAD, *common]), "".join([HEAD, *torch, *cuda, f"-r {LOCKS[0].name}\n"])
+
+
+def cpu(version: str, files: list[Path]) -> str:
+    """Return the contents of requirements-cpu.lock for these files of PyTorch; nothing without one."""
+    digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+    lines = [f"torch=={version}+cpu", *(f"    --hash=sha256:{digest}" for digest in digests)]
+    return " \\\n".join(lines).join([HEAD, f"\n-r {LOCKS[0].name}\n"]) if digests else ""
 
 
 def changes(old: str, new: str) -> list[str]:
@@ -69,7 +58,7 @@ def changes(old: str, new: str) -> list[str]:
         a, b = before.get(name), after.get(name)
         if a != b:
             lines.append(f"{name}: {a or 'new'} -> {b or 'gone'}")
-        elif set(hashes(old, name)) != set(hashes(new, name)):
+        elif hashes(old, name) != hashes(new, name):
             lines.append(f"{name} {a}: other files")
     return lines
 
@@ -77,24 +66,29 @@ def changes(old: str, new: str) -> list[str]:
 def main() -> None:
     """Resolve, write, tell."""
     made = ROOT / "_build" / "lock"
-    python = made / "tools" / "bin" / "python"
-    if not python.exists():
+    tools = made / "tools" / "bin"
+    if not (tools / "uv").exists():
         venv.create(made / "tools", with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "-qq", "pip-tools"], check=True)
-    pins = "".join((ROOT / name).read_text() for name in ("requirements-book.txt", "requirements.txt"))
-    (made / "pins.txt").write_text(re.sub(r"(?m)^-.*$", "", pins))
-    print("Resolving, which takes minutes: every file of every package is hashed ...", flush=True)
-    options = ["--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header", "--no-annotate", "--quiet"]
-    options += ["--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links", "--output-file=-"]
-    command = [python, "-m", "piptools", "compile", *options, made / "pins.txt"]
-    compiled = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    torch = next(line for line in pins.splitlines() if line.startswith("torch=="))
-    command = [python, "-m", "pip", "install", "-qq", "--dry-run", "--ignore-installed", "--only-binary", ":all:"]
-    command += ["--report", made / "report.json", torch]
-    subprocess.run(command, check=True, env=os.environ | PUBLIC)
-    for path, text in zip(LOCKS, locks(compiled, json.loads((made / "report.json").read_bytes())), strict=True):
+        subprocess.run([tools / "python", "-m", "pip", "install", "-qq", "uv"], check=True)
+    book, all_ = ((ROOT / name).read_text() for name in ("requirements-book.txt", "requirements.txt"))
+    pins = re.sub(r"(?m)^-.*$", "", book + all_)
+
+    def compiled(pins: str, constraints: str = "") -> str:
+        (made / "pins.txt").write_text(pins)
+        (made / "constraints.txt").write_text(constraints)
+        command = [tools / "uv", "pip", "compile", "-q", "--universal", "--python-version=3.11", "--generate-hashes"]
+        command += ["--no-header", "--no-annotate", "--no-emit-index-url", "-c", made / "constraints.txt"]
+        return subprocess.run([*command, made / "pins.txt"], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    everything = compiled(pins)
+    version = packages(everything)["torch"]
+    command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "-d", made, f"torch=={version}+cpu"]
+    subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
+    built = cpu(version, list(made.glob(f"torch-{version}+cpu-*.whl")))
+    texts = [*split(everything), built, HEAD + compiled(book, re.sub(r" *\\\n +--hash=\S+", "", everything))]
+    for path, text in zip(LOCKS, texts, strict=True):
         if not text:
-            print(f"{path.name} is left as it is: no build of PyTorch for processors alone was found")
+            print(f"{path.name} is left as it is: no build of PyTorch {version} for processors alone was found")
             continue
         told = changes(path.read_text() if path.exists() else "", text)
         path.write_text(text)
