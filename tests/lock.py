@@ -1,8 +1,8 @@
 """`make lock`: resolve the pins anew into files of exact versions with hashes, and show what changed.
 
-uv resolves them for every platform and for Python 3.11 and newer at once. requirements-book.lock holds what renders the
-book, requirements.lock all but PyTorch, requirements-cuda.lock adds the PyTorch of PyPI with the libraries that it needs,
-and requirements-cpu.lock its build for processors alone, where pip finds that.
+uv resolves them for every platform and for Python 3.11 and newer at once. requirements-book.lock holds what renders
+the book, requirements.lock all but PyTorch, requirements-cuda.lock adds the PyTorch of PyPI with the libraries that it
+needs, and requirements-cpu.lock its build for processors alone, where pip finds that.
 """
 
 import hashlib

@@ -45,7 +45,7 @@ def test_changes_are_told():
 def test_the_locks_hold_the_pins_with_hashes_and_no_address(path):
     text = path.read_text()
     book = path.name == "requirements-book.lock"
-    locked = lock.packages(text if book else lock.LOCKS[0].read_text() + text)
+    locked = lock.packages(text) | ({} if book else lock.packages(lock.LOCKS[0].read_text()))
     names = ["requirements-book.txt"] if book else ["requirements-book.txt", "requirements.txt"]
     pins = "".join((lock.ROOT / name).read_text() for name in names)
     pins = {name.lower(): version for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", pins)}
