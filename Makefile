@@ -72,6 +72,7 @@ define install
 echo $$PPID >$(BEGUN); \
 if { $(1); } 2>$(VENV)/pip.log; then rm $(BEGUN); else \
     grep -E '^(ERROR|OSError)' $(VENV)/pip.log | tail -n 1 >&2; rm -f $(BEGUN); \
-    echo "Set-up needs a network, or packages fetched before (book/rerun.md, Without a network), and failed; the same command tries again. What pip said: $(VENV)/pip.log" >&2; \
+    echo "Set-up failed; without a network it needs packages fetched before (book/rerun.md, Without a network)." \
+        "The same command tries again; pip's log is $(VENV)/pip.log." >&2; \
     exit 1; fi
 endef
