@@ -65,6 +65,7 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "lib"))
     monkeypatch.delenv("LABBOOK_PROFILE", raising=False)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "_toc.yml").touch()
     return tmp_path
 
 
@@ -94,7 +95,9 @@ def test_good_parameters_come_back_in_canonical_form(monkeypatch):
         ({"seed": -1}, "seed=-1 must be a whole number from 0 to 2147483647."),
         ({"seed": True}, "seed=True must be"),
         ({"seed": 3.0}, "seed=3.0 must be"),
-        ({"seed": "3"}, "seed='3' must be"),
+        ({"seed": "3.0"}, "seed='3.0' must be"),
+        ({"seed": "three"}, "seed='three' must be"),
+        ({"stds": "[0 15]"}, "stds='[0 15]' must be a list"),
         ({"n_seeds": 0}, "n_seeds=0 must be a whole number from 1 to 100."),
         ({"device": "gpu"}, "device='gpu' must be 'auto', 'cpu', 'cuda' or 'cuda:N'."),
         ({"device": "mps"}, "device='mps' cannot run this library: stimuli need float64, which MPS lacks; use 'cpu'."),
@@ -120,6 +123,44 @@ def test_wrong_parameters_are_refused_in_one_sentence(changes, words):
         begin(**changes)
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "meant"),
+    [  # YAML reads 1e-2 as a text; papermill writes tuples, NumPy numbers and what `-r` gives as texts
+        ("contrast", "7e-1", 0.7),
+        ("seed", "3", 3),
+        ("stds", "(0, 15)", [0, 15]),
+        ("stds", ["0", "15"], [0, 15]),
+        ("out", "~/x", os.path.expanduser("~/x")),
+    ],
+)
+def test_numbers_and_lists_may_come_as_texts(name, written, meant):
+    value = begin(**{name: written}).parameters[name]
+    assert (value, type(value)) == (meant, type(meant))
+
+
+def test_a_bound_may_be_another_parameter_that_is_a_text_or_wrong():
+    assert chapter.number("0.5", 1).allowed == "a number from 0.5 to 1"
+    assert chapter.number("half", None).allowed == "a number"
+    assert chapter.flag().check("x", "True") is True and chapter.optional(chapter.number()).check("x", "None") is None
+
+
+def test_a_chapter_outside_of_a_checkout_is_refused(checkout):
+    (checkout / "_toc.yml").unlink()
+    with pytest.raises(
+        ConfigurationError, match=r"week1 needs a checkout of the lab-book, and .* is in none; start it"
+    ):
+        begin()
+
+
+def test_the_checkout_is_looked_for_above(tmp_path, monkeypatch):
+    monkeypatch.setattr(chapter, "__file__", str(tmp_path / "a" / "b" / "site" / "labbook" / "chapter.py"))
+    (tmp_path / "book" / "notebooks").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "book" / "notebooks")
+    assert chapter.root() == tmp_path / "book" / "notebooks"
+    (tmp_path / "book" / "_toc.yml").touch()
+    assert chapter.root() == tmp_path / "book"
 
 
 def test_unknown_missing_and_environment(monkeypatch):
@@ -292,7 +333,7 @@ def test_full_disk_and_read_only_folder_leave_the_old_page(checkout, monkeypatch
     with pytest.raises(ConfigurationError) as refused:
         chapter.publish(page(), target)
     assert str(refused.value) == f"Cannot write {target}: {os.strerror(number)}; nothing was changed."
-    assert [entry.name for entry in checkout.iterdir()] == ["x.ipynb"]
+    assert {entry.name for entry in checkout.iterdir()} == {"_toc.yml", "x.ipynb"}
     assert target.read_text() == "old"
 
 

@@ -117,6 +117,16 @@ def test_all_executions_of_a_sweep_use_the_digits_that_auto_means_here(monkeypat
     assert cli._one_data(pairs) == meant
 
 
+def test_what_no_commit_holds_is_not_published(checkout):  # noqa: F811
+    write_chapter(checkout, "week1_a")
+    for words in ("init -q", "add notebooks", "-c user.name=a -c user.email=a@b commit -qm a"):
+        subprocess.run(["git", *words.split()], check=True, cwd=checkout)
+    write_chapter(checkout, "week1_a", "1 + 1")
+    done = lib("run", "week1", "--publish", "--profile", "smoke")
+    assert done.exit_code == 2 and not (checkout / "book").exists()
+    assert "needs committed code, and notebooks/week1_a.ipynb is changed; commit it first." in done.stderr
+
+
 def test_a_page_of_mnist_is_not_replaced_by_one_of_other_digits(checkout, monkeypatch):  # noqa: F811
     write_chapter(checkout, "week1_a", "here.data")
     page = checkout / "book" / "week1_a.ipynb"

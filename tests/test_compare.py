@@ -144,7 +144,9 @@ def test_the_command_compares_with_the_parameters_that_were_published(checkout, 
     assert done.exit_code == 0 and "1 numbers compared, 0 within tolerance, 0 beyond" in done.output
     done = run("drift", "week1", "-p", "contrast=0.9")
     assert done.exit_code == 1 and done.stderr == "1 of 1 chapters differ by more: week1_a.\n"
-    (record,) = json.loads((checkout / "book" / "results" / "drift.json").read_bytes())
+    (record,) = json.loads((checkout / "_build" / "drift" / "drift.json").read_bytes())
+    assert not (checkout / "book" / "results" / "drift.json").exists()
+    assert run("drift", "--publish").exit_code == 0 and (checkout / "book" / "results" / "drift.json").exists()
     assert record["sha256"] == files.digest((checkout / "book" / "week1_a.ipynb").read_bytes())
     assert (record["profile"], record["held"], record["numbers"]["beyond"]) == ("smoke", False, 1)
     (difference,) = record["largest"]

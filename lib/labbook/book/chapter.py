@@ -15,6 +15,7 @@ import json
 import math
 import os
 import re
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable
@@ -32,6 +33,7 @@ from . import versions
 
 ERROR_TAG = "papermill-error-cell-tag"
 SEAL, BLANK = "sha256", "0" * 64  # in the metadata of an executed chapter
+TOC = "_toc.yml"
 FOLDS = {"parameters": "Default parameters", "injected-parameters": "Parameters of this run"}
 
 
@@ -65,9 +67,20 @@ class Rule:
             raise ConfigurationError(f"{name}={shown(value)} must be {self.allowed}.{hint}") from None
 
 
+def _plain(value: Any) -> Any:
+    """Return what a text stands for: YAML reads 1e-2 as a text, papermill writes a tuple or a NumPy number as one."""
+    return _literal(value.strip()) if isinstance(value, str) else value
+
+
 def _require(condition: bool) -> None:
     if not condition:
         raise ValueError
+
+
+def _bounds(*bounds: Any) -> Iterable[float]:
+    """Return bounds as numbers; one that is another parameter, and none, is refused by that parameter's own rule."""
+    for given, none in zip(map(_plain, bounds), (-math.inf, math.inf), strict=True):
+        yield given if isinstance(given, int | float) and given == given else none
 
 
 def _between(kind: str, low: float, high: float) -> str:
@@ -77,9 +90,11 @@ def _between(kind: str, low: float, high: float) -> str:
 
 
 def number(low: float = -math.inf, high: float = math.inf) -> Rule:
-    """A finite number in [low, high]; whole numbers count, True and NaN do not."""
+    """A finite number in [low, high]; whole numbers and texts of numbers count, True and NaN do not."""
+    low, high = _bounds(low, high)
 
     def read(name, value):
+        value = _plain(value)
         _require(isinstance(value, int | float) and not isinstance(value, bool))
         _require(math.isfinite(value) and low <= value <= high)
         return float(value)
@@ -88,9 +103,11 @@ def number(low: float = -math.inf, high: float = math.inf) -> Rule:
 
 
 def integer(low: float = -math.inf, high: float = math.inf) -> Rule:
-    """A whole number in [low, high]; 3.0 and True do not count."""
+    """A whole number in [low, high], or the text of one; 3.0 and True do not count."""
+    low, high = _bounds(low, high)
 
     def read(name, value):
+        value = _plain(value)
         _require(isinstance(value, int) and not isinstance(value, bool) and low <= value <= high)
         return value
 
@@ -100,7 +117,10 @@ def integer(low: float = -math.inf, high: float = math.inf) -> Rule:
 def one_of(*values: Any) -> Rule:
     """One of the values listed."""
 
+    texts = any(isinstance(each, str) for each in values)
+
     def read(name, value):
+        value = value if texts else _plain(value)
         same = [each for each in values if each == value and isinstance(each, bool) == isinstance(value, bool)]
         _require(bool(same))
         return same[0]
@@ -125,9 +145,13 @@ def text() -> Rule:
 
 
 def list_of(rule: Rule) -> Rule:
-    """A list of at least one entry, each by the rule given; an entry at fault is named by its index."""
+    """A list of at least one entry, each by the rule given; an entry at fault is named by its index.
+
+    A tuple counts, and the text of either.
+    """
 
     def read(name, value):
+        value = _plain(value)
         _require(isinstance(value, list | tuple) and len(value) > 0)
         return [rule.check(f"{name}[{index}]", entry) for index, entry in enumerate(value)]
 
@@ -135,9 +159,11 @@ def list_of(rule: Rule) -> Rule:
 
 
 def optional(rule: Rule) -> Rule:
-    """None, or what the rule allows."""
+    """None, its text, or what the rule allows."""
     return Rule(
-        f"None or {rule.allowed}", lambda name, value: None if value is None else rule.read(name, value), rule.choices
+        f"None or {rule.allowed}",
+        lambda name, value: None if value in (None, "None") else rule.read(name, value),
+        rule.choices,
     )
 
 
@@ -167,7 +193,9 @@ def _device(name: str, value: Any) -> str:
 
 
 def _folder(name: str, value: Any) -> str:
-    _require(isinstance(value, str) and "\0" not in value and not Path(value or ".").is_file())
+    _require(isinstance(value, str) and "\0" not in value)
+    value = os.path.expanduser(value)
+    _require(not Path(value or ".").is_file())
     return value
 
 
@@ -246,20 +274,25 @@ def begin(name: str, namespace: dict[str, Any], **rules: Rule) -> Here:
 
     Values are written back in their canonical form, so that 1 and 1.0 configure the same run. papermill injects an
     unknown parameter like a known one, so any other plain value already in the namespace is refused; once a check has
-    passed, later checks (a cell run again by hand) leave the notebook's own variables alone.
+    passed, later checks (a cell run again by hand) leave the notebook's own variables alone. papermill's own names
+    (`--inject-paths`) pass.
 
     Raises:
         ConfigurationError: a parameter is unknown, missing, of another type or outside its range, or asks for a GPU
-            that is not there; packages are missing or too old.
+            that is not there; packages are missing or too old; there is no checkout of the lab-book here.
     """
     versions.check()
+    if not (root() / TOC).is_file():
+        raise ConfigurationError(f"{name} needs a checkout of the lab-book, and {root()} is in none; start it in one.")
     known = COMMON | rules
+    given = list(_injected())
     if "_labbook_checked" not in namespace:
         plain = (type(None), bool, int, float, str, list, tuple, dict)
-        given = (word for word, value in namespace.items() if isinstance(value, plain) and not word.startswith("_"))
-        for word in given:
-            if word not in known and word not in ("In", "Out"):  # IPython's own
-                raise _unknown(name, word, known)
+        ours = (word for word in namespace if not word.startswith("_") and word not in ("In", "Out"))  # IPython's own
+        given += (word for word in ours if isinstance(namespace[word], plain))
+    for word in given:
+        if word not in known and not word.startswith("PAPERMILL_"):
+            raise _unknown(name, word, known)
     for word in known:
         if word not in namespace:
             raise ConfigurationError(f"{name} needs the parameter {word!r}: its parameters cell does not set it.")
@@ -275,13 +308,26 @@ def begin(name: str, namespace: dict[str, Any], **rules: Rule) -> Here:
     return here
 
 
+def _injected() -> Iterable[str]:
+    """Yield the names that papermill set in this kernel, those too that a later cell or IPython has hidden since."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    for source in shell.history_manager.input_hist_parsed if shell else ():
+        if source.startswith("# Parameters\n"):
+            for line in ast.parse(source).body:
+                yield from (each.id for each in getattr(line, "targets", ()) if isinstance(each, ast.Name))
+
+
 # ---------------------------------------------------------------- the chapters of the checkout
 
 
 def root() -> Path:
-    """The checkout: the folder above `lib/labbook` where it holds `_toc.yml`, else the current directory."""
-    above = Path(__file__).resolve().parents[3]
-    return above if (above / "_toc.yml").is_file() else Path.cwd()
+    """The checkout, known by its `_toc.yml`: the folder above `lib/labbook`, else the current directory or one above.
+
+    Where there is none, the current directory.
+    """
+    here = Path.cwd()
+    places = (Path(__file__).resolve().parents[3], here, *here.parents)
+    return next((each for each in places if (each / TOC).is_file()), here)
 
 
 def chapters() -> list[Path]:
@@ -290,7 +336,7 @@ def chapters() -> list[Path]:
     Raises:
         ConfigurationError: there is none.
     """
-    toc = root() / "_toc.yml"
+    toc = root() / TOC
     listed = re.findall(r"\bfile:\s*['\"]?([^\s'\"#,}]+)", toc.read_text("utf-8")) if toc.is_file() else []
     order = {Path(entry.removesuffix(".ipynb")).name: place for place, entry in enumerate(listed)}
     found = (root() / "notebooks").glob("*.ipynb")
@@ -326,13 +372,15 @@ def find(words: Iterable[str]) -> list[Path]:
 def read(path: Path) -> nbformat.NotebookNode:
     """Return a notebook; of an executed one every byte is checked.
 
+    One that papermill made from an executed chapter still carries the seal of that one, which says nothing of it.
+
     Raises:
         ConfigurationError: it cannot be read as one, or was truncated or altered after its execution.
     """
     try:
         content = path.read_bytes()
         metadata = json.loads(content)["metadata"]
-        for name, value in metadata.items():
+        for name, value in () if "papermill" in metadata else metadata.items():
             if name == SEAL or (isinstance(value, str) and len(value) == len(BLANK)):  # or what was one
                 found = files.digest(content.replace(json.dumps(value).encode(), json.dumps(BLANK).encode()))
                 if name != SEAL or value != found:

@@ -86,6 +86,8 @@ def run(
     """
     pairs = [*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile, seed=seed))]
     paths = chapter.find(words or ())
+    if publish:
+        _require_committed()
     values = [chapter.overrides(path, pairs) for path in paths]
     pages = [
         chapter.root() / "book" / path.name for path, given in zip(paths, values, strict=True) if "data" not in given
@@ -95,6 +97,30 @@ def run(
 
         digits.load("mnist", chapter.root() / "book" / "digits")  # not replaced by one of other digits
     _run(paths, values, out or chapter.root() / "_build" / "notebooks", publish)
+
+
+def _require_committed() -> None:
+    """Refuse to publish what no commit holds: a page names the commit that makes it again."""
+    command = [
+        "git",
+        "-C",
+        str(chapter.root()),
+        "status",
+        "--porcelain",
+        "--untracked-files=all",
+        "--",
+        "lib",
+        "notebooks",
+    ]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    except FileNotFoundError:  # no git, nothing to compare with
+        return
+    if said:
+        more = f" and {len(said) - 1} more" if len(said) > 1 else ""
+        raise ConfigurationError(
+            f"--publish needs committed code, and {said[0][3:]}{more} is changed; commit it first."
+        )
 
 
 def _given(**options: Any) -> Iterable[tuple[str, Any]]:
@@ -137,7 +163,7 @@ def _publish_runs(notebook: Any, given: dict[str, Any]) -> None:
     if manifest := chapter.glued(notebook, "runs"):
         from ..book import store
 
-        made = Path(given.get("out") or chapter.root() / "_build")
+        made = Path(os.path.expanduser(given.get("out", "")) or chapter.root() / "_build")
         store.publish(json.loads(manifest), made / "runs", chapter.root() / "book" / "runs")
 
 
@@ -377,12 +403,14 @@ def drift_(
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Other than published; may be repeated."),
     ] = None,
+    publish: Annotated[bool, typer.Option("--publish", help="Put what is found into book/results/drift.json.")] = False,
 ) -> None:
     """Execute published chapters again, beside the book, and compare number by number with what is published.
 
     With the parameters that they were published with, on MNIST, and with the profile quick where these leave it open.
-    What is found goes into book/results/drift.json, in place of what it held of the same chapters. `-p runs=retrain`
-    trains anew. Exit code 1: something differs by more than the tolerance.
+    What is found goes into _build/drift/drift.json or, with --publish, into book/results/drift.json, in place of what
+    it held of the same chapters. `-p runs=retrain` trains anew. Exit code 1: something differs by more than the
+    tolerance.
     """
     import torch
 
@@ -407,7 +435,7 @@ def drift_(
         found = compare.compare(page, fresh)
         records.append(compare.record(found, book / path.name, settings))
         typer.echo(f"{path.stem}: {found}")
-    compare.keep(records, book / "results" / "drift.json")
+    compare.keep(records, (book / "results" if publish else folder) / "drift.json")
     drifted = [record["chapter"] for record in records if not record["held"]]
     if drifted:
         raise chapter.Failed(f"{len(drifted)} of {len(records)} chapters differ by more: {', '.join(drifted)}.")

@@ -220,7 +220,7 @@ def execute(
 
 def _trainings(manifest: list[dict], out: str | None) -> list[dict]:
     """Return what the training runs of a chapter's manifest came to."""
-    places = (chapter.root() / "book" / "runs", (Path(out) if out else chapter.root() / "_build") / "runs")
+    places = (chapter.root() / "book" / "runs", (Path(out).expanduser() if out else chapter.root() / "_build") / "runs")
     rows = []
     for entry in manifest:
         pointer = next(filter(Path.is_file, (place / entry["id"] / "current.json" for place in places)), None)
