@@ -169,7 +169,8 @@ def _alive(pid):
     return True
 
 
-def test_interrupted_is_a_line_and_no_kernel_stays_behind(checkout):  # noqa: F811
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_is_a_line_and_no_kernel_stays_behind(checkout, number):  # noqa: F811
     write_chapter(checkout, "week1_a", "import os, time; open('pid', 'w').write(str(os.getpid()))", "time.sleep(60)")
     code = (
         "from pathlib import Path; from labbook.book import chapter; from labbook.ops import cli; "
@@ -180,7 +181,7 @@ def test_interrupted_is_a_line_and_no_kernel_stays_behind(checkout):  # noqa: F8
     while not (pid.exists() and pid.read_text()):
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
     assert errors.splitlines() == ["Interrupted; the same command resumes training runs from their last checkpoints."]
@@ -188,6 +189,7 @@ def test_interrupted_is_a_line_and_no_kernel_stays_behind(checkout):  # noqa: F8
     while _alive(int(pid.read_text())) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _alive(int(pid.read_text()))
+    assert not list(checkout.rglob("*.part.ipynb"))
 
 
 def test_build_renders_the_fresh_chapters_and_leaves_the_book_alone(checkout):  # noqa: F811

@@ -78,10 +78,9 @@ def test_papermill_with_each_way_to_give_values(path, options, meant):
     ("values", "meant"),
     [
         ({"stds": (1, 2)}, "(0, 0.7, [1, 2])"),
-        ({"seed": np.int64(3), "contrast": np.float32(0.5)}, "(3, 0.5, [0, 15])"),
+        ({"contrast": np.float64(0.5)}, "(0, 0.5, [0, 15])"),
         ({"seed": True}, "seed=True must be a whole number"),
         ({"contrast": None}, "contrast=None must be a number from 0.05 to 1.0."),
-        ({"stds": np.arange(2)}, r"stds='\[0 1\]' must be a list"),
     ],
 )
 def test_the_api_of_papermill(path, values, meant):
@@ -103,18 +102,21 @@ def test_papermill_from_standard_input_to_standard_output(path):
 
 @slow
 @pytest.mark.parametrize(
-    "words", [["jupyter", "execute"], ["nbconvert", "--execute", "--to", "notebook", "--inplace"], ["nbclient.cli"]]
+    "words", [["jupyter", "execute", "--inplace"], ["nbconvert", "--execute", "--to", "notebook", "--inplace"]]
 )
 def test_what_papermill_prepared_others_execute(path, words):
     assert tool("papermill", path, "out.ipynb", "-p", "seed", 3, "--prepare-only").returncode == 0
-    words = [*words, "--inplace"] if words[0] != "nbconvert" else words
+    if words[0] == "nbconvert":
+        pytest.importorskip("nbconvert")
     done = tool(*words, "out.ipynb")
     assert done.returncode == 0, done.stderr
     assert answer("out.ipynb") == "(3, 0.7, [0, 15])"
 
 
 @slow
-@pytest.mark.parametrize("options", [["--nbval"], ["--nbval-lax"], ["--nbval-lax", "-n", "2"], ["--nbmake"]])
+@pytest.mark.parametrize(
+    "options", [["--nbval"], ["--nbval-lax"], ["--nbval-lax", "-n", "2", "--dist", "loadfile"], ["--nbmake"]]
+)
 def test_a_chapter_as_a_test(path, options):
     if options == ["--nbmake"]:
         pytest.importorskip("nbmake")

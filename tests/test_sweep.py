@@ -43,6 +43,8 @@ def standing(tmp_path, monkeypatch):
     source, ignored = REPOSITORY / "lib", shutil.ignore_patterns("__pycache__")
     shutil.copytree(source, tmp_path / "lib", ignore=ignored)
     (tmp_path / "_toc.yml").write_text("root: none\n")
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "digits").symlink_to(REPOSITORY / "book" / "digits")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("LABBOOK_PROFILE", raising=False)
@@ -242,15 +244,26 @@ def test_a_sweep_ends_in_a_table_and_does_again_only_what_failed(standing):
     assert len(traced(standing)) == 3
 
 
-def test_an_interrupted_sweep_leaves_nothing_running_and_goes_on(standing):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])  # as a cluster does, as a lost connection does
+def test_an_interrupted_sweep_leaves_nothing_running_and_goes_on(standing, number):
     write_chapter(standing, "week1_a", TRACE, GATE)
     process = start("week1", "-p", "seed=0..2", "--workers", "2")
     until(lambda: len(traced(standing)) == 2)
-    process.send_signal(signal.SIGTERM)  # as a cluster does
+    process.send_signal(number)
     code, _, err = finish(process)
     assert (code, len(err)) == (130, 1) and err[0].startswith("Interrupted")
     until(lambda: not any(alive(kernel) for _, kernel in traced(standing)), 20)
     assert not (standing / "_build" / "sweeps").exists() and len(traced(standing)) == 2  # the third never began
+
+
+def test_a_killed_sweep_leaves_nothing_running(standing):
+    write_chapter(standing, "week1_a", TRACE, GATE)
+    process = start("week1", "-p", "seed=0..1", "--workers", "2")
+    until(lambda: len(traced(standing)) == 2)
+    process.kill()
+    process.communicate(timeout=60)
+    until(lambda: not any(alive(kernel) for _, kernel in traced(standing)), 30)
+    assert not list(standing.rglob("*.part.ipynb"))
 
 
 # ---- Dask ------------------------------------------------------------------------------------------------------------

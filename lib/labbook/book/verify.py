@@ -113,6 +113,8 @@ def _chapter(check: Check, page: Path, runs: dict[str, Run]) -> None:
     found = check.look("chapters", lambda: outcome.of(chapter.read(page), page.stem))
     if found is None:
         return
+    metadata = chapter.read(page).metadata
+    check.require(chapter.SEAL in metadata and "papermill" not in metadata, f"{page} has no seal of its own.")
     path = page.parent / "results" / f"{page.stem}.json"
     same = path.exists() and path.read_bytes() == outcome.content(found)
     check.require(same, f"{path} does not say what its chapter says.")

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .. import files
 from ..book import chapter, claims, colab, outcome
 from ..errors import ConfigurationError
+from . import processes
 
 
 class Commands(typer.core.TyperGroup):
@@ -28,7 +29,8 @@ class Commands(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with processes.ended_together():
+                return super().invoke(ctx)
         except ConfigurationError as refusal:
             line, code = f"Refused: {refusal}", 2
         except chapter.Failed as failure:

@@ -26,9 +26,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ import nbformat
 from .. import files
 from ..book import chapter, outcome
 from ..errors import ConfigurationError
+from . import processes
 
 MOST = 100_000  # combinations of one sweep
 RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
@@ -185,7 +186,7 @@ def execute(
             process = subprocess.Popen(
                 command,
                 cwd=chapter.root(),
-                env={"OMP_NUM_THREADS": "1"} | dict(os.environ) | (environment or {}),
+                env={"OMP_NUM_THREADS": "1"} | dict(os.environ) | processes.child_environment() | (environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
@@ -314,7 +315,7 @@ def local(tasks: list[Task], workers: list[dict[str, str]]) -> Generator[Executi
 
 def _interrupt(process: int) -> None:
     with suppress(ProcessLookupError, PermissionError):  # it has ended
-        os.kill(process, signal.SIGINT)
+        os.kill(process, signal.SIGTERM)
 
 
 def dask(tasks: list[Task], address: str) -> Generator[Execution, None, None]:
@@ -385,19 +386,6 @@ def recall(folder: Path, task: Task) -> Execution | None:
     return Execution(**{name: value for name, value in record.items() if name != "values"} | {"notebook": b""})
 
 
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM, by which clusters end a job, do what Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def run(
     tasks: list[Task],
     folder: Path,
@@ -426,7 +414,7 @@ def run(
     by_id = {task.id: task for task in tasks}
     missing = [task for task in tasks if task.id not in outcomes]
     if missing:
-        with _terminated_like_interrupted(), closing(engine(missing)) as arriving:
+        with closing(engine(missing)) as arriving:
             for outcome in arriving:
                 if outcome.done:
                     keep(folder, by_id[outcome.id], outcome)
