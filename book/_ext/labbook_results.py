@@ -12,7 +12,6 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
-from docutils import nodes
 from sphinx.util import logging
 
 COUNTS, TABLES = "% count of verdicts", "% claims by week"
@@ -120,14 +119,6 @@ def weeks(records):
         head = ["", "claim", "stated in 2021", "measured here, and what decided", "verdict, evidence"]
         parts += [f"### Week {week}", table(head, rows)]
     return "\n\n".join(parts)
-
-
-def claim(_role, _source, names, *_where, **_options):
-    """Links to records on the page of claims, from a page beside it: {claim}`C1, C2`."""
-    links = []
-    for name in names.split(", "):
-        links += [nodes.Text(", "), nodes.reference("", name, refuri=f"claims.html#{name.lower()}")]
-    return links[1:], []
 
 
 def evidence(record):
@@ -355,7 +346,6 @@ def check_seals(app):
 
 
 def setup(app):
-    app.add_role("claim", claim)
     app.connect("builder-inited", check_seals)
     app.connect("source-read", write_drift)
     app.connect("source-read", write_claims)
