@@ -154,7 +154,7 @@ def test_numbers_stay_with_their_units(html):
 
 def test_every_argument_has_a_line_of_its_own(html):
     page = (html / "book" / "library_networks.html").read_text("utf-8")
-    (network,) = re.findall(r'id="labbook.models.Localisation128">(.*?)<dt class="sig ', page, re.S)
+    (network,) = re.findall(r'id="labbook.localisation.Localisation128">(.*?)<dt class="sig ', page, re.S)
     listed = re.findall(r'<li><p><code[^>]*><span class="pre">(\w+)</span></code>: ', network)
     assert listed == ["kernels", "hidden", "bias", "dropout", "first", "ConfigurationError"]
 
