@@ -14,6 +14,7 @@ import re
 import shutil
 import textwrap
 from importlib.metadata import files
+from itertools import pairwise
 from pathlib import Path
 
 from docutils import nodes
@@ -204,6 +205,11 @@ def units(app, doctree, docname):
         return UNIT.sub(lambda found: f"{found[1]}\u00a0%" if found[1] else "\u00a0", text)
 
     for node in list(doctree.findall(nodes.Text)):
+        after = [each.astext() for each, at in pairwise(getattr(node.parent, "children", ())) if at is node]
+        if after and after[0][-1:].isdigit() and re.match(r" (%|px\b)", node):  # a glued number
+            text = nodes.Text("\u00a0" + node[1:])
+            node.parent.replace(node, text)
+            node = text
         kept = node.parent
         while kept is not None and not isinstance(kept, nodes.literal | nodes.FixedTextElement | nodes.math):
             kept = kept.parent

@@ -217,10 +217,17 @@ def windows(batch: Stimuli, seen: TransformerOutput, columns: int = 8) -> Figure
 
 @styled
 def learning_curves(
-    groups: Mapping[str, Sequence[Run]], stated: Mapping[str, Sequence[float]] | None = None, key: str = "accuracy"
+    groups: Mapping[str, Sequence[Run]],
+    stated: Mapping[str, Sequence[float]] | None = None,
+    key: str = "accuracy",
+    log: bool = False,
 ) -> Figure:
-    """Draw an accuracy against training images, one thin line per run, one colour per group; `stated`: 2021's values
-    by group, one per epoch of 60 000 images, dotted."""
+    """Draw an accuracy against training images, one thin line per run, one colour per group.
+
+    Args:
+        stated: 2021's values by group, one per epoch of 60 000 images, as dots. key: of the accuracy in the history.
+        log: whether the axis of images is logarithmic.
+    """
     figure, axis = _axes(1, 1, COLUMN, 3.6)
     stated, ends = stated or {}, {}
     for name, runs, colour, dash in _drawn(groups):
@@ -243,6 +250,9 @@ def learning_curves(
     _percent(axis)
     axis.set_xlabel("training images (thousands)")
     axis.set_ylabel("accuracy (%)")
+    if log:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:g}")
     _name(figure, axis, ends)
     return figure
 
@@ -850,7 +860,7 @@ def scanpaths(
 @styled
 def gallery(rows: Mapping[str, Tensor], titles: Sequence[str]) -> Figure:
     """Show images (n, h, w), one row per name, one column per title."""
-    figure, axes = _axes(len(rows), len(titles), 1.75 * len(titles) + 1, 1.9 * len(rows), squeeze=False)
+    figure, axes = _axes(len(rows), len(titles), 1.5 * len(titles) + 1, 1.65 * len(rows), squeeze=False)
     for line, (name, images) in zip(axes, rows.items(), strict=True):
         for axis, image in zip(line, images, strict=True):
             axis.imshow(image, vmin=0, vmax=1)
@@ -913,7 +923,7 @@ LEVELS = (20, 40, 60, 80)
 def maps(by_name: Mapping[str, Tensor], columns: int = 2) -> Figure:
     """Draw accuracy maps (n, n), 0 to 1, as images on one scale with contours at 20, 40, 60 and 80 %."""
     rows = -(-len(by_name) // columns)
-    size = (3.5 * columns + 0.6, 3.5 * rows + 0.9)
+    size = (2.4 * columns + 0.8, 2.4 * rows + 0.9)  # two beside one another shrink to a phone
     figure, axes = _axes(rows, columns, *size, sharex=True, sharey=True, squeeze=False, layout="compressed")
     for axis in axes.flat[len(by_name) :]:
         axis.axis("off")
