@@ -32,7 +32,6 @@ from ..psychometrics import Fit
 from ..retina import Cells
 from ..searcher import Pull, Search
 from ..stimuli import EDGE, Stimuli
-from ..where import rings
 from .store import Run
 
 STYLE = str(Path(__file__).with_name("gadfly.mplstyle"))
@@ -951,48 +950,3 @@ def maps(by_name: Mapping[str, Tensor], columns: int = 2) -> Figure:
 
 def _crossed(percent: np.ndarray) -> list[int]:
     return [level for level in LEVELS if percent.min() < level < percent.max()]
-
-
-@styled
-def surfaces(by_name: Mapping[str, Tensor]) -> Figure:
-    """Draw accuracy maps as surfaces over the shift, side by side, on one scale; the view that the lab-book liked."""
-    figure = plt.figure(figsize=(4.0 * len(by_name), 3.7), layout="constrained")
-    for k, (name, accuracy) in enumerate(by_name.items(), 1):
-        axis = figure.add_subplot(1, len(by_name), k, projection="3d")
-        axis.patch.set_alpha(0)
-        percent = 100 * accuracy.numpy()
-        reach = 27
-        ticks = np.linspace(-reach, reach, len(percent))
-        x, y = np.meshgrid(ticks, ticks)
-        axis.plot_surface(
-            x, y, percent, cmap="cividis", vmin=0, vmax=100, rstride=2, cstride=2, lw=0.2, edgecolor="#44444455"
-        )
-        if levels := _crossed(percent):
-            axis.contour(x, y, percent, levels, zdir="z", offset=0, colors=INK, linewidths=0.8)
-        axis.set(zlim=(0, 100), xlabel="right (px)", ylabel="down (px)", zlabel="accuracy (%)", title=name)
-        for pane in (axis.xaxis, axis.yaxis, axis.zaxis):
-            pane.set_pane_color((0, 0, 0, 0))
-        axis.view_init(elev=28, azim=-60)
-        axis.set_box_aspect(None, zoom=0.86)  # leaves room for the labels
-    return figure
-
-
-@styled
-def profiles(by_name: Mapping[str, Tensor], stated: Mapping[str, Tensor] | None = None) -> Figure:
-    """Draw the mean accuracy of maps against the distance of the digit from the centre, in rings of one pixel; 2021's
-    dotted."""
-    figure, axis = _axes(1, 1, COLUMN, 3.4)
-    for name, accuracy, colour, dash in _drawn(by_name):
-        axis.plot(*_radial(accuracy), color=colour, ls=dash, label=name)
-        if stated and name in stated:
-            radius, values = _radial(stated[name])
-            axis.plot(radius[::2], values[::2], "o", ms=3.5, color=colour, alpha=0.7, label=f"{name}, 2021")
-    _percent(axis)
-    axis.set(xlabel="distance of the digit from the centre (pixels)", ylabel="accuracy (%)")
-    _legend(figure)
-    return figure
-
-
-def _radial(accuracy: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    radii, means = rings(accuracy)
-    return np.array(radii), 100 * np.array(means)
