@@ -659,7 +659,7 @@ def searches(batch: Stimuli, trace: Search, columns: int = 6, cells: tuple[Tenso
     dashed); titles: the answer, with the label where they differ.
 
     Args:
-        cells: places (B, n, 2) and probabilities (B, n) of the first map, drawn below.
+        cells: places (B, n, 2) and their posterior (B, n) relative to its maximum, 0 to 1, drawn below.
     """
     n = min(columns, len(batch.labels))
     figure, axes = _axes(2 if cells else 1, n, 1.75 * n, 4.1 if cells else 2.3, squeeze=False)
@@ -691,7 +691,7 @@ def searches(batch: Stimuli, trace: Search, columns: int = 6, cells: tuple[Tenso
             each.axis("off")
             each.set(xlim=(-0.5, 2 * middle + 0.5), ylim=(2 * middle + 0.5, -0.5), aspect="equal")
     if cells:
-        label = "promised probability\nof naming the digit"
+        label = "posterior of places,\nrelative to its maximum"
         figure.colorbar(marks, ax=list(axes[1]), label=label, shrink=0.9).outline.set_visible(False)
     return figure
 

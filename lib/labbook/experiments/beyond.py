@@ -42,7 +42,7 @@ ABLATIONS = {  # name -> options of the model
     "maximum": {"pooling": "max"},
     "mean": {"pooling": "mean"},
     "attention": {"pooling": "attention"},
-    "no 'no digit'": {"blank": False},
+    "without 'no digit'": {"blank": False},
     "places 2 px apart": {"stride": 2},
     "places 8 px apart": {"stride": 8},
 }
