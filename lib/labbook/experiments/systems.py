@@ -13,8 +13,9 @@ from .. import retina
 from ..config import Training
 from ..errors import ConfigurationError
 from ..stimuli import EDGE, FIELD
-from . import recipes
+from . import beyond, recipes
 
+FIXATIONS, FOVEA = 5, 44  # at most, and pixels along the edge, of the foveal searcher with an evidence map
 WINDOW = EDGE**2  # pixels of the window that is named at last
 PIXELS = FIELD**2  # of the whole field
 
@@ -45,35 +46,41 @@ class System:
         return parts
 
 
-def _polo(model: str, kept: str, row: str | None, plotted: bool = True, **options) -> System:
+def _polo(model: str, kept: str, row: str | None, seeds: int = 1, plotted: bool = False, **options) -> System:
     """Return a transformer of week 7, by the recipe that all of them share there."""
     coefficients = retina.RETINAS[kept].n + WINDOW
-    return System(recipes.polo(model, **options), coefficients, row, "week7_polo", plotted, 2 if plotted else 1)
+    return System(recipes.polo(model, **options), coefficients, row, "week7_polo", plotted, seeds)
 
 
 SYSTEMS: dict[str, System] = {
-    "sliding-window searcher": System(recipes.searcher(), PIXELS, None, "beyond"),
+    "evidence map": System(beyond.main(), PIXELS, None, "beyond"),
+    "foveal searcher with evidence map": System(
+        beyond.foveal(), FIXATIONS * (retina.RETINAS["whatwhere"].n + FOVEA**2), None, "beyond"
+    ),
+    "sliding-window searcher": System(recipes.searcher(), PIXELS, None, "beyond", plotted=False),
     "foveal searcher": System(
         recipes.searcher(**recipes.LOG_POLAR),
         recipes.LOG_POLAR["saccades"] * (retina.RETINAS["whatwhere"].n + WINDOW),
         None,
         "beyond",
+        plotted=False,
         n_seeds=1,
     ),
     "STN-128": System(recipes.stn128_led(), PIXELS, "STN_128x128", "week5_contrast", n_seeds=1, tested=300),
     "attention STN": System(recipes.attention(), PIXELS, "ATN", "week6_attention", tested=1000),
-    "log-polar STN, 768 features": _polo("polo", "polo768", "POLO_ATN_95%"),
+    "log-polar STN, 768 features": _polo("polo", "polo768", "POLO_ATN_95%", 2, True),
     "log-polar STN, 1 280 features": _polo(
-        "polo", "polo1280", "POLO_ATN 1280 features (LOW-COMPRESSION notebook)", plotted=False, retina="polo1280"
+        "polo", "polo1280", "POLO_ATN 1280 features (LOW-COMPRESSION notebook)", retina="polo1280"
     ),
-    "log-polar STN, 2 560 features": _polo("polo", "polo2560", "POLO_ATN_85%", retina="polo2560"),
-    "log-polar STN, 2 560 band-pass features": _polo("polo", "polo2560band", None, False, retina="polo2560band"),
-    "convolutional log-polar STN": _polo("conv_polo", "polo2560band", "convPOLO_ATN_85%", wrap=True),
+    "log-polar STN, 2 560 features": _polo("polo", "polo2560", "POLO_ATN_85%", 2, retina="polo2560"),
+    "log-polar STN, 2 560 band-pass features": _polo("polo", "polo2560band", None, retina="polo2560band"),
+    "convolutional log-polar STN": _polo("conv_polo", "polo2560band", "convPOLO_ATN_85%", 2, wrap=True),
     "position-supervised log-polar STN": System(
         recipes.polo_by_gradient(loss="cross_entropy and position"),
         retina.RETINAS["polo768"].n + WINDOW,
         None,
         "week7_polo",
+        plotted=False,
         n_seeds=1,
     ),
 }
