@@ -30,6 +30,7 @@ class System:
     chapter: str = ""  # that tells of it
     plotted: bool = True  # in the figure of the benchmark; the tables have all
     n_seeds: int = 3  # that the benchmark takes, no more than the chapter trains
+    noises: tuple[float, ...] = (0.75, 1.0)  # of the background, at which it is tested
     tested: int = 10_000  # test digits in each cell at most: fewer where a look takes long
 
     @property
@@ -53,9 +54,9 @@ def _polo(model: str, kept: str, row: str | None, seeds: int = 1, plotted: bool 
 
 
 SYSTEMS: dict[str, System] = {
-    "evidence map": System(beyond.main(), PIXELS, None, "beyond"),
+    "evidence map": System(beyond.main(), PIXELS, None, "beyond", noises=(0.75,)),
     "foveal searcher with evidence map": System(
-        beyond.foveal(), FIXATIONS * (retina.RETINAS["whatwhere"].n + FOVEA**2), None, "beyond"
+        beyond.foveal(), FIXATIONS * (retina.RETINAS["whatwhere"].n + FOVEA**2), None, "beyond", noises=(0.75,)
     ),
     "sliding-window searcher": System(recipes.searcher(), PIXELS, None, "beyond", plotted=False),
     "foveal searcher": System(
