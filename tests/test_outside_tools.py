@@ -106,8 +106,6 @@ def test_papermill_from_standard_input_to_standard_output(path):
 )
 def test_what_papermill_prepared_others_execute(path, words):
     assert tool("papermill", path, "out.ipynb", "-p", "seed", 3, "--prepare-only").returncode == 0
-    if words[0] == "nbconvert":
-        pytest.importorskip("nbconvert")
     done = tool(*words, "out.ipynb")
     assert done.returncode == 0, done.stderr
     assert answer("out.ipynb") == "(3, 0.7, [0, 15])"
@@ -118,8 +116,6 @@ def test_what_papermill_prepared_others_execute(path, words):
     "options", [["--nbval"], ["--nbval-lax"], ["--nbval-lax", "-n", "2", "--dist", "loadfile"], ["--nbmake"]]
 )
 def test_a_chapter_as_a_test(path, options):
-    if options == ["--nbmake"]:
-        pytest.importorskip("nbmake")
     assert tool("papermill", path, path).returncode == 0
     done = tool("pytest", "-q", "-p", "no:cacheprovider", *options, path)
     assert done.returncode == 0, done.stdout

@@ -56,7 +56,7 @@ from ..schema import CHOICES
 from ..training import Paused
 from ..whatwhere import SACCADES
 from . import device as devices
-from . import pack
+from . import pack, processes
 
 PHASES = ("check", "chapters", "timings", "trainings", "pack")
 SECONDS = {"check": 30, "timings": 40}  # after which no part of these begins, but on a CPU
@@ -133,7 +133,9 @@ def smoke(asked: Asked, until: float, say: Callable[[str], None]) -> list[dict]:
                 process = subprocess.Popen(
                     command,
                     cwd=chapter.root(),
-                    env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                    env=os.environ
+                    | processes.child_environment()
+                    | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
