@@ -19,7 +19,7 @@ book: $(VENV)/.full  ## execute every chapter, then render the book
 
 html: $(VENV)/.book  ## render the executed chapters in book/ (seconds, no torch)
 	@said=$$($(JUPYTER_BOOK) -q . 2>&1 >/dev/null) || \
-	    { echo "The book could not be rendered: $$(echo "$$said" | tail -n 1)" >&2; exit 1; }; [ -z "$$said" ] || echo "$$said" >&2
+	    { echo "The book could not be rendered: $$(echo "$$said" | grep -E '^[A-Za-z.]*(Error|Exception): .' | tail -n 1)" >&2; exit 1; }; [ -z "$$said" ] || echo "$$said" >&2
 	@echo "The book: _build/html/index.html"
 
 pdf: $(VENV)/.book  ## render the executed chapters and print them as one PDF (needs Chromium)

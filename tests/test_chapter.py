@@ -146,6 +146,19 @@ def test_a_bound_may_be_another_parameter_that_is_a_text_or_wrong():
     assert chapter.flag().check("x", "True") is True and chapter.optional(chapter.number()).check("x", "None") is None
 
 
+def test_a_default_that_is_refused_for_what_was_given_blames_that(checkout):
+    check = CHECK.replace("contrast=chapter.number(0.05, 1.0)", "contrast=chapter.number(seed / 10, 1)")
+    path = write_chapter(checkout, "week1_a", check=check)
+    with pytest.raises(ConfigurationError) as refused:
+        chapter.check(path, {"seed": 8, "stds": [0]})
+    assert str(refused.value) == (
+        "contrast=0.7 must be a number from 0.8 to 1. "
+        "It stands at its default, which does not go with seed=8, stds=[0]."
+    )
+    with pytest.raises(ConfigurationError, match=r"contrast=0.6 must be a number from 0.8 to 1\.$"):
+        chapter.check(path, {"seed": 8, "contrast": 0.6})
+
+
 def test_a_chapter_outside_of_a_checkout_is_refused(checkout):
     (checkout / "_toc.yml").unlink()
     with pytest.raises(

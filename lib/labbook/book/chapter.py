@@ -296,7 +296,10 @@ def begin(name: str, namespace: dict[str, Any], **rules: Rule) -> Here:
     for word in known:
         if word not in namespace:
             raise ConfigurationError(f"{name} needs the parameter {word!r}: its parameters cell does not set it.")
-    values = {word: rule.check(word, namespace[word]) for word, rule in known.items()}
+    try:
+        values = {word: rule.check(word, namespace[word]) for word, rule in known.items()}
+    except ConfigurationError as refusal:
+        raise ConfigurationError(f"{refusal}{_blame(name, str(refusal), namespace)}") from None
     here = Here(
         name,
         _profile(values["profile"]),
@@ -306,6 +309,19 @@ def begin(name: str, namespace: dict[str, Any], **rules: Rule) -> Here:
     )
     namespace.update(values, _labbook_checked=True)
     return here
+
+
+def _blame(name: str, refusal: str, namespace: dict[str, Any]) -> str:
+    """Return which values given made a default be refused, as by a range that one parameter sets for another."""
+    word = refusal.partition("=")[0]
+    try:
+        defaults = {each: found.default for each, found in declared(root() / "notebooks" / f"{name}.ipynb").items()}
+    except ConfigurationError:  # begun elsewhere
+        return ""
+    if word not in defaults or namespace[word] != defaults[word]:
+        return ""
+    given = [f"{each}={shown(namespace[each])}" for each in defaults if namespace.get(each) != defaults[each]]
+    return f" It stands at its default, which does not go with {', '.join(given)}." if given else ""
 
 
 def _injected() -> Iterable[str]:
