@@ -5,7 +5,6 @@ import torch
 
 from labbook import classifiers, evaluation, fixation, models, rng, searcher
 from labbook import stimuli as scenes
-from labbook.book import figures
 from labbook.fixation import Aim
 from labbook.searcher import NEAR, Search
 
@@ -101,27 +100,3 @@ def test_it_misses_what_the_benchmark_misses(sets):
             assert each.missing == pytest.approx(found.perfect[cell].value - found.right[saccades - 1][cell].value)
             assert each.wrong == pytest.approx(1 - found.perfect[cell].value)
             assert saccades > 1 or each.astray == found.astray[cell].value
-
-
-def test_the_figure_draws_each_run_and_their_mean(counts):
-    aims = {(contrast, radius): [counts, counts + counts] for contrast in (0.7, 0.3) for radius in (10, 20)}
-    figure = figures.shortfall(aims, {0.7: 0.01, 0.3: 0.02})
-    for axis, bound in zip(figure.axes, (1, 2), strict=True):
-        mean, *others = axis.lines
-        assert mean.get_ydata() == pytest.approx([100 / 6] * 2)
-        assert [bound] * 2 in [list(line.get_ydata()) for line in others]
-
-
-def test_ablations_are_drawn_by_their_wrong_answers():
-    """Over all cells, by contrast, and with perfect fixations; also where no answer is wrong."""
-
-    def cells(*right):
-        return {(c, 10.0): evaluation.Proportion(n, 100) for c, n in zip(evaluation.CONTRASTS, right, strict=True)}
-
-    found = {"as it is": cells(98, 96, 88), "changed": cells(50, 40, 30), "perfect": cells(100, 100, 100)}
-    (axis,) = figures.ablations(found, {name: cells(99, 99, 96) for name in found}).axes
-    drawn = [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == "None"]
-    assert drawn[:5] == pytest.approx([2, 6, 2, 4, 12])  # perfect fixations, all cells, contrasts 70, 50 and 30 %
-    assert drawn[5:10] == pytest.approx([2, 60, 50, 60, 70])
-    assert all(x > 0 for x in drawn)
-    assert [label.get_text() for label in axis.get_yticklabels()] == list(found)

@@ -26,8 +26,7 @@ from matplotlib.patches import Circle
 from torch import Tensor
 
 from ..classifiers import TransformerOutput
-from ..evaluation import CONTRASTS, Proportion, mean_accuracy
-from ..fixation import Aim
+from ..evaluation import CONTRASTS, Proportion
 from ..psychometrics import Fit
 from ..retina import Cells
 from ..searcher import Pull, Search
@@ -693,70 +692,6 @@ def searches(batch: Stimuli, trace: Search, columns: int = 6, cells: tuple[Tenso
     if cells:
         label = "posterior of places,\nrelative to its maximum"
         figure.colorbar(marks, ax=list(axes[1]), label=label, shrink=0.9).outline.set_visible(False)
-    return figure
-
-
-@styled
-def ablations(
-    found: Mapping[str, Mapping[tuple[float, float], Proportion]],
-    ceilings: Mapping[str, Mapping[tuple[float, float], Proportion]],
-) -> Figure:
-    """Draw the wrong answers of variants of one training, a row each, on a logarithmic axis: over all cells, joined to
-    what perfect fixations would leave of them, and by contrast. The first variant's are marked down the rows.
-
-    Args:
-        found: name -> cells (contrast, radius). ceilings: the same with perfect fixations.
-    """
-    figure, axis = _axes(1, 1, 7.2, 1.5 + 0.42 * len(found))
-
-    def wrong(cells, contrast=None):
-        return max(0.1, 100 * (1 - mean_accuracy(cells, contrast)))
-
-    for row, (name, cells) in enumerate(found.items()):
-        mean, best = wrong(cells), wrong(ceilings[name])
-        axis.plot([best, mean], [row, row], color=INK, lw=1.2, zorder=1)
-        axis.plot(best, row, "o", color=INK, mfc="none", ms=6, label="all, perfect fixation", ls="none")
-        axis.plot(mean, row, "o", color=INK, ms=8, label="all cells", ls="none")
-        for contrast, colour, marker in zip(CONTRASTS, COLOURS, "s^D", strict=False):
-            label = f"contrast {100 * contrast:.0f} %"
-            axis.plot(wrong(cells, contrast), row, marker, color=colour, ms=5, ls="none", label=label)
-    axis.axvline(wrong(next(iter(found.values()))), color=INK, lw=1, ls=(0, (2, 3)), zorder=0)
-    axis.set_yticks(range(len(found)), found)
-    axis.set_ylim(len(found) - 0.5, -0.5)
-    axis.set_xscale("log")
-    low, high = axis.get_xlim()
-    ticks = [tick for tick in (0.2, 0.5, 1, 2, 3, 5, 10, 20, 30, 50, 90) if low <= tick <= high]
-    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axis.minorticks_off()
-    axis.set_xlabel("wrong answers (%), logarithmic")
-    _legend(figure)
-    return figure
-
-
-@styled
-def shortfall(aims: Mapping[tuple[float, float], Sequence[Aim]], bounds: Mapping[float, float]) -> Figure:
-    """Draw how many points a searcher stays below perfect fixations against the digit's distance, a panel per contrast:
-    a dot per run, and their mean with its 95 % interval.
-
-    Args:
-        aims: of each run, (contrast, radius) -> counts. bounds: contrast -> what is allowed, a share, dashed.
-    """
-    figure, axes = _axes(1, len(bounds), 9.6, 3.3, sharex=True, sharey=True, squeeze=False)
-    for axis, (contrast, bound), colour in zip(axes[0], bounds.items(), COLOURS, strict=False):
-        radii = [radius for c, radius in aims if c == contrast]
-        pooled = [sum(aims[contrast, radius][1:], aims[contrast, radius][0]) for radius in radii]
-        mean, half = (100 * np.array([getattr(each, name) for each in pooled]) for name in ("missing", "margin"))
-        axis.fill_between(radii, mean - half, mean + half, color=colour, alpha=0.18, lw=0)
-        axis.plot(radii, mean, color=colour)
-        for radius in radii:
-            runs = aims[contrast, radius]
-            axis.plot([radius] * len(runs), [100 * each.missing for each in runs], "o", color=colour, ms=3.5, alpha=0.7)
-        axis.axhline(0, color=INK, lw=1)
-        axis.axhline(100 * bound, color=INK, lw=1, ls=(0, (2, 3)))
-        axis.text(1, 100 * bound, "allowed ", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
-        axis.set_title(f"contrast {100 * contrast:.0f} %")
-        axis.set_xlabel("distance (pixels)")
-    axes[0, 0].set_ylabel("below a perfect fixation (points)")
     return figure
 
 
