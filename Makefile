@@ -23,7 +23,7 @@ html: $(VENV)/.book  ## render the executed chapters in book/ (seconds, no torch
 	@echo "The book: _build/html/index.html"
 
 pdf: $(VENV)/.book  ## render the executed chapters and print them as one PDF (needs Chromium)
-	@$(BIN)/python -m labbook.pdf
+	@$(BIN)/python -m labbook.book.pdf
 
 test: $(VENV)/.full  ## style, library, notebooks (smoke profile, a pretend GPU if there is none), book without warnings
 	$(BIN)/ruff check .
