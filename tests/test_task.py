@@ -5,54 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
 
 from labbook import stimuli
-from labbook.book import pdf, task, tensors
+from labbook.book import task, tensors
 from labbook.stimuli import EDGE, FIELD
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<style>:root {{ color-scheme: light dark }} body {{ margin: 12px; font: 16px sans-serif }}</style><body>{}</html>"""
+READY = "made"  # property of the explorer, once it can be used: see `opened`
 BOOK = Path(task.__file__).parent
 
 
 @pytest.fixture(scope="module")
 def output():
     return task.explorer(task.Setting(), "A caption.").data
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if pdf.chromium() is None:
-        pytest.skip("no chromium here")
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=pdf.chromium(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def opened(browser, output, tmp_path):
-    """Open the explorer as its only page; what was wrong, and what was asked of the network, is checked at the end."""
-    (path := tmp_path / "page.html").write_text(PAGE.format(output), "utf-8")
-    wrong, contexts = [], []
-
-    def opened(width=1000, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: wrong.append(request.url) if request.url.startswith("http") else None)
-        page.goto(path.as_uri())
-        if options.get("java_script_enabled", True):
-            page.wait_for_function("document.querySelector('.explorer').made")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert wrong == []
 
 
 def made(page):
