@@ -12,6 +12,7 @@ which runs them on their own before it starts the first chapter. Nothing here im
 
 import ast
 import json
+import logging
 import math
 import os
 import re
@@ -623,6 +624,7 @@ def execute(
             ),
         )
     except KeyboardInterrupt:  # a kernel that was being started is not known to papermill yet
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # nobody waits for the cell that was at work
         for process in set(psutil.Process().children()) - set(others):
             process.kill()
         raise
