@@ -9,6 +9,7 @@ from statistics import fmean
 
 from labbook_results import result, table, text
 
+LITTLE = 3  # percentage points
 NOISE = 0.75  # amplitude of the background in the benchmark of the first page
 SEARCHER, MAP = "foveal searcher with evidence map", "evidence map"
 TRANSFORMER, MODEL, POLAR = "attention STN", "What/Where model, 5 saccades", "log-polar STN, 768 features"
@@ -54,7 +55,7 @@ def findings(measured, claims):
         (
             "- **Search can be learned from whole fields and class labels alone.** A map of evidence over all places "
             f"classifies {whole:.1f} % of the digits correctly ({{doc}}`beyond`).",
-            "- **A fovea costs little accuracy.** Seen through the retina of the What/Where model, in at most five "
+            f"- **A fovea costs {'little ' if whole - foveal < LITTLE else ''}accuracy.** Seen through the retina of the What/Where model, in at most five "
             f"fixations, the same map loses {whole - foveal:.1f} percentage points.",
             "- **When a transformer fails, it has collapsed:** its window is the same for every input "
             f"({{doc}}`primer_transformers`). Of the {len(decided)} claims of 2021 that could be decided, "
