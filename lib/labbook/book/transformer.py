@@ -2,7 +2,7 @@
 
 Convention
     place       (N, 2), the middle of a window that is turned nowhere, (row, column) in pixels from the field's middle,
-                as the offset of a digit; such a window reads each pixel once (28 of 128)
+                as the offset of a digit; such a window samples each pixel once (28 of 128)
 """
 
 from __future__ import annotations
