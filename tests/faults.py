@@ -22,10 +22,11 @@ from unittest import mock
 
 import nbformat
 import torch
+from chapters import write_chapter
 from filelock import FileLock
-from test_chapter import write_chapter
-from test_training import KILLED as TRAININGS
-from test_training import _to_the_end, one, processes, same, weights
+from here import ROOT
+from trainings import KILLED as TRAININGS
+from trainings import one, processes, same, to_the_end, weights
 from typer.testing import CliRunner
 
 from labbook import digits, files, models, training
@@ -35,7 +36,6 @@ from labbook.errors import ConfigurationError
 from labbook.ops import cli, sweep
 from labbook.training import Outcome, _Run
 
-ROOT = Path(__file__).resolve().parent.parent
 SMALL = one("tutorial")
 TASK = sweep.Task("week1_a", {"seed": 0}, "0" * 16, "")
 CELLS = 40
@@ -260,14 +260,14 @@ def kill_training(name: str, times: int, folder: Path, moments: random.Random) -
     while survived < times:
         killed = 0
         while killed < min(5, times - survived):
-            process = _started(_to_the_end, name, folder)
+            process = _started(to_the_end, name, folder)
             time.sleep(moments.uniform(0, 0.6))
             process.kill()
             process.join()
             if (folder / "outcome").exists():  # it was faster
                 break
             killed += 1
-        process = _started(_to_the_end, name, folder)
+        process = _started(to_the_end, name, folder)
         process.join()
         resumed, _ = torch.load(folder / "outcome", weights_only=True)
         if process.exitcode or not same(whole, resumed):

@@ -12,7 +12,8 @@ import sys
 import venv
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from here import ROOT
+
 LOCKS = [ROOT / f"requirements{build}.lock" for build in ("", "-cuda", "-cpu", "-book")]
 GPU = re.compile(r"(nvidia|cuda)-|(triton|torch)$")  # PyTorch, and what only its build for GPUs needs
 PACKAGE = re.compile(r"^([\w.-]+)==(\S+)([^\\\n]*)\\?((?:\n    --hash=[^\n]+)*)\n?", re.M)

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from here import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.stimuli import Scene28, Scene128
 
-PUBLISHED = sorted(path.parent for path in (Path(__file__).parents[1] / "book" / "runs").glob("*/current.json"))
+PUBLISHED = sorted(path.parent for path in (ROOT / "book" / "runs").glob("*/current.json"))
 STAGES = (Stage(Scene28(), 1, 0.01),)
 PLAIN = Training("stn28", STAGES)
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from here import ROOT
 
 from labbook import digits
 from labbook.errors import ConfigurationError
@@ -245,7 +246,7 @@ def test_the_others_are_got_when_they_are_needed(fake, tests_alone, server, monk
 def test_the_test_digits_of_the_book_are_those_of_mnist(monkeypatch, tmp_path):
     monkeypatch.delenv("LABBOOK_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    sets = digits.load("mnist", Path(__file__).parents[1] / "book" / "digits")
+    sets = digits.load("mnist", ROOT / "book" / "digits")
     assert len(sets.test) == 10_000 and sets.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
     assert (len(sets.train), len(sets.validation)) == (55_000, 5_000)
 

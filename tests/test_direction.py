@@ -4,8 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
+from here import ROOT
 
-LIBRARY = Path(__file__).parent.parent / "lib" / "labbook"
+LIBRARY = ROOT / "lib" / "labbook"
 MAY = {  # part -> the parts that it may import, beside itself
     "": set(),
     "study2021": {""},

@@ -2,10 +2,10 @@
 
 import json
 import random
-from pathlib import Path
 
 import faults
 import pytest
+from here import ROOT
 
 QUICK = [name for name in faults.DISKS if name not in ("an executed notebook", "the pages in HTML")]  # no processes
 
@@ -47,7 +47,7 @@ def test_a_worker_without_memory_costs_its_own_execution_alone(tmp_path):
 
 
 def test_the_published_campaign_lost_nothing():
-    rows = json.loads((Path(__file__).parent.parent / "book" / "results" / "faults.json").read_bytes())
+    rows = json.loads((ROOT / "book" / "results" / "faults.json").read_bytes())
     assert {row["kind"] for row in rows} == set(faults.KINDS)
     assert [row["to"] for row in rows if row["kind"] == "killed"] == list(faults.KILLED)
     assert all(row["good"] == row["tried"] > 0 for row in rows)

@@ -8,10 +8,10 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from chapters import write_chapter
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
-from test_chapter import checkout, write_chapter  # noqa: F401  (checkout is a fixture)
 from typer.testing import CliRunner
 
 from labbook import curriculum, files, models, retina, rng
@@ -207,7 +207,7 @@ HOSTILE = [
 ]
 
 
-def test_hostile_values_of_parameters_stay_values(checkout):  # noqa: F811
+def test_hostile_values_of_parameters_stay_values(checkout):
     """papermill writes values into a cell as source; each of them must come back as the value it was."""
     parameters = "profile: str = 'auto'\nseed: int = 0\nn_seeds: int = 1\ndevice: str = 'cpu'\nruns: str = 'reuse'\n"
     parameters += "data: str = 'auto'\nout: str = ''\nwords: list[str] = ['']"
@@ -223,7 +223,7 @@ def test_hostile_values_of_parameters_stay_values(checkout):  # noqa: F811
     assert not list(checkout.rglob("sprung"))
 
 
-def test_hostile_metadata_of_a_notebook_do_nothing(checkout):  # noqa: F811
+def test_hostile_metadata_of_a_notebook_do_nothing(checkout):
     path = write_chapter(checkout, "week1_a", "print('fine')")
     notebook = nbformat.read(path, 4)
     trap = f"{os.sys.executable} -c \"import os; os.mkdir('sprung')\""

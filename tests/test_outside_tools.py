@@ -12,7 +12,8 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
-from test_chapter import PARAMETERS, REPOSITORY, write_chapter
+from chapters import PARAMETERS, write_chapter
+from here import ROOT
 
 from labbook.book import chapter
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # other people's
 @pytest.fixture
 def path(tmp_path, monkeypatch) -> Path:
     """A chapter outside of the checkout; kernels find the library, and with it the checkout."""
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "lib"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "lib"))
     monkeypatch.delenv("LABBOOK_PROFILE", raising=False)
     monkeypatch.chdir(tmp_path)
     return write_chapter(tmp_path, "week1_a", "here.seed, contrast, stds")
@@ -132,11 +133,11 @@ def test_a_run_over_an_executed_chapter_does_not_keep_its_seal(path):
 
 @slow
 def test_a_library_without_its_book_is_refused_in_the_first_check(path, tmp_path, monkeypatch):
-    shutil.copytree(REPOSITORY / "lib" / "labbook", tmp_path / "site" / "labbook")  # as a wheel is unpacked
+    shutil.copytree(ROOT / "lib" / "labbook", tmp_path / "site" / "labbook")  # as a wheel is unpacked
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     done = tool("papermill", path, "out.ipynb")
     assert done.returncode and "week1_a needs a checkout of the lab-book" in done.stderr
-    done = tool("papermill", path, "out.ipynb", "--cwd", REPOSITORY / "notebooks")
+    done = tool("papermill", path, "out.ipynb", "--cwd", ROOT / "notebooks")
     assert done.returncode == 0, done.stderr
 
 

@@ -5,14 +5,12 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
+from here import PRETEND_CARD
 
 from labbook.book import chapter
-
-CARD = Path(__file__).parent / "pretend_card"
 
 SIDES = """
 import numpy, torch
@@ -99,7 +97,7 @@ here["equal"] = torch.equal(same.predicted, there.predicted) and torch.equal(sam
 
 def on_card(script: str) -> object:
     """Return what a script prints as JSON, in a process with a card."""
-    path = os.pathsep.join(filter(None, (str(CARD), os.environ.get("PYTHONPATH"))))
+    path = os.pathsep.join(filter(None, (str(PRETEND_CARD), os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": path},

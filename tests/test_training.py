@@ -2,7 +2,6 @@
 
 import io
 import json
-import multiprocessing
 import os
 import pickle
 import random
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from trainings import CLEAR, KILLED, one, processes, same, to_the_end, weights
 
 from labbook import curriculum, digits, evaluation, files, models, rng, training
 from labbook.config import Training, seeded, shortened
@@ -20,21 +20,6 @@ from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Diverged, train
-
-CLEAR = Scene28(std=0, contrast=(0.7, 0.7), noise=0.3)
-
-
-def one(model: str = "lenet", scene: Scene28 = CLEAR, epochs: int = 1, lr: float = 0.01, **options) -> Training:
-    """A configuration of one stage; 20 images a step, one step an epoch on 400 digits unless said otherwise."""
-    return Training(model, (Stage(scene, epochs, lr),), **{"data": "digits", "batch": 20, "fraction": 0.05, **options})
-
-
-def weights(outcome: training.Outcome) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in outcome.model.state_dict().items()}
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def timeless(history: list[dict]) -> list[dict]:
@@ -235,45 +220,6 @@ def test_the_test_digits_are_not_touched(few):
 
 # ---- killed ----------------------------------------------------------------------------------------------------------
 
-KILLED = {
-    "dropout, Adam, a transformer": Training(
-        "stn28",
-        curriculum.growing([0, 4], 3, 0.001, Scene28()),
-        options={"classifier": "tutorial"},
-        optimiser="adam",
-        batch=5,
-        fraction=0.5,
-        data="digits",
-    ),
-    "momentum kept over stages, decay, frozen, averaged": Training(
-        "tutorial",
-        curriculum.growing([0, 4, 8], 2, 0.01, Scene28(draws="frozen"), decay=0.5),
-        momentum=0.9,
-        average=0.9,
-        renew_optimiser=False,
-        batch=5,
-        fraction=0.5,
-        data="digits",
-    ),
-}
-
-
-def _to_the_end(name: str, folder: Path) -> None:
-    """Train in a process of its own, with a checkpoint every 20 ms, and leave weights and history in the folder."""
-    torch.set_num_threads(1)
-    parts = [digits.Digits(*part) for part in torch.load(folder / "digits", weights_only=True)]
-    outcome = train(KILLED[name], digits.DigitSets(*parts, "digits", ""), checkpoint=folder / "checkpoint", every=0.02)
-    buffer = io.BytesIO()
-    torch.save([weights(outcome), json.dumps(outcome.history)], buffer)
-    files.write(folder / "outcome", buffer.getvalue())
-
-
-def processes():
-    """Real processes, each forked from a server that has imported what takes long (optimisers need dynamo)."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["labbook.book.store", "torch._dynamo", "pytest", "hypothesis"])
-    return context
-
 
 @pytest.mark.parametrize("name", KILLED)
 def test_a_killed_run_resumes_to_the_same_bits(few, tmp_path, name):
@@ -283,7 +229,7 @@ def test_a_killed_run_resumes_to_the_same_bits(few, tmp_path, name):
     parts = (few.train, few.validation, few.test)
     torch.save([(part.images, part.labels, part.first) for part in parts], tmp_path / "digits")
     for _ in range(5):
-        process = processes().Process(target=_to_the_end, args=(name, tmp_path))
+        process = processes().Process(target=to_the_end, args=(name, tmp_path))
         process.start()
         _await_checkpoints(checkpoint, moments.randint(1, 3), process)
         time.sleep(moments.uniform(0, 0.03))
@@ -293,7 +239,7 @@ def test_a_killed_run_resumes_to_the_same_bits(few, tmp_path, name):
         state = torch.load(io.BytesIO(files.unseal(checkpoint.read_bytes(), checkpoint)), weights_only=True)
         places.append(state["position"])
     assert places == sorted(places) and len({tuple(place) for place in places}) == 5  # each went on from the last
-    process = processes().Process(target=_to_the_end, args=(name, tmp_path))
+    process = processes().Process(target=to_the_end, args=(name, tmp_path))
     process.start()
     process.join()
     assert process.exitcode == 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from here import ROOT
 from torch import nn
 
 from labbook import classifiers, curriculum, evaluation, models, retina, rng, training, whatwhere, where
@@ -221,7 +222,7 @@ def test_counts_are_those_of_the_traces(sets, table):
 
 
 def test_the_systems_are_the_runs_that_the_chapters_published():
-    store = runs.Store(Path(__file__).parent.parent / "book" / "runs", Path("nowhere"))
+    store = runs.Store(ROOT / "book" / "runs", Path("nowhere"))
     for name, system in systems.SYSTEMS.items():
         assert store.find(system.training), name
         assert system.row is None or len(facts.benchmark(system.row)) == 27

@@ -9,10 +9,10 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 import pytest
+from here import PRETEND_CARD, ROOT
 from typer.testing import CliRunner
 
 from labbook import evaluation
@@ -24,9 +24,6 @@ from labbook.experiments import card
 from labbook.experiments.card import CardTraining
 from labbook.ops import cli, gpu, pack
 from labbook.training import Paused
-
-ROOT = Path(__file__).parent.parent
-
 
 # ---- lanes -----------------------------------------------------------------------------------------------------------
 
@@ -294,7 +291,7 @@ def test_a_session_trains_and_measures_on_the_pretend_card(tmp_path):
     command = [sys.executable, "-W", "ignore", "-m", "labbook", "gpu", "--device", "cuda", "--data", "digits"]
     command += ["--share", "0.0001", "--only", "log-polar STN, first stage", "--lanes", "1", "--out", str(tmp_path)]
     command += [word for phase in ("check", "chapters", "timings") for word in ("--skip", phase)]
-    path = os.pathsep.join(map(str, (Path(__file__).parent / "pretend_card", ROOT / "lib")))
+    path = os.pathsep.join(map(str, (PRETEND_CARD, ROOT / "lib")))
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "log-polar STN, first stage, trained: seed 0:" in done.stdout, (
         done.stdout + done.stderr

@@ -1,42 +1,15 @@
 """The change log of results, on a repository made for it."""
 
-import importlib.util
 import json
 import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
 import pytest
+from chapters import OLD, page, written_pages
 
 from labbook.book import changes, outcome
 from labbook.errors import ConfigurationError
-
-OLD = "It reads 40.2 % of 10,000 digits after 3 seeds, at a rate of 1e-3."
-
-
-def page(answer, verdict="refuted", accuracy=0.5):
-    records = {
-        "answer": answer,
-        "claims": json.dumps([{"id": "C6", "verdict": verdict, "measured": "spread 0.11 px"}]),
-        "benchmark": json.dumps(
-            [
-                {"system": "ATN", "source": "measured", "noise": 0.75, "accuracy": accuracy},
-                {"system": "ATN", "source": "measured", "noise": 0.75, "accuracy": 0.7},
-                {"system": "ATN", "source": "measured", "noise": 1.0, "accuracy": 0.1},
-                {"system": "ATN", "source": "2021", "noise": 0.75, "accuracy": 0.9},
-            ]
-        ),
-    }
-    outputs = [
-        nbformat.v4.new_output(
-            "display_data",
-            {"application/papermill.record/text/plain": repr(text)},
-            metadata={"scrapbook": {"name": name}},
-        )
-        for name, text in records.items()
-    ]
-    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("page", outputs=outputs)])
 
 
 def test_what_changed_between_two_versions_of_a_page():
@@ -115,10 +88,7 @@ def test_without_a_whole_history_there_is_no_change_log(repository, tmp_path_fac
 
 @pytest.fixture(scope="module")
 def pages():
-    place = Path(__file__).parent.parent / "book" / "_ext" / "labbook_results.py"
-    spec = importlib.util.spec_from_file_location("labbook_results", place)
-    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
-    return module
+    return written_pages()
 
 
 def test_the_page_says_by_how_much(pages):

@@ -10,7 +10,7 @@ import time
 
 import nbformat
 import pytest
-from test_chapter import PARAMETERS, checkout, write_chapter  # noqa: F401  (checkout is a fixture)
+from chapters import PARAMETERS, write_chapter
 from typer.testing import CliRunner
 
 from labbook import digits
@@ -50,7 +50,7 @@ def test_help_is_documentation():
     assert all(word in shown for word in ("--profile", "--seed", "-p", "--publish", "--out", "NAME=VALUE"))
 
 
-def test_mistakes_are_refused_before_any_work(checkout, monkeypatch):  # noqa: F811
+def test_mistakes_are_refused_before_any_work(checkout, monkeypatch):
     write_chapter(checkout, "week1_a")
     write_chapter(checkout, "week2_b", parameters=PARAMETERS.replace("contrast:", "noise: float = 1.0\ncontrast:"))
     monkeypatch.setattr(chapter, "execute", lambda *given: pytest.fail("work was begun"))
@@ -75,7 +75,7 @@ def test_mistakes_are_refused_before_any_work(checkout, monkeypatch):  # noqa: F
     assert "--profile" in done.stderr
 
 
-def test_run_writes_beside_the_book_unless_told_to_publish(checkout):  # noqa: F811
+def test_run_writes_beside_the_book_unless_told_to_publish(checkout):
     write_chapter(checkout, "week1_a", "here.profile, stds")
     done = lib("run", "week1", "--profile", "smoke", "-p", "stds=0,9", "--publish", "--out", checkout / "made")
     assert done.exit_code == 0, done.output
@@ -117,7 +117,7 @@ def test_all_executions_of_a_sweep_use_the_digits_that_auto_means_here(monkeypat
     assert cli._one_data(pairs) == meant
 
 
-def test_what_no_commit_holds_is_not_published(checkout):  # noqa: F811
+def test_what_no_commit_holds_is_not_published(checkout):
     write_chapter(checkout, "week1_a")
     for words in ("init -q", "add notebooks", "-c user.name=a -c user.email=a@b commit -qm a"):
         subprocess.run(["git", *words.split()], check=True, cwd=checkout)
@@ -127,7 +127,7 @@ def test_what_no_commit_holds_is_not_published(checkout):  # noqa: F811
     assert "needs committed code, and notebooks/week1_a.ipynb is changed; commit it first." in done.stderr
 
 
-def test_a_page_of_mnist_is_not_replaced_by_one_of_other_digits(checkout, monkeypatch):  # noqa: F811
+def test_a_page_of_mnist_is_not_replaced_by_one_of_other_digits(checkout, monkeypatch):
     write_chapter(checkout, "week1_a", "here.data")
     page = checkout / "book" / "week1_a.ipynb"
     page.parent.mkdir()
@@ -144,7 +144,7 @@ def test_a_page_of_mnist_is_not_replaced_by_one_of_other_digits(checkout, monkey
     assert "digits" in page.read_text()
 
 
-def test_a_failing_chapter_and_a_full_disk(checkout, monkeypatch):  # noqa: F811
+def test_a_failing_chapter_and_a_full_disk(checkout, monkeypatch):
     write_chapter(checkout, "week1_a", "raise RuntimeError('loss is nan\\nat step 3')", "'never'")
     done = lib("run", "--publish")
     assert done.exit_code == 1
@@ -170,7 +170,7 @@ def _alive(pid):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interrupted_is_a_line_and_no_kernel_stays_behind(checkout, number):  # noqa: F811
+def test_interrupted_is_a_line_and_no_kernel_stays_behind(checkout, number):
     write_chapter(checkout, "week1_a", "import os, time; open('pid', 'w').write(str(os.getpid()))", "time.sleep(60)")
     code = (
         "from pathlib import Path; from labbook.book import chapter; from labbook.ops import cli; "
@@ -192,7 +192,7 @@ def test_interrupted_is_a_line_and_no_kernel_stays_behind(checkout, number):  # 
     assert not list(checkout.rglob("*.part.ipynb"))
 
 
-def test_build_renders_the_fresh_chapters_and_leaves_the_book_alone(checkout):  # noqa: F811
+def test_build_renders_the_fresh_chapters_and_leaves_the_book_alone(checkout):
     path = write_chapter(checkout, "week1_a", "print('fresh', 6 * 7)")
     book = checkout / "book"
     book.mkdir()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import one, processes
+from trainings import one, processes
 
 from labbook import digits, files
 from labbook.book import store as runs

@@ -2,10 +2,10 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from here import ROOT
 
 from labbook import experiments
 from labbook.errors import ConfigurationError
@@ -13,7 +13,6 @@ from labbook.experiments import claim as of
 from labbook.experiments import week1, week2, week4, week8
 from labbook.experiments.claim import CONFIRMED, OPEN, PARTLY, REFUTED, Claim, Instead, Seeds, judge
 
-ROOT = Path(__file__).parent.parent
 CLAIMS = experiments.claims()
 FEW = 2  # seeds, of which no rule decides
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from chapters import CHECK, write_chapter
 
 from labbook.book import chapter
 from labbook.errors import ConfigurationError
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 COMMON = {"profile": "auto", "seed": 0, "n_seeds": 3, "device": "cpu", "runs": "reuse", "data": "auto", "out": ""}
 OWN = {"contrast": 0.7, "optimiser": "sgd", "stds": [0, 15]}
 RULES = {
@@ -22,51 +22,6 @@ RULES = {
     "optimiser": chapter.one_of("sgd", "adam"),
     "stds": chapter.list_of(chapter.integer(0, 27)),
 }
-PARAMETERS = """
-profile: str = "auto"  # smoke, quick or full
-seed: int = 0  # the first seed
-n_seeds: int = 3  # how many
-device: str = "cpu"  # auto, cpu, cuda
-runs: str = "reuse"  # or retrain
-data: str = "auto"  # mnist or digits
-out: str = ""  # a folder
-contrast: float = 0.7  # of the digit
-optimiser: str = "sgd"  # or adam
-stds: list[int] = [0, 15]  # of the shift, in pixels
-"""
-CHECK = """
-from labbook.book import chapter
-here = chapter.begin(
-    {name!r}, globals(), contrast=chapter.number(0.05, 1.0), optimiser=chapter.one_of("sgd", "adam"),
-    stds=chapter.list_of(chapter.integer(0, 27)))
-"""
-
-
-def write_chapter(folder: Path, name: str, *cells: str, parameters: str = PARAMETERS, check: str = CHECK) -> Path:
-    """Write notebooks/NAME.ipynb below the folder: title, parameters, check, then the cells given."""
-    v4 = nbformat.v4
-    made = [
-        v4.new_markdown_cell(f"# {name}", id="title"),
-        v4.new_code_cell(parameters.strip(), id="parameters", metadata={"tags": ["parameters"]}),
-        v4.new_code_cell(check.strip().format(name=name), id="check", metadata={"tags": ["check"]}),
-        *(v4.new_code_cell(source, id=f"cell-{place}") for place, source in enumerate(cells)),
-    ]
-    path = folder / "notebooks" / f"{name}.ipynb"
-    path.parent.mkdir(exist_ok=True)
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(v4.new_notebook(cells=made, metadata={"kernelspec": kernel}), path)
-    return path
-
-
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """An empty checkout; kernels started from it find the library."""
-    monkeypatch.setattr(chapter, "root", lambda: tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "lib"))
-    monkeypatch.delenv("LABBOOK_PROFILE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "_toc.yml").touch()
-    return tmp_path
 
 
 def begin(**changes):

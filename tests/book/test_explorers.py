@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pytest
 import torch
 from browser import CHROMIUM, Browser
+from here import ROOT
 
 from labbook import stimuli as scenes
 from labbook.book import explorers, results
@@ -19,7 +20,6 @@ from labbook.evaluation import Answers
 from labbook.stimuli import Stimuli
 from labbook.visual_field import Grid, Watched
 
-ROOT = Path(__file__).parent.parent
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <style>:root {{ color-scheme: light dark }} body {{ margin: 12px; font: 16px sans-serif }}</style><body>{}</html>"""
 

@@ -4,7 +4,7 @@ import json
 
 import nbformat
 import pytest
-from test_changes import OLD, page
+from chapters import OLD, page
 
 from labbook.book import outcome
 from labbook.errors import ConfigurationError

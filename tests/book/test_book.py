@@ -5,17 +5,16 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 from browser import CHROMIUM, Browser
+from here import ROOT
 
 from labbook.book import chapter, claims, colab, outcome, results
 from labbook.book import store as runs
 
-ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 

@@ -13,16 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from chapters import write_chapter
+from here import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
-from test_chapter import checkout, write_chapter  # noqa: F401  (checkout is a fixture)
 
 from labbook import files
 from labbook.book import chapter
 from labbook.errors import ConfigurationError
 from labbook.ops import sweep
 
-REPOSITORY = Path(__file__).parent.parent
 GLUED = """
 import json
 from IPython.display import display
@@ -40,11 +40,11 @@ GATE = "import time\nwhile not os.path.exists('go'): time.sleep(0.05)"
 @pytest.fixture
 def standing(tmp_path, monkeypatch):
     """A checkout with the library in it, for processes of its own."""
-    source, ignored = REPOSITORY / "lib", shutil.ignore_patterns("__pycache__")
+    source, ignored = ROOT / "lib", shutil.ignore_patterns("__pycache__")
     shutil.copytree(source, tmp_path / "lib", ignore=ignored)
     (tmp_path / "_toc.yml").write_text("root: none\n")
     (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "digits").symlink_to(REPOSITORY / "book" / "digits")
+    (tmp_path / "book" / "digits").symlink_to(ROOT / "book" / "digits")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("LABBOOK_PROFILE", raising=False)
@@ -95,7 +95,7 @@ def test_a_range_holds_both_its_ends(first, steps):
     assert values == [str(value) for value in range(first, first + steps + 1)]
 
 
-def test_a_grid_holds_every_combination_once_the_last_name_fastest(checkout, monkeypatch):  # noqa: F811
+def test_a_grid_holds_every_combination_once_the_last_name_fastest(checkout, monkeypatch):
     path = write_chapter(checkout, "week1_a")
     tasks = sweep.grid(path, ["contrast=0.5,1", "seed=0..2", "stds=[0,15],[3]", "optimiser=adam"])
     assert len(tasks) == len({task.id for task in tasks}) == 12
@@ -109,7 +109,7 @@ def test_a_grid_holds_every_combination_once_the_last_name_fastest(checkout, mon
     assert other.id != tasks[0].id and other.values["profile"] == "full"
 
 
-def test_the_code_is_part_of_what_an_execution_is(checkout):  # noqa: F811
+def test_the_code_is_part_of_what_an_execution_is(checkout):
     (before,) = sweep.grid(write_chapter(checkout, "week1_a"), [])
     (after,) = sweep.grid(write_chapter(checkout, "week1_a", "1 + 1"), [])
     assert (before.values, before.chapter) == (after.values, after.chapter) and before.id != after.id
@@ -133,7 +133,7 @@ def test_the_code_is_part_of_what_an_execution_is(checkout):  # noqa: F811
         (["seed=0..999", "n_seeds=1..100", "contrast=0.1,0.2"], "this grid has 200000 combinations"),
     ],
 )
-def test_mistakes_are_refused_by_name_before_any_work(checkout, pairs, words):  # noqa: F811
+def test_mistakes_are_refused_by_name_before_any_work(checkout, pairs, words):
     with pytest.raises(ConfigurationError) as refused:
         sweep.grid(write_chapter(checkout, "week1_a"), pairs)
     assert words in str(refused.value)
@@ -152,7 +152,7 @@ def kept(outcome):
     return replace(outcome, notebook=b"")
 
 
-def test_what_is_kept_is_found_again_and_what_failed_is_tried_again(checkout):  # noqa: F811
+def test_what_is_kept_is_found_again_and_what_failed_is_tried_again(checkout):
     tasks = sweep.grid(write_chapter(checkout, "week1_a"), ["seed=0..3"])
     asked, told = [], []
 
@@ -173,7 +173,7 @@ def test_what_is_kept_is_found_again_and_what_failed_is_tried_again(checkout):  
 
 
 @pytest.mark.parametrize("suffix", ["json", "ipynb"])
-def test_a_flipped_bit_is_named_and_the_execution_repeated(checkout, suffix):  # noqa: F811
+def test_a_flipped_bit_is_named_and_the_execution_repeated(checkout, suffix):
     tasks = sweep.grid(write_chapter(checkout, "week1_a"), ["seed=0"])
     said, folder = [], checkout / "sweep"
     sweep.run(tasks, folder, lambda missing: (outcome_of(task) for task in missing))
@@ -269,7 +269,7 @@ def test_a_killed_sweep_leaves_nothing_running(standing):
 # ---- Dask ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_scheduler_that_is_not_there_is_refused_in_one_sentence(checkout):  # noqa: F811
+def test_a_scheduler_that_is_not_there_is_refused_in_one_sentence(checkout):
     tasks = sweep.grid(write_chapter(checkout, "week1_a"), [])
     with pytest.raises(ConfigurationError, match=r"scheduler='carrier-pigeon://loft' does not answer: "):
         next(sweep.dask(tasks, "carrier-pigeon://loft"))
@@ -347,7 +347,7 @@ WRITTEN = st.text(max_size=20) | st.sampled_from(
         "-0.0",
     ]
 )
-CHAPTERS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module", params=CHAPTERS, ids=lambda path: path.stem)

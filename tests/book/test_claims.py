@@ -1,17 +1,15 @@
 """The ledger of claims, and the one file into which the chapters' records are collected."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import nbformat
 import pytest
+from chapters import written_pages
 
 from labbook import files
 from labbook.book import claims, outcome
 from labbook.errors import ConfigurationError
 
-ROOT = Path(__file__).parent.parent
 EVERY = [*(f"C{number}" for number in range(1, 89)), *(f"R{number}" for number in range(1, 7))]
 
 
@@ -82,14 +80,6 @@ def test_contradictions_are_refused(tmp_path):
     with pytest.raises(ConfigurationError, match=r"week2_b\.json is no outcome of a chapter"):
         claims.write(tmp_path)
     assert not (tmp_path / "results" / "claims.json").exists()
-
-
-def written_pages():
-    place = ROOT / "book" / "_ext" / "labbook_results.py"
-    spec = importlib.util.spec_from_file_location("labbook_results", place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_cost_of_a_thousand_executions_follows_from_that_of_one(tmp_path):

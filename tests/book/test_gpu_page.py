@@ -3,15 +3,14 @@
 import importlib
 import json
 import sys
-from pathlib import Path
 
 import pytest
+from here import ROOT
 
 from labbook.experiments import card, recipes
 from labbook.experiments.whole import SCHEDULES
 from labbook.ops import device
 
-ROOT = Path(__file__).parent.parent
 BOOK = ROOT / "book"
 RECORDS = sorted((BOOK / "results" / "gpu").glob("*.json"))
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_training import one
+from here import ROOT
+from trainings import one
 from typer.testing import CliRunner
 
 from labbook import files
 from labbook.book import chapter, claims, outcome, store, verify
 from labbook.ops import cli
 
-ROOT = Path(__file__).parent.parent
 SMALL = one("tutorial")
 
 

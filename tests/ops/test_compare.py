@@ -8,9 +8,8 @@ import json
 import nbformat
 import numpy as np
 import pytest
+from chapters import write_chapter, written_pages
 from PIL import Image
-from test_chapter import checkout, write_chapter  # noqa: F401  (checkout is a fixture)
-from test_claims import written_pages
 from typer.testing import CliRunner
 
 from labbook import digits, files
@@ -126,7 +125,7 @@ def test_what_only_one_of_the_two_shows_counts_as_beyond():
     assert found.pictures == Count(1) and found.words == 1 and not found.held
 
 
-def test_the_command_compares_with_the_parameters_that_were_published(checkout, monkeypatch):  # noqa: F811
+def test_the_command_compares_with_the_parameters_that_were_published(checkout, monkeypatch):
     write_chapter(checkout, "week1_a", "print(f'accuracy {contrast:.3f} with {here.profile}')")
     run = lambda *words: CliRunner().invoke(cli.app, words)  # noqa: E731
     published = ("run", "week1", "--publish", "-p", "contrast=0.6", "--profile", "smoke")
@@ -153,7 +152,7 @@ def test_the_command_compares_with_the_parameters_that_were_published(checkout, 
     assert (difference["published"], difference["fresh"], difference["what"]) == ("0.600", "0.900", "accuracy")
 
 
-def test_a_file_of_records_that_is_none_is_refused(checkout):  # noqa: F811
+def test_a_file_of_records_that_is_none_is_refused(checkout):
     path = write_chapter(checkout, "week1_a").with_name("drift.json")
     compare.keep([{"chapter": "week1_a", "held": True}], path)
     assert compare.keep([{"chapter": "week1_a", "held": False}], path) == [{"chapter": "week1_a", "held": False}]
