@@ -47,7 +47,7 @@ def test_many_windows_at_once_see_what_each_sees_alone(sampler):
     theta = torch.tensor([[0.2, 0, 0.1], [0, 0.2, -0.3]]).repeat(3, 4, 1, 1)
     theta[..., 2] += torch.randn(3, 4, 2, generator=rng.generator("where"))  # also beyond the field
     at_once = score_function.look(model, image, theta)
-    alone = torch.stack([model.look(image, theta[:, k]) for k in range(4)], 1)
+    alone = torch.stack([model.sample(image, theta[:, k]) for k in range(4)], 1)
     assert at_once.shape == (3, 4, 1, 28, 28)
     assert torch.allclose(at_once, alone, atol=1e-5)
 
@@ -69,8 +69,8 @@ def test_glimpses_pull_the_window_to_what_is_beside_it():
     offsets = (directions * 22).repeat(50, 1)
     stimuli = Stimuli(bright_spot(offsets), torch.ones(200, dtype=torch.int64), offsets.long(), torch.ones(200))
     model = window()
-    theta = model.attend(stimuli.images).detach().requires_grad_()
-    model.attend = lambda image: theta
+    theta = model.localise(stimuli.images).detach().requires_grad_()
+    model.localise = lambda image: theta
     loss, seen = score_function.loss(model, stimuli, 8, 6.0, rng.generator("pull"))
     loss.backward()
     step = -theta.grad[:, :, 2].flip(1)  # (row, column)

@@ -90,7 +90,7 @@ class EvidenceMap(nn.Module):
         self.norm1, self.norm2, self.norm3 = map(nn.BatchNorm2d, widths)
         self.last = nn.Conv2d(widths[2], 11 if blank or pooling == "attention" else 10, 1)
 
-    def begin(self) -> None:
+    def reset_parameters(self) -> None:
         """Start with little evidence: without any all places are alike, which takes hundreds of steps to overcome; with
         that of He's law the sum is that of a few places."""
         with torch.no_grad():

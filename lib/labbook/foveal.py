@@ -143,10 +143,10 @@ class FovealEvidence(nn.Module):
         nearest = [torch.cdist(part, self.where.grid.float()).argmin(1) for part in ways.split(4096)]
         self.register_buffer("cells", torch.cat(nearest), persistent=False)  # the retina's cell nearest to each
 
-    def begin(self) -> None:
+    def reset_parameters(self) -> None:
         """Start with the same score for all places."""
         nn.init.zeros_(self.where.last.weight)
-        self.what.begin()
+        self.what.reset_parameters()
 
     def train(self, mode: bool = True) -> FovealEvidence:
         """Set the mode of the where network; the evidence map is never in training mode."""

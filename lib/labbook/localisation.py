@@ -32,7 +32,7 @@ class Localisation(nn.Module):
         super().__init__()
         self.register_buffer("start", torch.tensor(parametrisation.start), persistent=False)
 
-    def begin(self, weights: bool = True) -> None:
+    def reset_parameters(self, weights: bool = True) -> None:
         """Set the last layer to its start: bias and, unless `weights` is False, zero weights."""
         if weights:
             nn.init.zeros_(self.last.weight)
@@ -148,7 +148,7 @@ class Constant(Localisation):
         super().__init__(parametrisation)
         self.numbers = nn.Parameter(self.start.clone())
 
-    def begin(self, weights: bool = True) -> None:
+    def reset_parameters(self, weights: bool = True) -> None:
         """Set the numbers to their start."""
         with torch.no_grad():
             self.numbers.copy_(self.start)

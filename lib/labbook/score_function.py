@@ -78,7 +78,7 @@ def loss(
     """
     image, labels = model.shown(stimuli.images), stimuli.labels
     edge = image.shape[-1]
-    theta = model.attend(image)  # (B, 2, 3)
+    theta = model.localise(image)  # (B, 2, 3)
     aside = displacements(len(image), glimpses, jitter, edge, generator)  # (B, K, 2)
     place = theta[:, None, :, 2].detach() + aside  # (B, K, 2)
     size = theta[:, None, :, :2].expand(-1, glimpses, -1, -1)  # (B, K, 2, 2)

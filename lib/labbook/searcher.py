@@ -301,7 +301,7 @@ class Searcher(nn.Module):
         at = trace.fixation
         return TransformerOutput(trace.posterior.log(), scenes.window(at), look(image, at[:, None]))
 
-    def begin(self) -> None:
+    def reset_parameters(self) -> None:
         """Let the where network promise chance, one in ten, everywhere."""
         nn.init.zeros_(self.where.last.weight)
         nn.init.constant_(self.where.last.bias, -math.log(9))

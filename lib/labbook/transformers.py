@@ -55,21 +55,21 @@ class Transformer(nn.Module):
         self.localisation, self.classifier = localisation, classifier
         self.zero_start, self.centre, self.kaiming = zero_start, centre, kaiming
 
-    def begin(self) -> None:
+    def reset_parameters(self) -> None:
         """Set the localisation to its start."""
-        self.localisation.begin(self.zero_start)
+        self.localisation.reset_parameters(self.zero_start)
 
-    def attend(self, image: Tensor) -> Tensor:
+    def localise(self, image: Tensor) -> Tensor:
         """Return theta (B, 2, 3): where the localisation wants to look in images (B, 1, h, w)."""
         return self.parametrisation.matrix(self.localisation(image - 0.5 if self.centre else image))
 
-    def look(self, image: Tensor, theta: Tensor) -> Tensor:
+    def sample(self, image: Tensor, theta: Tensor) -> Tensor:
         """Return what is seen (B, 1, edge, edge) of images (B, 1, h, w) through windows theta (B, 2, 3)."""
         return SAMPLERS[self.sampler](image, theta, self.edge, self.padding)
 
     def forward(self, image: Tensor) -> TransformerOutput:
-        theta = self.attend(image)
-        crop = self.look(image, theta)
+        theta = self.localise(image)
+        crop = self.sample(image, theta)
         return TransformerOutput(self.classifier(crop).logits, theta, crop)
 
 
