@@ -252,8 +252,8 @@ def test_together_they_pause_and_go_on(tiny, tmp_path):
 
 
 def test_equal_stimuli_are_painted_once_for_all(tiny, monkeypatch):
-    painted, album = [], training.scenes.Album
-    monkeypatch.setattr(training.scenes, "Album", lambda *given: painted.append(given[1]) or album(*given))
+    painted, album = [], training.CachedStimuli
+    monkeypatch.setattr(training, "CachedStimuli", lambda *given: painted.append(given[1]) or album(*given))
     frozen = replace(made("Adam, frozen"), fraction=1)
     found = train_together([frozen, replace(frozen, seed=1), replace(frozen, optimiser="sgd")], tiny)
     assert painted == [stage.scene for stage in FROZEN] and all(isinstance(each, Outcome) for each in found)

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import config, evaluation, fields, models, rng
-from labbook import stimuli as scenes
+from labbook import config, evaluation, fields, models, rng, stimuli
 from labbook.errors import ConfigurationError
 from labbook.fields import Cluttered, Field
 from labbook.stimuli import Scene128
@@ -15,7 +14,7 @@ LAWS = (Field.sized(64), Field.sized(192, draws="frozen"), Cluttered(), Cluttere
 
 
 def draw(sets, law, n: int = 20):
-    return scenes.draw(sets.test, torch.arange(n), law, rng.generator("fields"))
+    return stimuli.draw(sets.test, torch.arange(n), law, rng.generator("fields"))
 
 
 @pytest.mark.parametrize("law", LAWS, ids=str)
@@ -25,7 +24,7 @@ def test_images_have_their_size_and_the_digit_is_where_it_is_said_to_be(sets, la
     assert drawn.images.amin() >= 0 and drawn.images.amax() <= 1
     assert drawn.offsets.abs().max() <= law.reach
     ink = sets.test.images[:20].float().flatten(1)
-    seen = scenes.crops(drawn.images, drawn.offsets).flatten(1)
+    seen = stimuli.crops(drawn.images, drawn.offsets).flatten(1)
     together = torch.corrcoef(torch.cat((ink, seen)))[:20, 20:]
     assert together.diagonal().min() > 0.2 and together.diagonal().mean() > together.mean() + 0.2
 
@@ -35,7 +34,7 @@ def test_a_field_of_128_pixels_is_that_of_the_study_but_for_its_extremes(sets):
     plain = draw(sets, Scene128(contrast=(0.5, 0.5)), 200)
     same = draw(sets, Field(contrast=(0.5, 0.5)), 200)
     assert torch.equal(plain.offsets, same.offsets)
-    inside = scenes.disc() > 0
+    inside = stimuli.disc() > 0
     difference = (plain.images - same.images)[:, 0][:, inside].abs().mean()
     assert 0 < difference < 0.02
 
@@ -45,8 +44,8 @@ def test_digit_and_texture_keep_their_ratio_at_every_size(sets, size):
     law = Field.sized(size, contrast=(0.5, 0.5))
     assert law.std / law.reach == 0.8
     images, offsets = draw(sets, law, 100)[0], draw(sets, law, 100).offsets
-    peak = scenes.crops(images, offsets).flatten(1).amax(1) - images.flatten(1).median(1).values
-    texture = images[:, 0][:, scenes.disc("cpu", size) > 0].std(1)
+    peak = stimuli.crops(images, offsets).flatten(1).amax(1) - images.flatten(1).median(1).values
+    texture = images[:, 0][:, stimuli.disc("cpu", size) > 0].std(1)
     assert (peak / texture).median() == pytest.approx(0.25 / (0.75 / 2 / fields.SPREAD) * 1.05, rel=0.12)
 
 

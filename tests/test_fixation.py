@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from labbook import classifiers, evaluation, fixation, models, rng, searcher
-from labbook import stimuli as scenes
 from labbook.fixation import Aim
 from labbook.searcher import NEAR, Search
+from labbook.stimuli import Scene128, Stimuli, crops
 
 AWAY = ((0, 0), (-1, 0), (0, 4), (20, 0), (3, 0), (0, 1))  # of the fixations from the digits
 
@@ -24,7 +24,7 @@ class Narrow(torch.nn.Module):
         return classifiers.TransformerOutput(torch.stack((~seen, seen), 1).float(), None, crops)
 
     def search(self, images, saccades):
-        answers = self.what(scenes.crops(images, self.fixations)).logits[:, None]
+        answers = self.what(crops(images, self.fixations)).logits[:, None]
         ones = torch.ones(len(images), 1)
         return Search(self.fixations[:, None], ones, answers, ones, ones[:, 0].long())
 
@@ -36,8 +36,8 @@ def counts(monkeypatch) -> Aim:
     images = torch.zeros(6, 1, 128, 128)
     for image, (row, column), down in zip(images, offsets.tolist(), (0, 0, 0, 0, 3, 0), strict=True):
         image[0, 64 + row + down, 64 + column] = 1
-    stimuli = scenes.Stimuli(images, torch.ones(6, dtype=torch.int64), offsets, torch.ones(6))
-    monkeypatch.setattr(evaluation, "cells", lambda: {(0.7, 0.0): scenes.Scene128()})
+    stimuli = Stimuli(images, torch.ones(6, dtype=torch.int64), offsets, torch.ones(6))
+    monkeypatch.setattr(evaluation, "cells", lambda: {(0.7, 0.0): Scene128()})
     monkeypatch.setattr(evaluation, "stream", lambda digits, scene, n: iter([stimuli]))
     (found,) = fixation.measure(Narrow(offsets), None, 6, 1)
     return Aim(torch.tensor(found))

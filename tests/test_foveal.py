@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from labbook import curriculum, evaluation, evidence, foveal, models, retina, rng
-from labbook import stimuli as scenes
+from labbook import curriculum, evaluation, evidence, foveal, models, retina, rng, stimuli, training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.experiments import beyond
@@ -97,8 +96,8 @@ def test_the_loss_is_lowest_at_the_posterior():
 def test_no_position_reaches_the_training_and_the_teacher_stays(few, model, monkeypatch):
     taught = train(teacher(few), few).model.state_dict()
     one = train(tiny(few, model), few, weights=taught).model
-    drawn = scenes.draw
-    monkeypatch.setattr(scenes, "draw", lambda *given: drawn(*given)._replace(offsets=torch.zeros(10, 2)))
+    drawn = stimuli.draw
+    monkeypatch.setattr(training, "draw", lambda *given: drawn(*given)._replace(offsets=torch.zeros(10, 2)))
     monkeypatch.setattr(evaluation, "theta_health", lambda theta, offsets: evaluation.Theta((), (), ()))
     other = train(tiny(few, model), few, weights=taught).model.state_dict()
     assert all(torch.equal(value, other[name]) for name, value in one.state_dict().items())

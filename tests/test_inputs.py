@@ -15,12 +15,11 @@ from safetensors.torch import save
 from typer.testing import CliRunner
 
 from labbook import curriculum, files, models, retina, rng
-from labbook import stimuli as scenes
 from labbook.book import chapter, store
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.ops import cli
-from labbook.stimuli import Scene28, Scene128
+from labbook.stimuli import Scene28, Scene128, draw
 from labbook.training import Training
 
 NUMBERS = st.integers(-2, 40) | st.integers() | st.floats() | st.floats(0, 1)
@@ -100,7 +99,7 @@ drawn = st.fixed_dictionaries(
 @settings(max_examples=15)
 @given(drawn, st.sampled_from([Scene28, Scene128]), st.integers(0, 9))
 def test_every_valid_scene_can_be_drawn(few, law, kind, seed):
-    stimuli = scenes.draw(few.train, torch.arange(3), kind(**law), rng.generator("stimuli", seed))
+    stimuli = draw(few.train, torch.arange(3), kind(**law), rng.generator("stimuli", seed))
     assert stimuli.images.isfinite().all() and stimuli.images.min() >= 0 and stimuli.images.max() <= 1
     assert stimuli.offsets.abs().max() <= kind(**law).offset_max
 

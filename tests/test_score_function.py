@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from labbook import classifiers, curriculum, models, rng, score_function, transformers
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
-from labbook.stimuli import Scene28, Scene128, Stimuli
+from labbook.stimuli import Scene28, Scene128, Stimuli, draw
 from labbook.training import Training, train
 
 
@@ -110,10 +110,9 @@ def test_training_by_glimpses_is_repeatable_and_moves_the_localisation(sets):
 
 
 def test_the_middle_of_a_field_is_what_an_unmoved_window_sees(sets):
-    from labbook import stimuli as scenes
 
     whole, middle = (
-        scenes.draw(sets.train, torch.arange(5), Scene128(std=6, view=view), rng.generator("middle")).images
+        draw(sets.train, torch.arange(5), Scene128(std=6, view=view), rng.generator("middle")).images
         for view in ("field", "centre")
     )
     assert torch.equal(middle, whole[..., 50:78, 50:78])

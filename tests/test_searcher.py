@@ -9,11 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from labbook import classifiers, curriculum, digits, evaluation, models, retina, rng, sampler, searcher, training
-from labbook import stimuli as scenes
+from labbook import (
+    classifiers,
+    curriculum,
+    digits,
+    evaluation,
+    models,
+    retina,
+    rng,
+    sampler,
+    searcher,
+    stimuli,
+    training,
+)
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
-from labbook.stimuli import MARGIN, Scene128
+from labbook.stimuli import MARGIN, Scene28, Scene128, Stimuli, crops, disc, fixations, window
 from labbook.training import Training, train
 
 PERIPHERIES = {"full": {"width": 4}, "log-polar": {"retina": "polo768", "width": 8}}  # small ones
@@ -45,7 +56,7 @@ def same(one: dict, other: dict) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def fields(sets, n: int = 4, **scene) -> scenes.Stimuli:
+def fields(sets, n: int = 4, **scene) -> Stimuli:
     return evaluation.fixed_stimuli(sets.test, Scene128(**scene), n)
 
 
@@ -62,24 +73,22 @@ def test_no_position_reaches_the_training(handful, periphery, monkeypatch):
     honest = weights(train(tiny(periphery), handful))
 
     def lying(digits, rows, scene, generator=None, offsets=None):
-        drawn = draw(digits, rows, scene, generator, offsets)
+        drawn = stimuli.draw(digits, rows, scene, generator, offsets)
         return drawn._replace(offsets=torch.full_like(drawn.offsets, 7), contrast=torch.zeros_like(drawn.contrast))
 
-    draw = scenes.draw
-    monkeypatch.setattr(training.scenes, "draw", lying)
+    monkeypatch.setattr(training, "draw", lying)
     assert same(honest, weights(train(tiny(periphery), handful)))
 
 
 def test_the_labels_reach_it(handful, monkeypatch):
     """The counterpart of the test above: with other labels, other weights."""
     honest = weights(train(tiny(), handful))
-    draw = scenes.draw
 
     def lying(*given):
-        drawn = draw(*given)
+        drawn = stimuli.draw(*given)
         return drawn._replace(labels=(drawn.labels + 1) % 10)
 
-    monkeypatch.setattr(training.scenes, "draw", lying)
+    monkeypatch.setattr(training, "draw", lying)
     other = weights(train(tiny(), handful))
     assert not torch.equal(honest["what.dense2.weight"], other["what.dense2.weight"])
     assert not torch.equal(honest["where.last.weight"], other["where.last.weight"])
@@ -192,8 +201,8 @@ def test_re_encoding_at_the_digit_centres_it(down, right):
 
 def test_a_window_says_where_it_is():
     places = torch.tensor([[3, -7], [-50, 40]])
-    theta = scenes.window(places)
-    assert torch.equal(scenes.fixations(theta, 128).round().long(), places)
+    theta = window(places)
+    assert torch.equal(fixations(theta, 128).round().long(), places)
     image = torch.rand(2, 1, 128, 128, generator=rng.generator("field"))
     assert torch.allclose(sampler.sample(image, theta, 28), searcher.look(image, places[:, None]), atol=1e-5)
 
@@ -225,7 +234,7 @@ def test_a_turned_scene_turns_the_log_polar_map():
     """A quarter turn is four of the sixteen azimuths of 768 coefficients."""
     where = build("log-polar").where.eval()
     nn.init.normal_(where.last.weight, generator=rng.generator("last"))
-    image = scenes.disc() * torch.rand(1, 1, 128, 128, generator=rng.generator("field"))
+    image = disc() * torch.rand(1, 1, 128, 128, generator=rng.generator("field"))
     middle = torch.zeros(1, 2, dtype=torch.int64)
     # the retina is centred on pixel 64, so turn the 127x127 pixels around it
     inner = image.clone()
@@ -409,9 +418,9 @@ def test_in_evaluation_it_searches_and_draws_nothing(sets, periphery):
     assert seen.logits.shape == (6, 10) and seen.theta.shape == (6, 2, 3) and seen.crop.shape == (6, 1, 28, 28)
     assert trace.fixations.shape == (6, 3, 2) and trace.answers.shape == (6, 3, 10)
     rows = torch.arange(6)
-    assert torch.equal(scenes.fixations(seen.theta, 128).round().long(), trace.fixations[rows, trace.chosen])
+    assert torch.equal(fixations(seen.theta, 128).round().long(), trace.fixations[rows, trace.chosen])
     assert torch.allclose(seen.logits.exp().sum(1), torch.ones(6), atol=1e-5)
-    assert torch.equal(seen.crop, scenes.crops(stimuli.images, trace.fixations[rows, trace.chosen]))
+    assert torch.equal(seen.crop, crops(stimuli.images, trace.fixations[rows, trace.chosen]))
 
 
 def test_searches_do_not_depend_on_their_batch(sets):
@@ -431,7 +440,7 @@ def test_28x28_images_go_to_the_what_network(sets):
 
 def test_the_warm_up_has_no_field():
     first, *others = curriculum.practising()
-    assert isinstance(first.scene, scenes.Scene28)
+    assert isinstance(first.scene, Scene28)
     assert all(isinstance(stage, Stage) and isinstance(stage.scene, Scene128) for stage in others)
     assert {stage.scene.view for stage in others} == {"field"}
 
@@ -453,7 +462,7 @@ def test_a_window_beside_a_blob_is_pulled_towards_it(sets):
     axis = torch.arange(128.0) - 63.5
     images[:] = torch.exp(-(axis[:, None] ** 2 + axis**2) / 50)
     offsets = torch.zeros(5, 2, dtype=torch.int64)
-    stimuli = scenes.Stimuli(images, torch.zeros(5, dtype=torch.int64), offsets, torch.ones(5))
+    stimuli = Stimuli(images, torch.zeros(5, dtype=torch.int64), offsets, torch.ones(5))
     near = searcher.pull(Light(), stimuli, 10.0, rng.generator("direction"))
     assert (near.alignment > 0.9).all() and (near.size > 0).all()
     far = searcher.pull(Light(), stimuli, 40.0, rng.generator("direction"))

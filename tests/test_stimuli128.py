@@ -91,7 +91,7 @@ def test_a_frozen_stimulus_does_not_depend_on_its_batch(sets):
 @pytest.mark.parametrize("scene", [FROZEN, Scene128(std=9, view="oracle", draws="frozen"), Scene28(draws="frozen")])
 def test_an_album_holds_every_frozen_stimulus(sets, scene, monkeypatch):
     monkeypatch.setattr(stimuli, "BLOCK", 4)  # it is painted in two pages
-    album, asked = stimuli.Album(sets.train[10:75], scene), torch.tensor([64, 0, 31, 31])
+    album, asked = stimuli.CachedStimuli(sets.train[10:75], scene), torch.tensor([64, 0, 31, 31])
     for kept, drawn in zip(album(asked), stimuli.draw(sets.train, asked + 10, scene), strict=True):
         assert torch.allclose(kept.double(), drawn.double(), atol=1e-6)
 

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from . import fields as other_fields
-from . import models, retina, schema, transformers
-from . import stimuli as scenes
+from . import models, retina, schema, stimuli, transformers
 from .curriculum import Stage
 from .errors import ConfigurationError, choose, shown, within
 from .schema import ATTRIBUTES, CHOICES, WRITTEN
@@ -138,8 +137,8 @@ def _is_plain(options: Mapping) -> bool:
 SCHEMAS = {  # type of settings -> its name in descriptions, if it has one, and its frozen defaults
     Training: ("", schema.TRAINING),
     Stage: ("", schema.STAGE),
-    scenes.Scene28: ("Scene28", schema.SCENES["Scene28"]),
-    scenes.Scene128: ("Scene128", schema.SCENES["Scene128"]),
+    stimuli.Scene28: ("Scene28", schema.SCENES["Scene28"]),
+    stimuli.Scene128: ("Scene128", schema.SCENES["Scene128"]),
     other_fields.Field: ("Field", schema.SCENES["Field"]),
     other_fields.Cluttered: ("Cluttered", schema.SCENES["Cluttered"]),
     retina.WhatWhere: ("", schema.WHATWHERE),
@@ -238,7 +237,7 @@ def _stage(data: dict) -> Stage:
     return Stage(**{**values, "scene": parse_scene(values["scene"])})
 
 
-def parse_scene(data: dict) -> scenes.Scene:
+def parse_scene(data: dict) -> stimuli.StimulusConfig:
     """Return the scene of its plain data.
 
     Raises:

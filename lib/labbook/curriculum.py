@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .errors import ConfigurationError, shown, within
-from .stimuli import ECCENTRICITIES, Scene, Scene28, Scene128
+from .stimuli import ECCENTRICITIES, Scene28, Scene128, StimulusConfig
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Stage:
     `jitter` is their standard deviation along each axis, in pixels.
     """
 
-    scene: Scene
+    scene: StimulusConfig
     epochs: int
     lr: float
     decay: float = 1.0
@@ -31,7 +31,7 @@ class Stage:
     cosine: tuple[float, float] | None = None  # first and last point of the wave, 0 to 1
 
     def __post_init__(self):
-        if not isinstance(self.scene, Scene):
+        if not isinstance(self.scene, StimulusConfig):
             raise ConfigurationError(f"scene={shown(self.scene)} must be a law of stimuli.")
         within("jitter", self.jitter, 0, 64, "pixels")
         within("epochs", self.epochs, 1, 10_000, whole=True)
@@ -57,7 +57,7 @@ class Stage:
 
 
 def growing(
-    stds: Sequence[float], epochs: int, lr: float, scene: Scene | None = None, **stage_options
+    stds: Sequence[float], epochs: int, lr: float, scene: StimulusConfig | None = None, **stage_options
 ) -> tuple[Stage, ...]:
     """Return one stage per standard deviation of the shift (pixels), all else equal.
 
@@ -69,7 +69,7 @@ def growing(
     return tuple(Stage(replace(scene or Scene28(), std=std), epochs, lr, **stage_options) for std in stds)
 
 
-def falling(scene: Scene, epochs: int, lr: float, to: float = 0.05, **stage_options) -> Stage:
+def falling(scene: StimulusConfig, epochs: int, lr: float, to: float = 0.05, **stage_options) -> Stage:
     """Return a stage whose learning rate falls evenly, by a factor per epoch, to `to` times `lr` in its last epoch."""
     return Stage(scene, epochs, lr, decay=to ** (1 / max(1, epochs - 1)), **stage_options)
 
@@ -164,7 +164,7 @@ def searching(warm: int = 6, grow: int = 1, stay: int = 3, lr: float = 0.001, **
 
 
 def clear_then_faint(
-    epochs: int = 56, lr: float = 0.002, clear: float = 0.4, scene: Scene | None = None
+    epochs: int = 56, lr: float = 0.002, clear: float = 0.4, scene: StimulusConfig | None = None
 ) -> tuple[Stage, ...]:
     """Our curriculum for an evidence map, for AdamW: digits anywhere from the first step, the highest contrast alone at
     first, then all; the learning rate falls along half a cosine wave.

@@ -15,11 +15,21 @@ import torch
 from torch import Tensor, nn
 
 from . import rng, textures
-from . import stimuli as scenes
 from .classifiers import TransformerOutput, device_of
 from .digits import Digits
 from .errors import within
-from .stimuli import ECCENTRICITIES, Scene, Scene128, Stimuli
+from .stimuli import (
+    ECCENTRICITIES,
+    EDGE,
+    FIELD,
+    Scene128,
+    Stimuli,
+    StimulusConfig,
+    crops,
+    draw,
+    fixations,
+    shift,
+)
 
 BATCH = 500
 BATCH_OF_FIELDS = 100  # for 128x128 images: STN128 takes about 4 MB for each
@@ -71,7 +81,7 @@ class Answers:
 
 def batches(stimuli: Stimuli, device: torch.device | str) -> Iterator[Stimuli]:
     """Split stimuli into batches of 500 (128x128 on a CPU: 100), each moved to a device."""
-    large = stimuli.images.shape[-1] >= scenes.FIELD and torch.device(device).type == "cpu"
+    large = stimuli.images.shape[-1] >= FIELD and torch.device(device).type == "cpu"
     size = BATCH_OF_FIELDS if large else BATCH
     return (Stimuli(*part).to(device) for part in zip(*(column.split(size) for column in stimuli), strict=True))
 
@@ -108,7 +118,7 @@ def keep_stimuli(device: torch.device | str) -> None:
     _kept, _kept_on = {}, torch.device(device)
 
 
-def stream(digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Iterator[Stimuli]:
+def stream(digits: Digits, scene: StimulusConfig, n: int | None = None, seed: int = 0) -> Iterator[Stimuli]:
     """Draw stimuli of the first `n` digits (default all), 500 at a time, that are the same at every call: the seed is
     all they depend on."""
     n = len(digits) if n is None else int(within("n", n, 1, len(digits)))
@@ -121,25 +131,27 @@ def stream(digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) ->
     return iter(_kept[key][1])
 
 
-def _drawn(digits: Digits, scene: Scene, n: int, seed: int) -> Iterator[Stimuli]:
+def _drawn(digits: Digits, scene: StimulusConfig, n: int, seed: int) -> Iterator[Stimuli]:
     rows = torch.arange(n, device=digits.labels.device)
     generator = rng.generator("evaluation", seed, device=rows.device)
-    return (scenes.draw(digits, part, scene, generator) for part in rows.split(BATCH))
+    return (draw(digits, part, scene, generator) for part in rows.split(BATCH))
 
 
-def fixed_stimuli(digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Stimuli:
+def fixed_stimuli(digits: Digits, scene: StimulusConfig, n: int | None = None, seed: int = 0) -> Stimuli:
     """Return all that `stream` draws; 10 000 images of 128x128 pixels are 0.7 GB."""
     return Stimuli(*(torch.cat(column) for column in zip(*stream(digits, scene, n, seed), strict=True)))
 
 
-def answers(model: nn.Module, digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Answers:
+def answers(model: nn.Module, digits: Digits, scene: StimulusConfig, n: int | None = None, seed: int = 0) -> Answers:
     """Return the answers to fixed stimuli, of which no more than 500 are held at once."""
     parts = [answer(model, stimuli) for stimuli in stream(digits, scene, n, seed)]
     columns = ([getattr(part, name) for part in parts] for name in ("predicted", "right", "theta", "offsets"))
     return Answers(*(None if column[0] is None else torch.cat(column) for column in columns))
 
 
-def accuracy(model: nn.Module, digits: Digits, scene: Scene, n: int | None = None, seed: int = 0) -> Proportion:
+def accuracy(
+    model: nn.Module, digits: Digits, scene: StimulusConfig, n: int | None = None, seed: int = 0
+) -> Proportion:
     """Return the accuracy on fixed stimuli. At 28x28, std 15 is the study's *general*, std 0 its *central* accuracy."""
     return answers(model, digits, scene, n, seed).accuracy
 
@@ -193,7 +205,7 @@ def oracle_crops(stimuli: Stimuli) -> Stimuli:
 
     The scene `Scene128(view="oracle")` draws the same crops directly, for training and testing.
     """
-    return stimuli._replace(images=scenes.crops(stimuli.images, stimuli.offsets))
+    return stimuli._replace(images=crops(stimuli.images, stimuli.offsets))
 
 
 # ---- theta ----------------------------------------------------------------------------------------------------------
@@ -244,13 +256,13 @@ def alive(model: nn.Module, images: Tensor) -> float:
     return (torch.cat(hidden) > 0).any(0).float().mean().item()
 
 
-def fixation_error(answers: Answers, edge: int = scenes.FIELD) -> Tensor:
+def fixation_error(answers: Answers, edge: int = FIELD) -> Tensor:
     """Return the distance (N,) between the window's centre and the digit's, pixels.
 
     Args:
         edge: of the images, pixels.
     """
-    return (scenes.fixations(answers.theta, edge) - answers.offsets).norm(dim=1)
+    return (fixations(answers.theta, edge) - answers.offsets).norm(dim=1)
 
 
 # ---- maps -----------------------------------------------------------------------------------------------------------
@@ -264,7 +276,12 @@ def positions(reach: int = 27, step: int = 1) -> list[int]:
 
 @torch.inference_mode()
 def accuracy_map(
-    model: nn.Module, digits: Digits, scene: Scene, n: int = 1000, axis: Sequence[int] | None = None, seed: int = 0
+    model: nn.Module,
+    digits: Digits,
+    scene: StimulusConfig,
+    n: int = 1000,
+    axis: Sequence[int] | None = None,
+    seed: int = 0,
 ) -> Tensor:
     """Return the accuracy at every offset: (rows, columns), 55x55 by default (study 5; claims C5 and C17).
 
@@ -295,8 +312,8 @@ def accuracy_map(
     for i, down in enumerate(axis):
         for j, across in enumerate(axis):
             offsets = torch.tensor([[down, across]], device=rows.device).expand(len(rows), 2)
-            if scene.edge == scenes.EDGE:
-                shown = scenes.shift(digit, offsets).flatten(1).amax(1) > 0
+            if scene.edge == EDGE:
+                shown = shift(digit, offsets).flatten(1).amax(1) > 0
             else:
                 shown = torch.ones_like(every, dtype=torch.bool)
             right[i, j] = without_digit[~shown].sum()
@@ -305,7 +322,7 @@ def accuracy_map(
     return right.cpu() / len(rows)
 
 
-def grid_stimuli(digits: Digits, scene: Scene, axis: Sequence[int], count: int = 4, seed: int = 0) -> Stimuli:
+def grid_stimuli(digits: Digits, scene: StimulusConfig, axis: Sequence[int], count: int = 4, seed: int = 0) -> Stimuli:
     """Return the first `count` digits of different labels at every offset of a grid, row by row: to look at a map.
 
     Digits, contrasts and textures are the same at every offset; fresh draws, that depend on the seed alone.
@@ -319,10 +336,10 @@ def grid_stimuli(digits: Digits, scene: Scene, axis: Sequence[int], count: int =
     parts = []
     for offset in itertools.product(axis, axis):
         offsets = torch.tensor([offset], device=rows.device).expand(len(rows), 2)
-        parts.append(scenes.draw(digits, rows, fresh, rng.generator("grid", seed, device=rows.device), offsets))
+        parts.append(draw(digits, rows, fresh, rng.generator("grid", seed, device=rows.device), offsets))
     return Stimuli(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def fixed_contrast(scene: Scene, contrast: float) -> Scene:
+def fixed_contrast(scene: StimulusConfig, contrast: float) -> StimulusConfig:
     """Return the scene at one contrast."""
     return replace(scene, contrast=(contrast, contrast))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .digits import Digits
 from .errors import ConfigurationError, choose, within
-from .stimuli import EDGE, FIELD, MARGIN, Scene, Scene128, compose_field
+from .stimuli import EDGE, FIELD, MARGIN, Scene128, StimulusConfig, compose_field
 
 SPREAD = 0.5 / 0.126  # the largest magnitude of a texture of 128x128 pixels, in its standard deviations, on average
 
@@ -57,7 +57,7 @@ class Field(Scene128):
 
 
 @dataclass(frozen=True)
-class Cluttered(Scene):
+class Cluttered(StimulusConfig):
     """A digit anywhere on black, among pieces of other digits: what overlaps is added and clipped at white.
 
     The defaults are those of recurrent attention at 60x60 pixels; 100 pixels have 8 pieces. Spatial transformers were

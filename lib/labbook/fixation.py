@@ -21,10 +21,10 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from . import evaluation
-from . import stimuli as scenes
 from .classifiers import device_of
 from .digits import Digits
 from .searcher import NEAR, Searcher
+from .stimuli import crops
 
 
 @dataclass(frozen=True)
@@ -141,4 +141,4 @@ def _tally(errors: Tensor) -> Tensor:
 
 
 def _named(model: Searcher, images: Tensor, places: Tensor) -> Tensor:
-    return model.what(scenes.crops(images, places)).logits.argmax(1)
+    return model.what(crops(images, places)).logits.argmax(1)

@@ -26,13 +26,12 @@ from torch import Tensor, nn
 
 from . import classifiers, evaluation, sampler
 from . import retina as retinas
-from . import stimuli as scenes
 from .classifiers import LeNet, TransformerOutput
 from .digits import Digits
 from .errors import ConfigurationError, choose, within
 from .evaluation import Proportion
 from .retina import GREY
-from .stimuli import EDGE, FIELD, MARGIN
+from .stimuli import EDGE, FIELD, MARGIN, Stimuli, crops, window
 
 
 class Tries(NamedTuple):
@@ -107,7 +106,7 @@ HERE = 5.0  # pixels: places no further from the gaze are where the eye is
 
 def look(images: Tensor, places: Tensor) -> Tensor:
     """Return what the fovea sees, (B k, 1, 28, 28), at places (B, k, 2) of images (B, 1, 128, 128)."""
-    return torch.stack([scenes.crops(images, at) for at in places.unbind(1)], 1).flatten(0, 1)
+    return torch.stack([crops(images, at) for at in places.unbind(1)], 1).flatten(0, 1)
 
 
 # ---- peripheries ----------------------------------------------------------------------------------------------------
@@ -299,7 +298,7 @@ class Searcher(nn.Module):
             return self.practise(image)
         trace = self.search(image)
         at = trace.fixation
-        return TransformerOutput(trace.posterior.log(), scenes.window(at), look(image, at[:, None]))
+        return TransformerOutput(trace.posterior.log(), window(at), look(image, at[:, None]))
 
     def reset_parameters(self) -> None:
         """Let the where network promise chance, one in ten, everywhere."""
@@ -322,13 +321,13 @@ class Searcher(nn.Module):
         with torch.no_grad():
             answers = self.what(look(image, places)).logits.unflatten(0, (len(image), -1))  # (B, k, 10)
         crop = look(image, gaze[:, None])
-        return Tries(self.what(crop).logits, scenes.window(gaze), crop, values, answers)
+        return Tries(self.what(crop).logits, window(gaze), crop, values, answers)
 
     def _transform(self, image: Tensor) -> TransformerOutput:
         """Look at the mean place of the map, as a spatial transformer does."""
         gaze = torch.zeros(len(image), 2, dtype=torch.int64, device=image.device)
         share = self.where(image, gaze).softmax(1)  # (B, n)
-        theta = scenes.window((share[..., None] * self.where.places(gaze)).sum(1))
+        theta = window((share[..., None] * self.where.places(gaze)).sum(1))
         crop = sampler.sample(image, theta, EDGE, padding=GREY)
         return TransformerOutput(self.what(crop).logits, theta, crop)
 
@@ -450,7 +449,7 @@ def benchmark(model: Searcher, digits: Digits, n: int, saccades: int) -> dict[st
             for images, labels, offsets, _ in evaluation.batches(stimuli, classifiers.device_of(model)):
                 trace = model.search(images, saccades)
                 named = [trace.cut(s).answer == labels for s in range(1, saccades + 1)]
-                perfect = model.what(scenes.crops(images, offsets)).logits.argmax(1) == labels
+                perfect = model.what(crops(images, offsets)).logits.argmax(1) == labels
                 astray = (trace.fixations[:, 0] - offsets).float().norm(dim=1) > NEAR
                 right += torch.stack([each.sum() for each in named]).cpu()
                 others += torch.stack((perfect.sum(), astray.sum(), (astray & ~named[0]).sum(), trace.made.sum())).cpu()
@@ -480,7 +479,7 @@ class Pull(NamedTuple):
         return share, spread / (self.size.mean().item() * len(towards) ** 0.5)
 
 
-def pull(what: nn.Module, stimuli: scenes.Stimuli, distance: float, generator: torch.Generator) -> Pull:
+def pull(what: nn.Module, stimuli: Stimuli, distance: float, generator: torch.Generator) -> Pull:
     """Return how a spatial transformer's loss would move a 28x28 window, `distance` pixels from the digit's middle.
 
     The window lies in a random direction from the digit, so that it stays in the field; the gradient goes through the
@@ -497,7 +496,7 @@ def pull(what: nn.Module, stimuli: scenes.Stimuli, distance: float, generator: t
     places = places[torch.arange(len(places)), first].requires_grad_()  # (N, 2)
     what.eval()
     with torch.enable_grad():
-        crops = sampler.sample(stimuli.images, scenes.window(places), EDGE, padding=GREY)
+        crops = sampler.sample(stimuli.images, window(places), EDGE, padding=GREY)
         total = F.cross_entropy(what(crops).logits, stimuli.labels, reduction="sum")
         (gradient,) = torch.autograd.grad(total, places)
     return Pull(F.cosine_similarity(-gradient, offsets - places.detach(), dim=1), gradient.norm(dim=1))

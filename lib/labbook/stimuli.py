@@ -52,7 +52,7 @@ class Stimuli(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scene:
+class StimulusConfig:
     """What the laws of stimuli share.
 
     Raises:
@@ -118,7 +118,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Scene28(Scene):
+class Scene28(StimulusConfig):
     """The law of 28x28 stimuli: a digit shifted within its own frame, along each axis by itself (study 2.1)."""
 
     std: float = 15.0
@@ -145,7 +145,7 @@ class Scene28(Scene):
 
 
 @dataclass(frozen=True)
-class Scene128(Scene):
+class Scene128(StimulusConfig):
     """The law of 128x128 stimuli: a digit at a random angle and distance in a round visual field (study 2.2).
 
     The distance is min(|N(0, 1)| std, offset_max), or `radius` where that is given.
@@ -206,7 +206,7 @@ class Scene128(Scene):
 def draw(
     digits: Digits,
     rows: Tensor,
-    scene: Scene,
+    scene: StimulusConfig,
     generator: torch.Generator | None = None,
     offsets: Tensor | None = None,
 ) -> Stimuli:
@@ -245,14 +245,14 @@ def draw(
     return Stimuli(images, digits.labels[rows], offsets, contrast)
 
 
-class Album:
+class CachedStimuli:
     """All stimuli of a frozen scene, painted once: `album(rows)` is `draw(digits, rows, scene)`, a look-up.
 
     Args:
         digits: the digits; an image of each is kept on their device, 4 bytes a pixel.
     """
 
-    def __init__(self, digits: Digits, scene: Scene):
+    def __init__(self, digits: Digits, scene: StimulusConfig):
         self.scene, images, columns = scene, None, []
         for rows in torch.arange(len(digits), device=digits.labels.device).split(10 * BLOCK):
             part = draw(digits, rows, scene)
@@ -355,7 +355,7 @@ def compose_field(
     """
     edge = texture.shape[-1]
     flat = texture.view(len(ink), -1)  # (B, 16384)
-    if noise == 0:
+    if noise < 1e-6:  # none; its inverse might not be finite
         flat.zero_()
         unit = torch.ones_like(contrast)
     else:

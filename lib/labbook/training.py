@@ -37,13 +37,13 @@ from . import (
     transformers,
 )
 from . import engine as engines
-from . import stimuli as scenes
 from .config import Training
 from .curriculum import Stage
 from .digits import DigitSets
 from .engine import ENGINE, Engine, is_gpu
 from .errors import ConfigurationError
 from .machine import differences, machine, threads_restored
+from .stimuli import CachedStimuli, Stimuli, StimulusConfig, draw, fixations
 from .where import collicular
 
 CHECKPOINT = 1  # format of the checkpoint file
@@ -54,26 +54,24 @@ LOCALISING = ("localisation.", "where.")  # parameters of what decides where to 
 OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
-def _position(seen: classifiers.TransformerOutput, stimuli: scenes.Stimuli) -> Tensor:
+def _position(seen: classifiers.TransformerOutput, stimuli: Stimuli) -> Tensor:
     """Return the distance of the window's centre from the digit's along both axes, Huber's loss in units of 10 px."""
     if seen.theta is None:  # a perfect fixation
         return torch.zeros((), device=seen.logits.device)
-    centre = scenes.fixations(seen.theta, stimuli.images.shape[-1])  # (B, 2)
+    centre = fixations(seen.theta, stimuli.images.shape[-1])  # (B, 2)
     return F.smooth_l1_loss(centre / 10, stimuli.offsets / 10)
 
 
-def _taught_position(
-    seen: transformers.TaughtOutput | classifiers.TransformerOutput, stimuli: scenes.Stimuli
-) -> Tensor:
+def _taught_position(seen: transformers.TaughtOutput | classifiers.TransformerOutput, stimuli: Stimuli) -> Tensor:
     """Return the distance of the window's centre from the place that an evidence map finds, given the label, as in
     `_position`."""
     if not isinstance(seen, transformers.TaughtOutput):
         return torch.zeros((), device=seen.logits.device)
     place = evidence.given_label(seen.evidence, stimuli.labels, stimuli.images.shape[-1])
-    return F.smooth_l1_loss(scenes.fixations(seen.theta, stimuli.images.shape[-1]) / 10, place / 10)
+    return F.smooth_l1_loss(fixations(seen.theta, stimuli.images.shape[-1]) / 10, place / 10)
 
 
-LOSSES: dict[str, Callable[[classifiers.TransformerOutput, scenes.Stimuli], Tensor]] = {
+LOSSES: dict[str, Callable[[classifiers.TransformerOutput, Stimuli], Tensor]] = {
     "cross_entropy": lambda seen, stimuli: F.cross_entropy(seen.logits, stimuli.labels),
     "mean_squared": lambda seen, stimuli: F.mse_loss(
         seen.logits.softmax(1), F.one_hot(stimuli.labels, 10).to(torch.float32)
@@ -111,7 +109,7 @@ class Outcome:
 
 # What ends one of several trainings, and not the others.
 STOPPED = (Diverged, Paused, ConfigurationError, torch.OutOfMemoryError)
-_albums: weakref.WeakValueDictionary[tuple, scenes.Album] = weakref.WeakValueDictionary()  # painted, and in use
+_albums: weakref.WeakValueDictionary[tuple, CachedStimuli] = weakref.WeakValueDictionary()  # painted, and in use
 
 
 def train(
@@ -325,8 +323,8 @@ class _Run:
         self.guard_every = self.steps if is_gpu(device) else GUARD_EVERY
         self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
         self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
-        self.album: scenes.Album | None = None
-        self.tests: dict[tuple, scenes.Stimuli] = {}  # fixed stimuli, where there is room for them
+        self.album: CachedStimuli | None = None
+        self.tests: dict[tuple, Stimuli] = {}  # fixed stimuli, where there is room for them
         self.opened: tuple[int, int] | None = None  # stage and epoch that all below belong to
         self.warm = 0  # steps done one operation after another in this stage
         self.order = torch.zeros(self.steps, training.batch, dtype=torch.int64, device=device)  # digits, step by step
@@ -471,7 +469,7 @@ class _Run:
         order = torch.randperm(n, generator=generator)
         return order.repeat(math.ceil(needed / n))[:needed]
 
-    def _album(self, stage: Stage) -> scenes.Album | None:
+    def _album(self, stage: Stage) -> CachedStimuli | None:
         """Return the stimuli of a stage, painted once, if each is seen twice or more and memory is plentiful; runs on
         the same stimuli share them."""
         n, images = self.training.drawn_from(len(self.sets.train)), self.sets.train.images
@@ -486,7 +484,7 @@ class _Run:
                 if self.say:
                     self.say(f"{needed / 1e9:.2g} GB of stimuli do not fit ({room / 1e9:.2g} GB): each is drawn anew.")
                 return None
-            album = scenes.Album(self.sets.train[:n], stage.scene)
+            album = CachedStimuli(self.sets.train[:n], stage.scene)
             album.source = images  # as long as it lives, no other digits have its key
             self.lane.wait()  # another run may look at it from another lane
             _albums[key] = album
@@ -527,7 +525,7 @@ class _Run:
         if self.album:
             stimuli = self.album(rows)
         else:
-            stimuli = scenes.draw(self.sets.train, rows, stage.scene, self.generators["stimuli"])
+            stimuli = draw(self.sets.train, rows, stage.scene, self.generators["stimuli"])
         if stage.jitter:
             generator = self.generators["glimpses"]
             loss, theta = score_function.loss(self.model, stimuli, training.glimpses, stage.jitter, generator)
@@ -616,7 +614,7 @@ class _Run:
             if self.say:
                 self.say(self._line(self.stage - 1))
 
-    def _tested(self, model: nn.Module, scene: scenes.Scene, seed: int = 0) -> evaluation.Answers:
+    def _tested(self, model: nn.Module, scene: StimulusConfig, seed: int = 0) -> evaluation.Answers:
         """Return the answers to fixed stimuli of held-out digits, which are kept where they take little room."""
         key, n = (scene, seed), self.n_validation
         room = min(KEPT if is_gpu(self.device) else KEPT / 8, free_memory(self.device) / 10)

@@ -20,12 +20,11 @@ from torch import Tensor, nn
 
 from . import evaluation
 from . import retina as retinas
-from . import stimuli as scenes
 from .classifiers import device_of
 from .digits import Digits
 from .errors import within
 from .evaluation import Proportion
-from .stimuli import MARGIN, Scene128
+from .stimuli import MARGIN, Scene128, crops
 from .where import HIT
 
 SACCADES = 5  # at most, in the benchmark of 2020
@@ -88,7 +87,7 @@ def look(where: nn.Module, images: Tensor, saccades: int = 1) -> tuple[Tensor, T
 def name(what: nn.Module, images: Tensor, fixations: Tensor) -> Tensor:
     """Return the posterior (looks, B, 10) of a What pathway for what fixations (looks, B, 2) show."""
     what.eval()
-    return torch.stack([what(scenes.crops(images, each)).logits.softmax(1) for each in fixations])
+    return torch.stack([what(crops(images, each)).logits.softmax(1) for each in fixations])
 
 
 def trace(what: nn.Module, where: nn.Module, images: Tensor, saccades: int = SACCADES) -> Scanpath:

@@ -11,13 +11,12 @@ import torch
 from browser import CHROMIUM, Browser
 from here import ROOT
 
-from labbook import stimuli as scenes
 from labbook.book import explorers, results
 from labbook.book.explorers import Trace
 from labbook.book.store import Run
 from labbook.errors import ConfigurationError
 from labbook.evaluation import Answers
-from labbook.stimuli import Stimuli
+from labbook.stimuli import Stimuli, window
 from labbook.visual_field import Grid, Watched
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -84,13 +83,13 @@ def explore_field():
     images = torch.linspace(0, 1, n * 2 * 128 * 128).view(n, 2, 128, 128)
     right = torch.arange(n)
     path = torch.stack((torch.zeros_like(offsets), offsets), 2)
-    near = Watched(torch.tensor([[7, 2]]).expand(n, 2), window(offsets), path, 50 - right)
-    far = Watched(torch.full((n, 2), 3), window(torch.zeros_like(offsets)), torch.zeros(n, 2, 0, 2), right)
+    near = Watched(torch.tensor([[7, 2]]).expand(n, 2), windows(offsets), path, 50 - right)
+    far = Watched(torch.full((n, 2), 3), windows(torch.zeros_like(offsets)), torch.zeros(n, 2, 0, 2), right)
     explorers.display(explorers.visual_field(GRID, (images, [7, 2], offsets), {"near": near, "far": far}, "A caption."))
 
 
-def window(offsets):
-    return scenes.window(offsets.flatten(0, 1)).unflatten(0, offsets.shape[:2])
+def windows(offsets):
+    return window(offsets.flatten(0, 1)).unflatten(0, offsets.shape[:2])
 
 
 EXPLORERS = {

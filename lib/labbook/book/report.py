@@ -24,12 +24,11 @@ from myst_nb import glue
 from torch import Tensor, nn
 
 from .. import classifiers, digits, evaluation, evidence, fixation, foveal, models, searcher, visual_field, whatwhere
-from .. import stimuli as scenes
 from ..config import Training, plain, seeded, shortened
 from ..errors import ConfigurationError
 from ..evaluation import CONTRASTS, Answers, Proportion
 from ..experiments.claim import Claim, judge
-from ..stimuli import ECCENTRICITIES, Scene, Scene128, Stimuli
+from ..stimuli import ECCENTRICITIES, Scene128, Stimuli, StimulusConfig, window
 from . import rerun, results, verdicts
 from .chapter import Here, root
 from .store import Run, Store
@@ -172,7 +171,7 @@ class Page:
         """Return an evaluation of a run, see `Store.evaluate`; `compute` gets the model on the chapter's device."""
         return self.store.evaluate(run, name, compute, self.here.device, others, **settings)
 
-    def accuracy(self, run: Run, scene: Scene, seed: int = 0) -> Proportion:
+    def accuracy(self, run: Run, scene: StimulusConfig, seed: int = 0) -> Proportion:
         """Return the accuracy of a run on the test digits, fixed stimuli of a scene (smoke: of 200 digits)."""
         n = 200 if self.here.profile == "smoke" else len(self.sets.test)
 
@@ -183,7 +182,7 @@ class Page:
         settings = {"scene": plain(scene), "n": n, "seed": seed}
         return self.evaluate(run, "accuracy", compute, read=lambda kept: Proportion(*map(int, kept)), **settings)
 
-    def answers(self, run: Run, scene: Scene, n: int = 500, seed: int = 0) -> Answers:
+    def answers(self, run: Run, scene: StimulusConfig, n: int = 500, seed: int = 0) -> Answers:
         """Return a run's answers to fixed stimuli of the first `n` test digits (smoke: of 8); kept, so that they are
         had without the weights. Theta is rounded to 5 digits."""
         n = self._tested(n)
@@ -197,7 +196,9 @@ class Page:
 
         return self.evaluate(run, "answers", compute, read=read, scene=plain(scene), n=n, seed=seed)
 
-    def answers_on_grid(self, run: Run, scene: Scene, axis: Sequence[int], count: int = 4, seed: int = 0) -> Answers:
+    def answers_on_grid(
+        self, run: Run, scene: StimulusConfig, axis: Sequence[int], count: int = 4, seed: int = 0
+    ) -> Answers:
         """Return a run's answers to the stimuli of `evaluation.grid_stimuli`; kept like those of `answers`."""
         stimuli = evaluation.grid_stimuli(self.sets.test, scene, axis, count, seed)
 
@@ -209,7 +210,7 @@ class Page:
             run, "grid", compute, read=lambda kept: _answers(kept, stimuli.labels, stimuli.offsets), **settings
         )
 
-    def alive(self, run: Run, scene: Scene, n: int = 500) -> float:
+    def alive(self, run: Run, scene: StimulusConfig, n: int = 500) -> float:
         """Return the share of a run's last hidden localisation units that answer to any of `n` test stimuli."""
         n = self._tested(n)
 
@@ -356,7 +357,7 @@ class Page:
                     seen = model(images.to(self.here.device))
                     return seen.logits.argmax(1), seen.theta, torch.zeros(len(images), 0, 2)
                 seen = whatwhere.trace(named, model, images)
-                return seen.posterior[-1].argmax(1), scenes.window(seen.fixations[-1]), seen.fixations.transpose(0, 1)
+                return seen.posterior[-1].argmax(1), window(seen.fixations[-1]), seen.fixations.transpose(0, 1)
 
             with torch.inference_mode():
                 found = visual_field.watch(look, self.sets.test, grid)
@@ -368,7 +369,7 @@ class Page:
         answers, windows, fixations, right = self.evaluate(run, "field", compute, others, read=_tensors(4), **settings)
         return visual_field.Watched(answers, windows.unflatten(2, (2, 3)), fixations, right)
 
-    def accuracy_map(self, run: Run, scene: Scene, n: int = 500) -> Tensor:
+    def accuracy_map(self, run: Run, scene: StimulusConfig, n: int = 500) -> Tensor:
         """Return the accuracy map of a run on the test digits: 55x55 with `n` stimuli per position, coarser if the
         profile asks for it and the store has no better one."""
         n = min(n, len(self.sets.test))

@@ -23,7 +23,7 @@ from ..fields import Cluttered, Field
 from ..foveal import SURE
 from ..retina import WhatWhere
 from ..scaling import Estimate, PowerLaw
-from ..stimuli import FIELD, Scene, Scene128
+from ..stimuli import FIELD, Scene128, StimulusConfig
 from . import recipes
 
 SEEDS = 3
@@ -62,7 +62,7 @@ FACTORS = {  # of the factorial experiment: name -> its two levels, that of 2021
 
 
 def evidence_map(
-    images: int = SHORT, lr: float = 0.002, clear: int = CLEAR, scene: Scene | None = None, **options
+    images: int = SHORT, lr: float = 0.002, clear: int = CLEAR, scene: StimulusConfig | None = None, **options
 ) -> Training:
     """Return the training of an evidence map.
 

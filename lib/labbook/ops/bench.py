@@ -25,8 +25,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import digits, models, rng
-from .. import stimuli as scenes
 from ..book import store
+from ..stimuli import EDGE, FIELD, Scene28, Scene128, StimulusConfig, draw
 from ..study2021 import pipeline
 from ..training import keep_memory
 
@@ -38,7 +38,7 @@ class Size:
     """What is measured at one size of the image: `scene`; `old`, one stimulus of 2021 from (sample, index), and how
     many of them at once; `trained`, model -> images per step."""
 
-    scene: scenes.Scene
+    scene: StimulusConfig
     old: Callable[[np.ndarray, int], np.ndarray]
     count: int
     trained: dict[str, int]
@@ -46,13 +46,13 @@ class Size:
 
 SIZES = (
     Size(
-        scenes.Scene28(),
+        Scene28(),
         lambda sample, index: pipeline.stimulus28(sample, index, 15)[0],
         50,
         dict.fromkeys(("lenet", "stn28"), BATCH),
     ),
     Size(
-        scenes.Scene128(),
+        Scene128(),
         lambda sample, index: pipeline.stimulus128(sample, index, 40, (0.3, 0.7))[0],
         5,
         {"polo": BATCH, "atn": 10, "stn128": 10},
@@ -93,12 +93,12 @@ def _rows(size: Size, rounds: int) -> list[dict]:
     steps = {  # name -> model, arithmetic, images per step
         f"training {model}{'' if each == 'float32' else f', {each}'}": (model, each, batch)
         for model, batch in size.trained.items()
-        for each in (arithmetics if scene.edge == scenes.FIELD else arithmetics[:1])
+        for each in (arithmetics if scene.edge == FIELD else arithmetics[:1])
     }
     work = {name: (_training(model, each, train, scene, batch), batch) for name, (model, each, batch) in steps.items()}
     seconds = interleaved({**stimuli, **work, **_primitives(scene.edge, arithmetics)}, rounds)
     pixels = scene.edge**2
-    moved = (scenes.EDGE**2 + (4 + 4) * pixels) * seconds["byte"]  # digit and texture read, image written
+    moved = (EDGE**2 + (4 + 4) * pixels) * seconds["byte"]  # digit and texture read, image written
     noise = pixels * seconds["normal"]
     floors = {
         "2021, image by image": moved + 2 * noise + seconds["transform"],  # a phase and an amplitude per coefficient
@@ -143,7 +143,7 @@ def _primitives(edge: int, arithmetics: Sequence[str]) -> dict[str, tuple[Callab
     arithmetic one operation of a matrix product."""
     source = torch.zeros(78_400)
     target = torch.empty_like(source)
-    spectrum = torch.zeros(BATCH * scenes.EDGE // edge, edge, edge, dtype=torch.complex64)
+    spectrum = torch.zeros(BATCH * EDGE // edge, edge, edge, dtype=torch.complex64)
     generator = rng.generator("bench")
     square = torch.rand(1024, 1024, generator=generator)
     squares = {each: square.to(getattr(torch, each)) for each in arithmetics}
@@ -160,16 +160,16 @@ def _of_2021(train: digits.Digits, size: Size) -> Tensor:
     for index in range(size.count):
         sample = Image.fromarray(train.images[index].numpy())  # torchvision's MNIST hands out PIL images
         image = torch.from_numpy(size.old(np.array(sample), index))[None].to(torch.float32)
-        made.append(image / 255 if size.scene.edge == scenes.EDGE else image)  # ToTensor
+        made.append(image / 255 if size.scene.edge == EDGE else image)  # ToTensor
     return torch.stack(made)
 
 
-def _draw(train: digits.Digits, scene: scenes.Scene) -> Tensor:
-    return scenes.draw(train, torch.arange(BATCH), scene, rng.generator("bench")).images
+def _draw(train: digits.Digits, scene: StimulusConfig) -> Tensor:
+    return draw(train, torch.arange(BATCH), scene, rng.generator("bench")).images
 
 
 def _training(
-    name: str, arithmetic: str, train: digits.Digits, scene: scenes.Scene, batch: int
+    name: str, arithmetic: str, train: digits.Digits, scene: StimulusConfig, batch: int
 ) -> Callable[[], object]:
     """Return a function that does one training step: fresh stimuli, forward, backward, SGD."""
     model = models.build(name)
@@ -179,7 +179,7 @@ def _training(
     rows, generator = torch.arange(batch), rng.generator("bench")
 
     def step() -> None:
-        stimuli = scenes.draw(train, rows, scene, generator)
+        stimuli = draw(train, rows, scene, generator)
         loss = torch.nn.functional.cross_entropy(model(stimuli.images).logits, stimuli.labels)
         optimiser.zero_grad()
         loss.backward()

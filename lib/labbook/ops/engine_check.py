@@ -19,8 +19,7 @@ from pathlib import Path
 
 import torch
 
-from .. import digits, engine, files, models, rng
-from .. import stimuli as scenes
+from .. import digits, engine, files, models, rng, stimuli
 from ..config import Training
 from ..curriculum import Stage
 from ..digits import DigitSets
@@ -51,10 +50,10 @@ def kinds(sets: DigitSets) -> dict[str, Training]:
     """Return a training of each kind, two epochs of ten steps: the schedules of 2021, and what else a step can have."""
     found = {name: schedule.training for name, schedule in SCHEDULES.items()}
     found["dropout, momentum, average"] = Training(
-        "tutorial", (Stage(scenes.Scene28(), 2, 0.01),), momentum=0.9, average=0.9
+        "tutorial", (Stage(stimuli.Scene28(), 2, 0.01),), momentum=0.9, average=0.9
     )
     found["bank, bfloat16, AdamW"] = Training(
-        "stn28", (Stage(scenes.Scene28(texture="bank"), 2, 0.001),), optimiser="adamw", precision="bfloat16"
+        "stn28", (Stage(stimuli.Scene28(texture="bank"), 2, 0.001),), optimiser="adamw", precision="bfloat16"
     )
     found["score function"] = recipes.attention()
     found["searcher"] = recipes.searcher()
@@ -165,9 +164,11 @@ def time_together(name: str, count: int, sets: DigitSets, device: str) -> dict:
 
 def time_album(edge: int, sets: DigitSets, device: str) -> dict:
     """Measure the painting of a stage's frozen stimuli: images per second."""
-    scene = scenes.Scene28(draws="frozen") if edge == scenes.EDGE else scenes.Scene128(draws="frozen")
+    scene = stimuli.Scene28(draws="frozen") if edge == stimuli.EDGE else stimuli.Scene128(draws="frozen")
     few = sets.train[: min(4000, len(sets.train))].to(device)
-    return {"per_second": float(f"{len(few) * bench.clock(lambda: scenes.Album(few, scene), device, 0.2):.4g}")}
+    return {
+        "per_second": float(f"{len(few) * bench.clock(lambda: stimuli.CachedStimuli(few, scene), device, 0.2):.4g}")
+    }
 
 
 # ---- what a network needs at least ---------------------------------------------------------------------------------
@@ -251,7 +252,7 @@ def run(
     for name, config in kinds(sets).items():
         if name in names or name not in SCHEDULES:
             add("capture", f"capture, {name}", lambda name=name, each=config: check_capture(name, each, sets, device))
-    for edge in (scenes.EDGE, scenes.FIELD):
+    for edge in (stimuli.EDGE, stimuli.FIELD):
         add("album", f"album {edge}", lambda edge=edge: time_album(edge, sets, device), edge=edge)
     for name in names:
         for how, precision, each in variants(name):
