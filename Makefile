@@ -1,7 +1,7 @@
 # The lab-book. Every command does its own set-up in .venv, once.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book html pdf test lock clean
+.PHONY: help book html pdf test licences lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,10 +32,14 @@ test: $(VENV)/.full  ## style, library, notebooks (smoke profile, a pretend GPU 
 	LABBOOK_PROFILE=smoke $(PYTEST) --nbval-lax --nbval-current-env notebooks
 	$(JUPYTER_BOOK) -q -W -n --keep-going --all --path-output _build/test . >/dev/null
 
+licences: $(VENV)/.full  ## list the licences of all that is installed
+	@$(BIN)/pip-licenses --order=license --format=markdown --with-system --ignore-packages labbook pip
+
 lock:  ## resolve the pins into exact versions with hashes, show what changed, test that
 	@$(PYTHON) tests/lock.py
 	@rm -rf _build/lock/venv
 	@$(MAKE) test VENV=_build/lock/venv
+	@$(MAKE) -s licences VENV=_build/lock/venv >requirements-licences.md
 
 clean:  ## remove what was built; keeps .venv and the training runs in _build/runs
 	@[ ! -d _build ] || find _build -mindepth 1 -maxdepth 1 ! -name runs -exec rm -rf {} +

@@ -3,10 +3,16 @@
 uv resolves them for every platform and for Python 3.11 and newer at once. requirements-book.lock holds what renders
 the book, requirements.lock all but PyTorch, requirements-cuda.lock adds the PyTorch of PyPI with the libraries that it
 needs, and requirements-cpu.lock its build for processors alone, where pip finds that.
+
+A bill of materials in CycloneDX's format lists all of it, and what the book uses of MathJax, which npm takes from
+MathJax's own package.
 """
 
+import base64
 import hashlib
+import json
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -15,6 +21,8 @@ from pathlib import Path
 from here import ROOT
 
 LOCKS = [ROOT / f"requirements{build}.lock" for build in ("", "-cuda", "-cpu", "-book")]
+BILL = ROOT / "requirements.cdx.json"
+MATHJAX = ROOT / "book" / "_ext" / "mathjax"
 GPU = re.compile(r"(nvidia|cuda)-|(triton|torch)$")  # PyTorch, and what only its build for GPUs needs
 PACKAGE = re.compile(r"^([\w.-]+)==(\S+)([^\\\n]*)\\?((?:\n    --hash=[^\n]+)*)\n?", re.M)
 HEAD = "# Made by `make lock` from requirements.txt; see book/rerun.md.\n"
@@ -64,13 +72,61 @@ def changes(old: str, new: str) -> list[str]:
     return lines
 
 
+def without_hashes(text: str) -> str:
+    """Return the lines of a lock that name packages."""
+    return re.sub(r" *\\\n +--hash=\S+", "", text)
+
+
+def mathjax(folder: Path) -> None:
+    """Copy what the book uses of MathJax from the npm package that its package.json pins."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shutil.copy(MATHJAX / "package.json", folder)
+    options = ["--silent", "--ignore-scripts", "--omit-lockfile-registry-resolved"]
+    subprocess.run(["npm", "install", *options], cwd=folder, check=True)
+    package, fonts = folder / "node_modules" / "mathjax", Path("output/chtml/fonts/woff-v2")
+    shutil.copytree(package / "es5" / fonts, MATHJAX / fonts, dirs_exist_ok=True)
+    for path in (package / "es5" / "tex-chtml.js", package / "LICENSE", folder / "package-lock.json"):
+        shutil.copyfile(path, MATHJAX / path.name)
+
+
+def bill(made: str, npm: dict) -> str:
+    """Return the bill of materials from what cyclonedx-py wrote and from the packages of an npm lock.
+
+    A package is referred to by its name and version, and not by its line; where its files are is left to pip.
+    """
+    every = json.loads(made)
+    for each in every["components"]:
+        made = made.replace(f'"{each["bom-ref"]}"', f'"{each["purl"]}"')
+    every = json.loads(made, object_hook=lambda each: {key: each[key] for key in each if key != "externalReferences"})
+    for each in every["components"]:
+        del each["description"]
+    for path, each in npm["packages"].items():
+        name, (kind, _, digest) = path.rpartition("node_modules/")[2], each.get("integrity", "").partition("-")
+        if name:
+            purl = f"pkg:npm/{name}@{each['version']}"
+            every["components"].append(
+                {
+                    "bom-ref": purl,
+                    "hashes": [{"alg": kind.replace("sha", "SHA-"), "content": base64.b64decode(digest).hex()}],
+                    "licenses": [{"license": {"id": each["license"]}}],
+                    "name": name,
+                    "purl": purl,
+                    "type": "library",
+                    "version": each["version"],
+                }
+            )
+            every["dependencies"].append({"ref": purl})
+    return json.dumps(every, indent=1) + "\n"
+
+
 def main() -> None:
     """Resolve, write, tell."""
     made = ROOT / "_build" / "lock"
     tools = made / "tools" / "bin"
-    if not (tools / "uv").exists():
+    if not (tools / "cyclonedx-py").exists():
         venv.create(made / "tools", with_pip=True, clear=True)
-        subprocess.run([tools / "python", "-m", "pip", "install", "-qq", "uv"], check=True)
+        subprocess.run([tools / "python", "-m", "pip", "install", "-qq", "uv", "cyclonedx-bom"], check=True)
     book, all_ = ((ROOT / name).read_text() for name in ("requirements-book.txt", "requirements.txt"))
     pins = re.sub(r"(?m)^-.*$", "", book + all_)
 
@@ -86,7 +142,7 @@ def main() -> None:
     command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "-d", made, f"torch=={version}+cpu"]
     subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
     built = cpu(version, list(made.glob(f"torch-{version}+cpu-*.whl")))
-    texts = [*split(everything), built, HEAD + compiled(book, re.sub(r" *\\\n +--hash=\S+", "", everything))]
+    texts = [*split(everything), built, HEAD + compiled(book, without_hashes(everything))]
     for path, text in zip(LOCKS, texts, strict=True):
         if not text:
             print(f"{path.name} is left as it is: no build of PyTorch {version} for processors alone was found")
@@ -94,6 +150,14 @@ def main() -> None:
         told = changes(path.read_text() if path.exists() else "", text)
         path.write_text(text)
         print(f"{path.name}: {len(packages(text))} packages, {len(told) or 'nothing'} changed", *told, sep="\n  ")
+    if shutil.which("npm"):
+        mathjax(made / "npm")
+    else:
+        print("MathJax is left as it is: there is no npm")
+    command = [tools / "python", "-W", "ignore", "-m", "cyclonedx_py", "requirements", "--output-reproducible"]
+    command += ["--pyproject", ROOT / "pyproject.toml", "-"]
+    listed = subprocess.run(command, input=without_hashes(everything), check=True, stdout=subprocess.PIPE, text=True)
+    BILL.write_text(bill(listed.stdout, json.loads((MATHJAX / "package-lock.json").read_text())))
 
 
 if __name__ == "__main__":

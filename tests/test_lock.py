@@ -1,5 +1,6 @@
 """The locks hold every pin, with hashes, and nothing of the machine that made them; changes are told."""
 
+import json
 import re
 
 import lock
@@ -61,3 +62,31 @@ def test_the_book_is_rendered_by_the_same_versions_everywhere():
         lock.packages(lock.ROOT.joinpath(f"requirements{part}.lock").read_text()) for part in ("-book", "")
     )
     assert book.items() <= everything.items()
+
+
+def test_the_bill_of_materials_lists_what_the_locks_hold_and_no_address():
+    text = lock.BILL.read_text()
+    listed = {
+        (each["purl"].partition("/")[0], each["name"], each["version"]) for each in json.loads(text)["components"]
+    }
+    locked = "".join(path.read_text() for path in lock.LOCKS[:2])
+    npm = json.loads((lock.MATHJAX / "package-lock.json").read_text())["packages"]
+    assert listed == {("pkg:pypi", name, version) for name, version, *_ in lock.PACKAGE.findall(locked)} | {
+        ("pkg:npm", path.rpartition("/")[2], each["version"]) for path, each in npm.items() if path
+    }
+    assert "pypi.org" not in text and "resolved" not in str(npm)
+
+
+def test_the_licence_of_every_package_is_listed():
+    rows = re.findall(r"(?m)^\| (\S+) +\| (\S+) +\| (\S.*?) +\|$", (lock.ROOT / "requirements-licences.md").read_text())
+    listed = {re.sub(r"[._]+", "-", name).lower(): (version, licence) for name, version, licence in rows}
+    everywhere = [found for found in lock.PACKAGE.findall(lock.LOCKS[0].read_text()) if ";" not in found[2]]
+    assert {name: listed[name][0] for name, *_ in everywhere} == {name: version for name, version, *_ in everywhere}
+    assert not [name for name, *_ in everywhere if listed[name][1] == "UNKNOWN"]
+
+
+def test_mathjax_is_the_one_that_is_pinned():
+    pinned = json.loads((lock.MATHJAX / "package.json").read_text())["dependencies"]["mathjax"]
+    assert f'VERSION="{pinned}"' in (lock.MATHJAX / "tex-chtml.js").read_text()
+    locked = json.loads((lock.MATHJAX / "package-lock.json").read_text())["packages"]
+    assert locked["node_modules/mathjax"]["version"] == pinned

@@ -1,8 +1,7 @@
 """Additions to Sphinx: MathJax without a network, the library's pages from docstrings, Colab, lighter downloads.
 
-MathJax comes from the installed package `sphinx-mathjax-offline`, of which only one script and one folder of fonts
-are copied into the built book. They go into the output and not into the root `_static/`, because Jupyter Book adds
-every script it finds there to every page.
+MathJax lies in `mathjax/` beside this file, one script and one folder of fonts of its npm package. They are copied into
+the output and do not lie in the root `_static/`, because Jupyter Book adds every script it finds there to every page.
 
 The pages of the library are written from the syntax trees of `lib/labbook`. Nothing is imported, so the book renders
 without torch.
@@ -13,7 +12,6 @@ import json
 import re
 import shutil
 import textwrap
-from importlib.metadata import files
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,14 +22,10 @@ MARK = "% library reference"
 
 def copy_mathjax(app):
     """Copy tex-chtml.js and its fonts to `_static/mathjax/` of an HTML build."""
-    if app.builder.format != "html":
-        return
-    for file in files("sphinx-mathjax-offline"):
-        _, found, path = file.as_posix().partition("/static/mathjax/")
-        if found and (path == "tex-chtml.js" or path.startswith("output/chtml/fonts/woff-v2/")):
-            target = Path(app.outdir, "_static", "mathjax", path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file.locate(), target)
+    if app.builder.format == "html":
+        unused = shutil.ignore_patterns("package*.json")
+        target = Path(app.outdir, "_static", "mathjax")
+        shutil.copytree(Path(__file__).with_name("mathjax"), target, ignore=unused, dirs_exist_ok=True)
 
 
 def write_library(app, docname, source):
