@@ -55,7 +55,7 @@ ALLOWED = {  # and what a real card gives
 
 EVALUATED = """
 import torch
-from labbook import digits, evaluation, fixation, models, rng, score_function, searcher, visual_field, whatwhere
+from labbook import digits, evaluation, models, rng, score_function, searcher, visual_field, whatwhere
 from labbook.stimuli import Scene28, Scene128
 
 sets, found = digits.load("digits"), {}
@@ -73,15 +73,14 @@ def look(images):
     seen = model["polo"](images.cuda())
     return seen.logits.argmax(1), seen.theta, torch.zeros(len(images), 0, 2)
 
-grid = visual_field.Grid((0,), (0.7,), (0.75,), 1, 2)
-found["watch"] = visual_field.watch(look, sets.test, grid)
+grid = visual_field.Sweep((0,), (0.7,), (0.75,), 1, 2)
+found["watch"] = visual_field.evaluate(look, sets.test, grid)
 with torch.no_grad():
     counted = [
         evaluation.alive(model["polo"], drawn.images),
         evaluation.accuracy(model["polo"], sets.test, field, 4).correct,
         whatwhere.measure({"lenet": model["lenet"]}, model["where"], sets.test, field, 2, 1),
         searcher.benchmark(model["searcher"], sets.test, 2, 1),
-        fixation.measure(model["searcher"], sets.test, 2, 1),
     ]
 assert all(each is not None for each in counted)
 

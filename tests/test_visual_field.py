@@ -5,9 +5,9 @@ import torch
 
 from labbook import stimuli, visual_field
 from labbook.errors import ConfigurationError
-from labbook.visual_field import Grid
+from labbook.visual_field import Sweep
 
-GRID = Grid((0, 20, 40), (0.3, 0.7), (0.5, 1.0), 2, 6)
+GRID = Sweep((0, 20, 40), (0.3, 0.7), (0.5, 1.0), 2, 6)
 
 
 def test_the_grid_changes_one_thing_at_a_time(few):
@@ -26,8 +26,8 @@ def test_the_grid_changes_one_thing_at_a_time(few):
     assert torch.equal(again[0], images) and torch.equal(again[2], offsets)
 
 
-def test_a_system_is_watched_at_what_is_shown_and_counted_on_all(few):
-    """It sees where digits are at distances of 40 px, and nothing else: it is right there, and wrong elsewhere."""
+def test_a_system_is_evaluated_on_all_and_kept_for_what_is_shown(few):
+    """Its predictions are correct at eccentricities beyond 30 px, and wrong elsewhere."""
     drawn = list(GRID.stimuli(few.test))
     calls = iter(drawn)
 
@@ -38,16 +38,16 @@ def test_a_system_is_watched_at_what_is_shown_and_counted_on_all(few):
         answers = torch.where(right, truth.labels, (truth.labels + 1) % 10)
         return answers, stimuli.window(truth.offsets), torch.stack((torch.zeros_like(truth.offsets), truth.offsets), 1)
 
-    seen = visual_field.watch(look, few.test, GRID)
-    assert seen.right.tolist() == [0] * 8 + [6] * 4
+    seen = visual_field.evaluate(look, few.test, GRID)
+    assert seen.correct.tolist() == [0] * 8 + [6] * 4
     _, labels, offsets = GRID.pictures(few.test)
-    assert seen.answers[-1].tolist() == labels and seen.answers[0].tolist() != labels
+    assert seen.predictions[-1].tolist() == labels and seen.predictions[0].tolist() != labels
     assert torch.equal(seen.fixations[:, :, 1], offsets) and seen.windows.shape == (12, 2, 2, 3)
     assert torch.allclose(stimuli.fixations(seen.windows[5], 128), offsets[5].float())
 
 
 def test_a_grid_that_makes_no_sense_is_refused():
     with pytest.raises(ConfigurationError, match="eccentricities=51 must be a number from 0 to 50"):
-        Grid(eccentricities=(0, 51))
+        Sweep(eccentricities=(0, 51))
     with pytest.raises(ConfigurationError, match=r"noises=\(\) must rise"):
-        Grid(noises=())
+        Sweep(noises=())

@@ -6,7 +6,7 @@ Data flows one way, and so do the imports. The science, in reading order:
     -> layers -> classifiers, sampler, evidence -> localisation -> transformers
     -> where, searcher, foveal -> models, the one registry
     -> curriculum -> schema, config -> evaluation -> score_function, visual_field
-    -> engine, machine -> training -> psychometrics, linear_probe, fixation, scaling -> whatwhere
+    -> engine, machine -> training -> psychometrics, linear_probe, scaling -> whatwhere
 
 What is made of it:
 

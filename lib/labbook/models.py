@@ -15,7 +15,7 @@ from .errors import choose
 from .evidence import EvidenceMap
 from .foveal import FovealEvidence
 from .searcher import Searcher
-from .transformers import ATN, STN28, STN128, ConvPoloATN, OneWindow, PoloATN, TaughtATN
+from .transformers import ATN, STN28, STN128, ConvLogPolarSTN, DistilledATN, LogPolarSTN, OneWindow
 from .where import WhereNet
 
 MODELS = {
@@ -25,10 +25,10 @@ MODELS = {
     "stn28": STN28,
     "stn128": STN128,
     "atn": ATN,
-    "taught_atn": TaughtATN,
+    "taught_atn": DistilledATN,
     "one_window": OneWindow,
-    "polo": PoloATN,
-    "conv_polo": ConvPoloATN,
+    "polo": LogPolarSTN,
+    "conv_polo": ConvLogPolarSTN,
     "where": WhereNet,
     "searcher": Searcher,
     "evidence": EvidenceMap,

@@ -62,10 +62,10 @@ def _position(seen: classifiers.TransformerOutput, stimuli: Stimuli) -> Tensor:
     return F.smooth_l1_loss(centre / 10, stimuli.offsets / 10)
 
 
-def _taught_position(seen: transformers.TaughtOutput | classifiers.TransformerOutput, stimuli: Stimuli) -> Tensor:
+def _taught_position(seen: transformers.DistilledOutput | classifiers.TransformerOutput, stimuli: Stimuli) -> Tensor:
     """Return the distance of the window's centre from the place that an evidence map finds, given the label, as in
     `_position`."""
-    if not isinstance(seen, transformers.TaughtOutput):
+    if not isinstance(seen, transformers.DistilledOutput):
         return torch.zeros((), device=seen.logits.device)
     place = evidence.given_label(seen.evidence, stimuli.labels, stimuli.images.shape[-1])
     return F.smooth_l1_loss(fixations(seen.theta, stimuli.images.shape[-1]) / 10, place / 10)

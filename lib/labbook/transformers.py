@@ -165,7 +165,7 @@ class ATN(Window):
         )
 
 
-class TaughtOutput(NamedTuple):
+class DistilledOutput(NamedTuple):
     """A `TransformerOutput` with the evidence (B, 10, n) of the map that teaches the localisation, in training mode."""
 
     logits: Tensor
@@ -174,7 +174,7 @@ class TaughtOutput(NamedTuple):
     evidence: Tensor
 
 
-class TaughtATN(ATN):
+class DistilledATN(ATN):
     """An attention transformer whose localisation is taught by an evidence map, see `evidence`, during training; the
     map comes from the run that the training starts from, stays as it is, and has no part in evaluation.
 
@@ -189,18 +189,18 @@ class TaughtATN(ATN):
         super().__init__(**options)
         self.taught_by = EvidenceMap(evidence_width)
 
-    def train(self, mode: bool = True) -> TaughtATN:
+    def train(self, mode: bool = True) -> DistilledATN:
         """Set the mode of the transformer; the evidence map is never in training mode."""
         super().train(mode)
         self.taught_by.eval()
         return self
 
-    def forward(self, image: Tensor) -> TransformerOutput | TaughtOutput:
+    def forward(self, image: Tensor) -> TransformerOutput | DistilledOutput:
         seen = super().forward(image)
         if not self.training:
             return seen
         with torch.no_grad():
-            return TaughtOutput(*seen, self.taught_by(image).evidence.flatten(2))
+            return DistilledOutput(*seen, self.taught_by(image).evidence.flatten(2))
 
 
 class OneWindow(Window):
@@ -218,7 +218,7 @@ class OneWindow(Window):
         super().__init__(parametrisation, Constant(parametrisation), **options)
 
 
-class PoloATN(Window):
+class LogPolarSTN(Window):
     """Polo-STN: a log-polar retina says where to look, a window of fixed width looks there; 455 754 parameters by
     default (study 1.5).
 
@@ -253,7 +253,7 @@ class PoloATN(Window):
             return retina.invert(retina(image))
 
 
-class ConvPoloATN(Window):
+class ConvLogPolarSTN(Window):
     """Polo-STN whose localisation convolves over rings and azimuths; 667 652 parameters (study 1.5).
 
     Args:

@@ -1,8 +1,8 @@
-"""The visual field over a grid of settings: the same digits and textures at every distance, contrast and noise, and
-what systems make of them. It is what the explorer of the visual field shows.
+"""A sweep over the visual field: the same digits, angles and textures at every eccentricity, contrast and noise, and
+what systems make of them. The explorer of the visual field shows it.
 
 Convention
-    settings    (eccentricity, contrast, noise), in the order of `Grid.scenes`: the noise changes fastest
+    settings    (eccentricity, contrast, noise), in the order of `Sweep.scenes`: the noise changes fastest
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from .digits import Digits
 from .errors import ConfigurationError, within
 from .stimuli import MARGIN, Scene128, Stimuli
 
-RETINA = "polo768"  # of the log-polar view
-GAIN = 2.0  # of that view around grey: most of its coefficients are far from their bounds
-
 
 @dataclass(frozen=True)
-class Grid:
-    """Distances (pixels), contrasts and noises (0 to 1) to combine; how many scenes of each are shown, of how many that
-    are counted.
+class Sweep:
+    """The settings to combine; `shown` of the `counted` stimuli of each setting are kept for display.
 
     Raises:
-        ConfigurationError: values out of bounds or not rising; more scenes shown than counted.
+        ConfigurationError: values out of bounds or not rising; more stimuli shown than counted.
+
+    >>> Sweep().place(0, 0, 1), len(Sweep().scenes)
+    (1, 45)
     """
 
-    eccentricities: tuple[float, ...] = (0, 10, 20, 30, 40)
-    contrasts: tuple[float, ...] = (0.3, 0.5, 0.7)
-    noises: tuple[float, ...] = (0.5, 0.75, 1.0)
+    eccentricities: tuple[float, ...] = (0, 10, 20, 30, 40)  # pixels, up to 50
+    contrasts: tuple[float, ...] = (0.3, 0.5, 0.7)  # 0 to 1
+    noises: tuple[float, ...] = (0.5, 0.75, 1.0)  # 0 to 1
     shown: int = 4
     counted: int = 100
 
@@ -51,51 +50,47 @@ class Grid:
 
     @property
     def scenes(self) -> list[Scene128]:
-        """The scenes of all settings."""
+        """The distribution of stimuli at each setting."""
         settings = product(self.eccentricities, self.contrasts, self.noises)
         return [Scene128(contrast=(c, c), noise=n, radius=float(r)) for r, c, n in settings]
 
     def place(self, *at: int) -> int:
-        """Return the position among `stimuli` of a setting, by its positions along the three axes; -1 is the last."""
-        i, j, k = (
-            range(len(a))[p] for a, p in zip((self.eccentricities, self.contrasts, self.noises), at, strict=True)
-        )
-        return (i * len(self.contrasts) + j) * len(self.noises) + k
+        """Return the position among `scenes` of a setting, by its position along each of the three axes; -1 is the
+        last."""
+        shape = len(self.eccentricities), len(self.contrasts), len(self.noises)
+        i, j, k = (range(n)[p] for n, p in zip(shape, at, strict=True))
+        return (i * shape[1] + j) * shape[2] + k
 
     def stimuli(self, digits: Digits) -> Iterator[Stimuli]:
         """Draw the counted stimuli of each setting; digits, angles and textures are the same in all."""
         return (evaluation.fixed_stimuli(digits, scene, self.counted) for scene in self.scenes)
 
     def pictures(self, digits: Digits) -> tuple[Tensor, list[int], Tensor]:
-        """Return what is shown: images (settings, shown, 128, 128); the labels; offsets (settings, shown, 2)."""
-        columns: tuple[list[Tensor], ...] = ([], [], [])
-        for part in self.stimuli(digits):
-            for column, values in zip(columns, (part.images[:, 0], part.labels, part.offsets), strict=True):
-                column.append(values[: self.shown].cpu())
-        images, labels, offsets = map(torch.stack, columns)
-        return images, labels[0].tolist(), offsets
+        """Return what is shown: images (settings, shown, 128, 128); labels; offsets (settings, shown, 2)."""
+        parts = [[column[: self.shown].cpu() for column in part] for part in self.stimuli(digits)]
+        images, labels, offsets, _ = (torch.stack(column) for column in zip(*parts, strict=True))
+        return images[:, :, 0], labels[0].tolist(), offsets
 
 
-class Watched(NamedTuple):
-    """What a system did with a grid: its answers (settings, shown), the windows theta (settings, shown, 2, 3) that they
-    were read from, the fixations (settings, shown, looks, 2) on the way there, and right answers (settings,)."""
+class SweepOutput(NamedTuple):
+    """What a system makes of a sweep: its predictions (settings, shown), the windows theta (settings, shown, 2, 3) that
+    they result from, the fixations (settings, shown, s, 2) before them, and correct predictions of `counted`
+    (settings,)."""
 
-    answers: Tensor
+    predictions: Tensor
     windows: Tensor
     fixations: Tensor
-    right: Tensor
+    correct: Tensor
 
 
-def watch(look: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], digits: Digits, grid: Grid) -> Watched:
-    """Show a system the whole grid.
+def evaluate(system: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], digits: Digits, sweep: Sweep) -> SweepOutput:
+    """Present all stimuli of a sweep to a system.
 
     Args:
-        look: images (B, 1, 128, 128) -> answers (B,), windows (B, 2, 3), fixations (B, looks, 2), (row, column).
+        system: images (B, 1, 128, 128) -> predictions (B,), windows (B, 2, 3), fixations (B, s, 2), (row, column).
     """
-    columns: list[list[Tensor]] = [[], [], [], []]
-    for stimuli in grid.stimuli(digits):
-        seen = [each.cpu() for each in look(stimuli.images)]
-        right = (seen[0] == stimuli.labels.cpu()).sum()
-        for column, value in zip(columns, (*(each[: grid.shown] for each in seen), right), strict=True):
-            column.append(value)
-    return Watched(*(torch.stack(column) for column in columns))
+    settings = []
+    for stimuli in sweep.stimuli(digits):
+        output = [each.cpu() for each in system(stimuli.images)]
+        settings.append((*(each[: sweep.shown] for each in output), (output[0] == stimuli.labels.cpu()).sum()))
+    return SweepOutput(*(torch.stack(column) for column in zip(*settings, strict=True)))

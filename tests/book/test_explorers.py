@@ -17,7 +17,7 @@ from labbook.book.store import Run
 from labbook.errors import ConfigurationError
 from labbook.evaluation import Answers
 from labbook.stimuli import Stimuli, window
-from labbook.visual_field import Grid, Watched
+from labbook.visual_field import Sweep, SweepOutput
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <style>:root {{ color-scheme: light dark }} body {{ margin: 12px; font: 16px sans-serif }}</style><body>{}</html>"""
@@ -73,7 +73,7 @@ def explore_traces():
     explorers.traces(images, [7, 2], {"What/Where": one, "searcher": two}, 8, "A caption.")
 
 
-GRID = Grid((0, 20), (0.5,), (0.5, 0.75, 1.0), 2, 50)
+GRID = Sweep((0, 20), (0.5,), (0.5, 0.75, 1.0), 2, 50)
 
 
 def explore_field():
@@ -83,8 +83,8 @@ def explore_field():
     images = torch.linspace(0, 1, n * 2 * 128 * 128).view(n, 2, 128, 128)
     right = torch.arange(n)
     path = torch.stack((torch.zeros_like(offsets), offsets), 2)
-    near = Watched(torch.tensor([[7, 2]]).expand(n, 2), windows(offsets), path, 50 - right)
-    far = Watched(torch.full((n, 2), 3), windows(torch.zeros_like(offsets)), torch.zeros(n, 2, 0, 2), right)
+    near = SweepOutput(torch.tensor([[7, 2]]).expand(n, 2), windows(offsets), path, 50 - right)
+    far = SweepOutput(torch.full((n, 2), 3), windows(torch.zeros_like(offsets)), torch.zeros(n, 2, 0, 2), right)
     explorers.display(explorers.visual_field(GRID, (images, [7, 2], offsets), {"near": near, "far": far}, "A caption."))
 
 
@@ -133,11 +133,11 @@ def test_what_does_not_fit_together_is_refused():
         other.training["stages"] = other.training["stages"][:2]
         explorers.curriculum({"SGD": [make_run(0, 2, 1.0)], "Adam": [other]})
     with pytest.raises(ConfigurationError, match=r"contrasts=\(0.7, 0.5\) must rise"):
-        Grid(contrasts=(0.7, 0.5))
+        Sweep(contrasts=(0.7, 0.5))
     with pytest.raises(ConfigurationError, match="shown=4 must be a whole number from 1 to 3"):
-        Grid(counted=3)
+        Sweep(counted=3)
     with pytest.raises(ConfigurationError, match=r"one answered \(2, 2\) scenes; the grid has \(6, 2\)"):
-        few = Watched(*[torch.zeros(2, 2)] * 4)
+        few = SweepOutput(*[torch.zeros(2, 2)] * 4)
         explorers.visual_field(GRID, (torch.zeros(6, 2, 128, 128), [7, 2], torch.zeros(6, 2, 2)), {"one": few})
     blind = make_run(0, 2, 1.0)
     blind.history[0]["theta"] = None

@@ -26,11 +26,10 @@ from PIL import Image
 from torch import Tensor
 
 from .. import files, retina, sampler
-from .. import visual_field as field
 from ..errors import ConfigurationError
 from ..evaluation import Answers
 from ..stimuli import EDGE, Stimuli
-from ..visual_field import Grid, Watched
+from ..visual_field import Sweep, SweepOutput
 from . import figures
 from .figures import COLOURS, ORANGE, SKY
 from .results import NAMES, Cell
@@ -110,16 +109,16 @@ def _rounded(values: Sequence[float], digits: int) -> list[float]:
 
 
 def visual_field(
-    grid: Grid,
+    grid: Sweep,
     pictures: tuple[Tensor, Sequence[int], Tensor],
-    systems: Mapping[str, Watched],
+    systems: Mapping[str, SweepOutput],
     caption: str = "",
 ) -> HTML:
     """Return an explorer of the visual field: sliders for distance, contrast and noise, and a button for another scene;
     the scene, its log-polar view, and the window, the crop and the answer of each system.
 
     Args:
-        grid: of the settings. pictures: see `Grid.pictures`. systems: name -> what it did with the grid.
+        grid: of the settings. pictures: see `Sweep.pictures`. systems: name -> what it did with the grid.
 
     Raises:
         ConfigurationError: more than six systems, or one that saw another grid.
@@ -127,8 +126,8 @@ def visual_field(
     images, labels, offsets = pictures
     shape = (len(grid.scenes), grid.shown)
     for name, each in systems.items():
-        if each.answers.shape != shape:
-            raise ConfigurationError(f"{name} answered {tuple(each.answers.shape)} scenes; the grid has {shape}.")
+        if each.predictions.shape != shape:
+            raise ConfigurationError(f"{name} answered {tuple(each.predictions.shape)} scenes; the grid has {shape}.")
     if not 1 <= len(systems) <= len(COLOURS):
         raise ConfigurationError(f"{len(systems)} systems to show; 1 to {len(COLOURS)} are possible.")
     views = torch.stack([_log_polar(each) for each in images])
@@ -146,31 +145,33 @@ def visual_field(
             {
                 "name": name,
                 "colour": colour,
-                "answers": each.answers.tolist(),
+                "answers": each.predictions.tolist(),
                 "windows": [[_rounded(theta.flatten(), 3) for theta in shown] for shown in each.windows],
                 "fixations": [[fixations.int().tolist() for fixations in shown] for shown in each.fixations],
-                "right": each.right.tolist(),
+                "right": each.correct.tolist(),
             }
             for (name, each), colour in zip(systems.items(), COLOURS, strict=False)
         ],
     }
     ends = {"the easiest setting": grid.place(0, -1, 0), "the hardest": grid.place(-1, 0, -1)}
-    alt = f"Scenes, their log-polar views and the windows of systems. Right answers to {grid.counted} digits: "
+    alt = f"Scenes, their log-polar views and the windows of systems. Correct predictions of {grid.counted} digits: "
     alt += "; ".join(
-        f"at {where} " + ", ".join(f"{name} {each.right[k]}" for name, each in systems.items())
+        f"at {where} " + ", ".join(f"{name} {each.correct[k]}" for name, each in systems.items())
         for where, k in ends.items()
     )
     return made("field", data, field_still(grid, pictures, systems), f"{alt}.", caption)
 
 
-def field_still(grid: Grid, pictures: tuple[Tensor, Sequence[int], Tensor], systems: Mapping[str, Watched]) -> Figure:
+def field_still(
+    grid: Sweep, pictures: tuple[Tensor, Sequence[int], Tensor], systems: Mapping[str, SweepOutput]
+) -> Figure:
     """Return the static picture: one digit at four settings, from easy to hard; arguments as of `visual_field`."""
     images, labels, offsets = pictures
     middle = [len(values) // 2 for values in (grid.eccentricities, grid.contrasts, grid.noises)]
     ways = ((0, -1, middle[2]), (middle[0], -1, middle[2]), (-1, middle[1], middle[2]), (-1, 0, middle[2]))
     places = list(dict.fromkeys(grid.place(*way) for way in ways))
     titles = [f"{s.radius:g} px, {100 * s.contrast[0]:.0f} %, noise {s.noise:g}" for s in grid.scenes]
-    windows = {name: (each.windows[places, 0], each.answers[places, 0]) for name, each in systems.items()}
+    windows = {name: (each.windows[places, 0], each.predictions[places, 0]) for name, each in systems.items()}
     scenes = images[places, 0]
     return figures.visual_field(
         scenes, _log_polar(scenes), offsets[places, 0], labels[0], windows, [titles[k] for k in places]
@@ -178,9 +179,9 @@ def field_still(grid: Grid, pictures: tuple[Tensor, Sequence[int], Tensor], syst
 
 
 def _log_polar(images: Tensor) -> Tensor:
-    """Return what a log-polar retina keeps of scenes (n, h, h), with more contrast."""
-    eye = retina.build(field.RETINA)
-    return retina.GREY + field.GAIN * (eye.invert(eye(images[:, None]))[:, 0] - retina.GREY)
+    """Return the reconstructions of scenes (n, h, h) from 768 log-polar features, at twice their contrast."""
+    eye = retina.build("polo768")
+    return retina.GREY + 2 * (eye.invert(eye(images[:, None]))[:, 0] - retina.GREY)
 
 
 # ---- the curriculum -------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 from torch import Tensor, nn
 
-from .. import classifiers, digits, evaluation, evidence, fixation, foveal, models, searcher, visual_field, whatwhere
+from .. import classifiers, digits, evaluation, evidence, foveal, models, searcher, visual_field, whatwhere
 from ..config import Training, plain, seeded, shortened
 from ..errors import ConfigurationError
 from ..evaluation import CONTRASTS, Answers, Proportion
@@ -316,20 +316,6 @@ class Page:
 
         return self.evaluate(run, "foveal searches", compute, n=n, saccades=saccades)
 
-    def aims(self, run: Run, n: int = 1000, saccades: int = 1) -> dict[tuple[float, float], fixation.Aim]:
-        """Return how exactly a searcher's run looks in the 27 cells, on the stimuli of `searches`, with at most so many
-        saccades, and what that costs."""
-        n = self._tested(n)
-
-        def compute(model):
-            return fixation.measure(model, self.sets.test, n, saccades)
-
-        def read(counts):
-            cells = zip(evaluation.cells(), counts, strict=True)
-            return {cell: fixation.Aim(torch.tensor(each)) for cell, each in cells}
-
-        return self.evaluate(run, "aims", compute, read=read, n=n, saccades=saccades)
-
     def scanpaths(self, run: Run, scene: Scene128, n: int, saccades: int = 5) -> tuple[Stimuli, searcher.Search]:
         """Return fixed stimuli of a scene, and how a searcher's run searched them; see `traces`, which has the same."""
         stimuli = evaluation.fixed_stimuli(self.sets.test, scene, min(n, len(self.sets.test)))
@@ -344,7 +330,7 @@ class Page:
         settings = {"scene": plain(scene), "n": n, "saccades": saccades}
         return stimuli, searcher.Search(*self.evaluate(run, "scanpaths", compute, read=_tensors(5), **settings))
 
-    def watched(self, grid: visual_field.Grid, run: Run, what: Run | None = None) -> visual_field.Watched:
+    def watched(self, grid: visual_field.Sweep, run: Run, what: Run | None = None) -> visual_field.SweepOutput:
         """Return what a system did with a grid of settings: a run that names digits through a window, or that of a
         Where network with the What pathway that names what it looks at."""
 
@@ -360,14 +346,16 @@ class Page:
                 return seen.posterior[-1].argmax(1), window(seen.fixations[-1]), seen.fixations.transpose(0, 1)
 
             with torch.inference_mode():
-                found = visual_field.watch(look, self.sets.test, grid)
+                found = visual_field.evaluate(look, self.sets.test, grid)
             windows = [[[round(x, 4) for x in theta] for theta in each] for each in found.windows.flatten(2).tolist()]
-            return [found.answers.tolist(), windows, found.fixations.tolist(), found.right.tolist()]
+            return [found.predictions.tolist(), windows, found.fixations.tolist(), found.correct.tolist()]
 
         settings = {"grid": asdict(grid), "what": what and what.id}
         others = [what] if what else []
-        answers, windows, fixations, right = self.evaluate(run, "field", compute, others, read=_tensors(4), **settings)
-        return visual_field.Watched(answers, windows.unflatten(2, (2, 3)), fixations, right)
+        predictions, windows, fixations, correct = self.evaluate(
+            run, "field", compute, others, read=_tensors(4), **settings
+        )
+        return visual_field.SweepOutput(predictions, windows.unflatten(2, (2, 3)), fixations, correct)
 
     def accuracy_map(self, run: Run, scene: StimulusConfig, n: int = 500) -> Tensor:
         """Return the accuracy map of a run on the test digits: 55x55 with `n` stimuli per position, coarser if the
