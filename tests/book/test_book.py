@@ -9,7 +9,6 @@ import tomllib
 import nbformat
 import pytest
 import yaml
-from browser import CHROMIUM, Browser
 from here import ROOT
 
 from labbook.book import chapter, claims, colab, outcome, results
@@ -167,7 +166,7 @@ SEEN = """new Promise((done, fail) => {
 })"""  # milliseconds from asking for the page until its first figure is painted
 
 
-def test_the_first_figure_of_a_chapter_is_seen_within_a_second(html, tmp_path):
+def test_the_first_figure_of_a_chapter_is_seen_within_a_second(html, tmp_path, new_page):
     """Nothing heavy stands before it; and it is painted at most a second after the floor, which is the time that the
     same picture needs when it is all that a page has. On a busy machine both take longer, so it has three attempts."""
     bare = tmp_path / "bare.html"
@@ -182,37 +181,28 @@ def test_the_first_figure_of_a_chapter_is_seen_within_a_second(html, tmp_path):
         assert len(paths) > 5 and sum((html / "book" / path).stat().st_size for path in paths) < 600_000, name
         if name == CHAPTERS[0]:
             bare.write_text(f"<!doctype html><meta charset='utf-8'>{figure}", "utf-8")
-    if CHROMIUM is None:
-        pytest.skip("no chromium here")
-    with Browser() as page:
+    page = new_page(1440)
 
-        def painted(path):
-            page.open(path, width=1440, height=900)
-            return page.evaluate(SEEN)
+    def painted(path):
+        page.goto(path.as_uri())
+        return page.evaluate(SEEN)
 
-        for name in CHAPTERS:
-            path = html / "book" / f"{name}.html"
-            took = []
-            while not took or (took[-1][1] > took[-1][0] + 1000 and len(took) < 3):
-                took.append((painted(bare), painted(path)))
-            assert took[-1][1] <= took[-1][0] + 1000, (name, took)
-            top = page.evaluate("document.querySelector('article figure').getBoundingClientRect().top")
-            assert top < 0.75 * 900, name  # on a desk it begins above the fold
+    for name in CHAPTERS:
+        path = html / "book" / f"{name}.html"
+        took = []
+        while not took or (took[-1][1] > took[-1][0] + 1000 and len(took) < 3):
+            took.append((painted(bare), painted(path)))
+        assert took[-1][1] <= took[-1][0] + 1000, (name, took)
+        top = page.evaluate("document.querySelector('article figure').getBoundingClientRect().top")
+        assert top < 0.75 * 900, name  # on a desk it begins above the fold
 
 
-def test_every_page_opens_on_a_phone_without_an_error(html):
-    if CHROMIUM is None:
-        pytest.skip("no chromium here")
-    with Browser() as page:
-        for path in sorted((html / "book").glob("*.html")):
-            page.open(path, width=390, dark=True)
-            # The theme says this once in a profile, where no choice of colours is kept yet.
-            errors = [each for each in page.errors if "Got invalid theme mode" not in each]
-            assert (path.name, errors, page.asked) == (path.name, [], [])
-            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path.name
-            if path.stem in CHAPTERS:  # the question, the answer and a figure come first; all figures have loaded
-                figure = "document.querySelector('article figure').getBoundingClientRect()"
-                assert page.evaluate(f"{figure}.top < 2.2 * innerHeight"), path.name
-                assert page.evaluate("[...document.images].every(each => each.complete && each.naturalWidth)"), (
-                    path.name
-                )
+def test_every_page_opens_on_a_phone_without_an_error(html, new_page):
+    page = new_page(390, color_scheme="dark")
+    for path in sorted((html / "book").glob("*.html")):
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path.name
+        if path.stem in CHAPTERS:  # the question, the answer and a figure come first; all figures have loaded
+            figure = "document.querySelector('article figure').getBoundingClientRect()"
+            assert page.evaluate(f"{figure}.top < 2.2 * innerHeight"), path.name
+            assert page.evaluate("[...document.images].every(each => each.complete && each.naturalWidth)"), path.name

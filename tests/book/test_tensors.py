@@ -7,26 +7,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from playwright.sync_api import sync_playwright
 from torch import nn
 
 from labbook import stimuli
-from labbook.book import pdf, tensors
+from labbook.book import tensors
 
 SCRIPT = Path(tensors.__file__).with_suffix(".js").read_text("utf-8")
-CHROMIUM = pdf.chromium()
 
 
 @pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no chromium here")
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.add_script_tag(content=SCRIPT + "\nglobalThis.tensors = tensors;")
-        yield page
-        browser.close()
+def page(browser):
+    page = browser.new_page()
+    page.add_script_tag(content=SCRIPT + "\nglobalThis.tensors = tensors;")
+    return page
 
 
 @pytest.fixture
@@ -38,20 +31,18 @@ def draw(generator, *shape):
     return torch.randn(*shape, generator=generator)
 
 
-def run(browser, script, **given):
+def run(page, script, **given):
     """Return what a script gives: `given` are its tensors (as `encode` writes them) and other values."""
     coded = {name: tensors.encode(value) if torch.is_tensor(value) else value for name, value in given.items()}
     tensors_of = [name for name, value in given.items() if torch.is_tensor(value)]
     decoded = "".join(f"const {name} = tensors.decode(given.{name});" for name in tensors_of)
     others = "".join(f"const {name} = given.{name};" for name in given if name not in tensors_of)
-    return browser.evaluate(
-        f"async given => {{ {decoded}{others} return await (async () => {{ {script} }})(); }}", coded
-    )
+    return page.evaluate(f"async given => {{ {decoded}{others} return await (async () => {{ {script} }})(); }}", coded)
 
 
-def values(browser, expression, **given):
+def values(page, expression, **given):
     """Return the tensor that an expression gives."""
-    made = run(browser, f"const made = {expression}; return {{shape: made.shape, data: [...made.data]}};", **given)
+    made = run(page, f"const made = {expression}; return {{shape: made.shape, data: [...made.data]}};", **given)
     return torch.tensor(made["data"]).view(made["shape"])
 
 
@@ -60,11 +51,11 @@ def close(found, expected, within=1e-3):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
-def test_a_tensor_arrives_as_it_was_sent(browser, generator, dtype):
+def test_a_tensor_arrives_as_it_was_sent(page, generator, dtype):
     tensor = draw(generator, 3, 4, 5)
     coded, packed = tensors.encode(tensor, dtype), tensors.encode(tensor, dtype, packed=True)
     for code in (coded, packed):
-        made = run(browser, "return [...(await tensors.unpack(code)).data];", code=code)
+        made = run(page, "return [...(await tensors.unpack(code)).data];", code=code)
         close(torch.tensor(made).view(3, 4, 5), tensors.decode(code), 1e-6)
     error = (tensors.decode(coded) - tensor).abs().max()
     assert error <= {"float32": 0, "float16": 2e-3, "int8": tensor.abs().max() / 253}[dtype]
@@ -82,16 +73,16 @@ def test_what_cannot_be_sent_is_refused():
 @pytest.mark.parametrize(
     ("stride", "padding", "kernel"), [(1, 0, (5, 5)), (2, 2, (6, 6)), (2, 1, (3, 4)), (3, 0, (1, 1))]
 )
-def test_convolution(browser, generator, stride, padding, kernel):
+def test_convolution(page, generator, stride, padding, kernel):
     image = draw(generator, 1, 3, 17, 14).requires_grad_()
     weight, bias = draw(generator, 4, 3, *kernel), draw(generator, 4)
     expected = F.conv2d(image, weight, bias, stride, padding)
     given = {"image": image[0].detach(), "weight": weight, "bias": bias, "stride": stride, "padding": padding}
-    close(values(browser, "tensors.conv2d(image, weight, bias, stride, padding)", **given), expected[0])
+    close(values(page, "tensors.conv2d(image, weight, bias, stride, padding)", **given), expected[0])
     grad = draw(generator, *expected.shape)
     expected.backward(grad)
     made = "tensors.conv2dBackward(grad, weight, image.shape, stride, padding)"
-    close(values(browser, made, grad=grad[0], **given), image.grad[0])
+    close(values(page, made, grad=grad[0], **given), image.grad[0])
 
 
 @pytest.mark.parametrize(
@@ -111,13 +102,13 @@ def test_convolution(browser, generator, stride, padding, kernel):
         ),
     ],
 )
-def test_other_layers(browser, generator, expression, expected):
+def test_other_layers(page, generator, expression, expected):
     x = draw(generator, 3, 9, 11)
-    close(values(browser, expression, x=x, w=torch.arange(3.0)), expected(x))
+    close(values(page, expression, x=x, w=torch.arange(3.0)), expected(x))
 
 
 @pytest.mark.parametrize("padding", [0.0, 0.5])
-def test_the_sampler_and_its_gradients(browser, generator, padding):
+def test_the_sampler_and_its_gradients(page, generator, padding):
     """A window that is turned, enlarged, partly outside the image; two channels."""
     image, label_gradient = draw(generator, 1, 2, 13, 16), draw(generator, 1, 2, 7, 9)
     theta = torch.tensor([[[0.6, -0.5, 0.3], [0.4, 0.9, -0.45]]], requires_grad=True)
@@ -127,11 +118,11 @@ def test_the_sampler_and_its_gradients(browser, generator, padding):
     crop.backward(label_gradient)
     given = {"image": image[0], "theta": theta.flatten().tolist(), "padding": padding, "grad": label_gradient[0]}
     made = "tensors.affineGrid(theta, 7, 9)"
-    close(values(browser, made, **given), grid[0])
-    close(values(browser, f"tensors.gridSample(image, {made}, padding)", **given), crop[0])
+    close(values(page, made, **given), grid[0])
+    close(values(page, f"tensors.gridSample(image, {made}, padding)", **given), crop[0])
     back = f"tensors.gridSampleBackward(image, {made}, grad, padding)"
-    close(values(browser, back, **given), grid.grad[0])
-    close(run(browser, f"return [...tensors.affineGridBackward({back})];", **given), theta.grad.flatten())
+    close(values(page, back, **given), grid.grad[0])
+    close(run(page, f"return [...tensors.affineGridBackward({back})];", **given), theta.grad.flatten())
 
 
 class Network(nn.Sequential):
@@ -145,7 +136,7 @@ class Network(nn.Sequential):
         )  # fmt: skip
 
 
-def test_a_network_and_the_gradient_of_its_loss(browser, generator):
+def test_a_network_and_the_gradient_of_its_loss(page, generator):
     model = Network().eval()
     for norm in (model[1], model[5]):
         norm.running_mean.uniform_(-1, 1, generator=generator)
@@ -156,7 +147,7 @@ def test_a_network_and_the_gradient_of_its_loss(browser, generator):
     loss = F.cross_entropy(logits, torch.tensor([3]))
     loss.backward()
     made = run(
-        browser,
+        page,
         """
         const ready = await tensors.network(layers), made = tensors.forward(ready, image);
         const {loss, grad} = tensors.crossEntropy(made.at(-1), 3);
@@ -170,11 +161,11 @@ def test_a_network_and_the_gradient_of_its_loss(browser, generator):
 
 
 @pytest.mark.parametrize(("h", "w"), [(8, 16), (28, 28), (5, 12), (1, 7)])
-def test_fourier_transform_and_its_inverse(browser, generator, h, w):
+def test_fourier_transform_and_its_inverse(page, generator, h, w):
     re, im = draw(generator, h, w), draw(generator, h, w)
     expected = torch.view_as_real(torch.fft.fft2(torch.complex(re, im)))
     made, again = run(
-        browser,
+        page,
         f"""
         const x = Float64Array.from(re.data), y = Float64Array.from(im.data);
         tensors.fft2(x, y, {h}, {w});
@@ -190,18 +181,18 @@ def test_fourier_transform_and_its_inverse(browser, generator, h, w):
 
 
 @pytest.mark.parametrize(("noise", "contrast"), [(0.75, 0.7), (0.75, 0.1), (0.0, 0.5)])
-def test_a_visual_field(browser, sets, generator, noise, contrast):
+def test_a_visual_field(page, sets, generator, noise, contrast):
     ink, texture, offset = sets.test.images[:1], draw(generator, 1, 128, 128), torch.tensor([[-17, 30]])
     made = f"tensors.composeField(tensors.tensor([28, 28], ink.data), [-17, 30], {contrast}, texture, {noise})"
-    found = values(browser, made, ink=ink[0].float(), texture=texture[0])
+    found = values(page, made, ink=ink[0].float(), texture=texture[0])
     close(found, stimuli.compose_field(ink, offset, torch.tensor([contrast]), texture.clone(), noise)[0])
 
 
-def test_a_system_of_equations(browser, generator):
+def test_a_system_of_equations(page, generator):
     root, b = draw(generator, 12, 12), draw(generator, 12)
     matrix = root @ root.T + torch.eye(12)
     made = run(
-        browser,
+        page,
         """
         const row = k => matrix.data.subarray(12 * k, 12 * k + 12);
         const apply = x => Float64Array.from({length: 12}, (_, k) => tensors.dot(row(k), x));
@@ -213,9 +204,9 @@ def test_a_system_of_equations(browser, generator):
     close(made, torch.linalg.solve(matrix, b))
 
 
-def test_random_numbers_are_uniform_normal_and_repeatable(browser):
+def test_random_numbers_are_uniform_normal_and_repeatable(page):
     script = "const r = tensors.random(7); return Array.from({length: 20000}, () => r[law]());"
     for law, mean, std in (("uniform", 0.5, 12**-0.5), ("normal", 0, 1)):
-        made = np.array(run(browser, script, law=law))
+        made = np.array(run(page, script, law=law))
         assert abs(made.mean() - mean) < 0.02 and abs(made.std() - std) < 0.02
-        assert json.dumps(run(browser, script, law=law)) == json.dumps(made.tolist())
+        assert json.dumps(run(page, script, law=law)) == json.dumps(made.tolist())
