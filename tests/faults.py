@@ -1,10 +1,12 @@
-"""Faults on purpose: kills, disks full or read-only, altered files, runs at once, clocks, memory, Ctrl-C.
+"""Faults on purpose: kills, disks full or read-only, altered files, two processes at once, signals to end.
 
-`python tests/faults.py 50` tries fifty of each and writes book/results/faults.json; `python tests/faults.py 50 killed
-clock` tries those two kinds alone and keeps the rows of the others. The tests try a few.
+`python tests/faults.py 50` tries fifty of each and writes book/results/faults.json, with the date, the commit and the
+machine; `python tests/faults.py 50 killed ended` tries those two kinds alone and keeps the rows of the others. The
+tests try a few. A fault is a function (times, folder, moments) -> how often it ended as it should.
 """
 
 import contextlib
+import datetime
 import itertools
 import json
 import os
@@ -17,19 +19,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
 import nbformat
 import torch
 from chapters import write_chapter
-from filelock import FileLock
 from here import ROOT
 from trainings import KILLED as TRAININGS
 from trainings import one, processes, same, to_the_end, weights
-from typer.testing import CliRunner
 
-from labbook import digits, files, models, training
+from labbook import digits, files, machine, models, training
 from labbook.book import chapter, claims, outcome
 from labbook.book import store as runs
 from labbook.errors import ConfigurationError
@@ -37,7 +39,7 @@ from labbook.ops import cli, sweep
 from labbook.training import Outcome, _Run
 
 SMALL = one("tutorial")
-TASK = sweep.Task("week1_a", {"seed": 0}, "0" * 16, "")
+TASK = sweep.Task("week1_a", {"seed": 0}, "0" * 16, "0" * 16)
 CELLS = 40
 NONE = digits.Digits(torch.zeros(0, 28, 28, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
 NO_DIGITS = digits.DigitSets(NONE, NONE, NONE, "digits", "")
@@ -53,11 +55,6 @@ glue("runs", open("manifest").read() if os.path.exists("manifest") else "[]")
 """
 PROCESS = "open('kernels', 'a').write(f'{os.getpid()}\\n')"
 LAST = "open('begun', 'w').close()"
-
-
-def row(fault: str, to: str, tried: int, good: int, means: str) -> dict:
-    """What was done, to what, how often, and how often it ended as `means` says."""
-    return {"fault": fault, "to": to, "tried": tried, "good": good, "means": means}
 
 
 # ---- stand-ins: so that little time goes into what is not tried ------------------------------------------------------
@@ -144,7 +141,7 @@ def alive(process: int) -> bool:
         return False
 
 
-# ---- killed while it writes ------------------------------------------------------------------------------------------
+# ---- killed ----------------------------------------------------------------------------------------------------------
 
 
 def write_runs(folder: Path) -> None:
@@ -178,14 +175,6 @@ def write_book(folder: Path) -> None:
         (folder / "begun").touch()
 
 
-def write_sweep(folder: Path) -> None:
-    """Keep finished executions of a sweep."""
-    for number in itertools.count():
-        content = nbformat.writes(_notebook(number)).encode()
-        sweep.keep(folder, replace(TASK, id=f"{number:016x}"), sweep.Execution(f"{number:016x}", notebook=content))
-        (folder / "begun").touch()
-
-
 def runs_are_whole(folder: Path) -> bool:
     """Every record is intact, its weights are those that it names and its evaluation is of them; what was not finished
     is made again."""
@@ -210,22 +199,8 @@ def book_is_whole(folder: Path) -> bool:
     return len(sources) == 1 and len(json.loads((folder / "results" / "claims.json").read_bytes())) == 94
 
 
-def sweep_is_whole(folder: Path) -> bool:
-    """Every record recalls its whole notebook."""
-    kept = [sweep.recall(folder, replace(TASK, id=record.stem)) for record in folder.glob("*.json")]
-    return len(kept) > 0 and all(each.done for each in kept)
-
-
-KILLED: dict[str, tuple[Callable, Callable]] = {
-    "the store of runs, and their publication": (write_runs, runs_are_whole),
-    "a published chapter and the file of claims": (write_book, book_is_whole),
-    "the executions of a sweep": (write_sweep, sweep_is_whole),
-}
-
-
-def kill(name: str, times: int, folder: Path, moments: random.Random) -> int:
-    """Kill a writer again and again at random moments; return how often all was whole afterwards."""
-    writer, whole = KILLED[name]
+def kill(writer: Callable, whole: Callable, times: int, folder: Path, moments: random.Random) -> int:
+    """Kill a process that does nothing but write; count how often all was whole afterwards."""
     survived = 0
     for _ in range(times):
         (folder / "begun").unlink(missing_ok=True)
@@ -242,14 +217,6 @@ def _await(path: Path, process) -> None:
     while not path.exists():
         assert process.is_alive(), f"the process that writes {path.name} ended by itself"
         time.sleep(0.002)
-
-
-def killed(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
-    """kill -9 of processes that do nothing but write."""
-    for name in KILLED:
-        (folder / "place").mkdir()
-        yield row("killed while writing", name, times, kill(name, times, folder / "place", moments), "all whole")
-        shutil.rmtree(folder / "place")
 
 
 def kill_training(name: str, times: int, folder: Path, moments: random.Random) -> int:
@@ -278,75 +245,40 @@ def kill_training(name: str, times: int, folder: Path, moments: random.Random) -
     return survived
 
 
-def trained(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
-    """kill -9 of trainings."""
-    for k, name in enumerate(TRAININGS):
-        share = (times + 1 - k) // 2
-        good = kill_training(name, share, folder, moments)
-        yield row("killed while computing", f"a training ({name})", share, good, "the same bits in the end")
-
-
-def kill_run(times: int, folder: Path, moments: random.Random, publish: bool) -> int:
-    """Kill `python -m labbook run`, before its end or while it publishes; return how often all was whole afterwards."""
-    words = ("run", "week1", *(["--publish"] if publish else []))
-    pages = [folder / "book" / "week1_a.ipynb"] if publish else []
-    pages.append(folder / "_build" / "notebooks" / "week1_a.ipynb")
-    _started(int).join()  # the server is up
-    began = time.monotonic()
-    process = _started(_lib, folder, *words, "--seed", "0")
+def kill_publication(times: int, folder: Path, moments: random.Random) -> int:
+    """Kill `labbook run --publish` once its last cell has run; count how often all was whole afterwards."""
+    _checkout(folder)
+    pages = [folder / "book" / "week1_a.ipynb", folder / "_build" / "notebooks" / "week1_a.ipynb"]
+    words = ("run", "week1", "--publish", "--seed")
+    process = _started(_lib, folder, *words, "0")
     _await(folder / "begun", process)
-    before = time.monotonic() - began
+    began = time.monotonic()
     process.join()
-    after = time.monotonic() - began - before
+    duration = time.monotonic() - began
     whole, tried, survived = [page.read_bytes() for page in pages], 0, 0
-    for seed in range(1, 10 * times):
+    for seed in itertools.count(1):
         if tried == times:
             break
         (folder / "begun").unlink()
-        process = _started(_lib, folder, *words, "--seed", str(seed))
-        if publish:
-            _await(folder / "begun", process)
-            time.sleep(moments.uniform(0, after))
-        else:
-            time.sleep(moments.uniform(0, before + after))
+        process = _started(_lib, folder, *words, str(seed))
+        _await(folder / "begun", process)
+        time.sleep(moments.uniform(0, duration))
         process.kill()
         process.join()
-        (folder / "begun").touch()
-        tried += process.exitcode == -signal.SIGKILL  # else it had ended before
-        if process.exitcode != -signal.SIGKILL:
+        if process.exitcode != -signal.SIGKILL:  # it had ended before
             continue
+        tried += 1
         shown = [chapter.read(page) for page in pages]  # the whole one of before, or the whole new one
-        survived += all(json.loads(chapter.glued(page, "claims"))[0]["seeds"][0] <= seed for page in shown)
-        if publish:
-            survived -= len(json.loads((folder / "book" / "results" / "claims.json").read_bytes())) != 94
-            for path in folder.glob("book/runs/*"):
-                runs.read_run(path).model()
-    process = _started(_lib, folder, *words, "--seed", "0")
+        survived += (
+            all(json.loads(chapter.glued(page, "claims"))[0]["seeds"][0] <= seed for page in shown)
+            and len(json.loads((folder / "book" / "results" / "claims.json").read_bytes())) == 94
+        )
+        for path in folder.glob("book/runs/*"):
+            runs.read_run(path).model()
+    process = _started(_lib, folder, *words, "0")
     process.join()
     again = process.exitcode == 0 and [page.read_bytes() for page in pages] == whole
-    ended = _ended(folder)
-    if not (again and ended):
-        print(
-            f"killed run: exit code {process.exitcode}, the same bytes {again}, kernels ended {ended}", file=sys.stderr
-        )
-    return survived if again and ended else 0
-
-
-MEANS = "all whole, no kernel left, the same bytes when run again"
-
-
-def executed(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
-    """kill -9 of `python -m labbook run`."""
-    _checkout(folder)
-    good = kill_run(times, folder, moments, publish=False)
-    yield row("killed while computing", "python -m labbook run", times, good, MEANS)
-
-
-def published(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
-    """kill -9 of `python -m labbook run --publish`, from the moment when its last cell has run."""
-    _checkout(folder)
-    good = kill_run(times, folder, moments, publish=True)
-    yield row("killed while publishing", "python -m labbook run --publish", times, good, MEANS)
+    return survived if again and _ended(folder) else 0
 
 
 # ---- disks -----------------------------------------------------------------------------------------------------------
@@ -421,15 +353,6 @@ def _obtain(place: Path) -> tuple[Callable, Callable, int]:
     return write, whole, 2 * sum(path.stat().st_size for path in store.local.rglob("*") if path.is_file())
 
 
-def _execute(place: Path) -> tuple[Callable, Callable, int]:
-    source = write_chapter(place, "week1_a", "print('x' * 40_000)")
-    output = place / "made" / "week1_a.ipynb"
-    write = lambda: chapter.execute(source, {}, output)  # noqa: E731
-    write()
-    whole = output.read_bytes()
-    return write, lambda: output.read_bytes() == whole, 2 * len(whole)
-
-
 def _publish(place: Path) -> tuple[Callable, Callable, int]:
     versions = itertools.count()
 
@@ -443,53 +366,13 @@ def _publish(place: Path) -> tuple[Callable, Callable, int]:
     return write, lambda: book_is_whole(place), 40_000
 
 
-def _sweep(place: Path) -> tuple[Callable, Callable, int]:
-    numbers, content = itertools.count(), nbformat.writes(_notebook(0)).encode()
-
-    def write():
-        name = f"{next(numbers):016x}"
-        sweep.keep(place, replace(TASK, id=name), sweep.Execution(name, notebook=content))
-
-    write()
-    return write, lambda: sweep_is_whole(place), len(content) + 500
-
-
-def _build(place: Path) -> tuple[Callable, Callable, int]:
-    _checkout(place)
-    (place / "book" / "week1_a.ipynb").write_bytes((place / "notebooks" / "week1_a.ipynb").read_bytes())
-    before = {path: path.read_bytes() for path in (place / "book").glob("*.*")}
-
-    def write():
-        with mock.patch.object(chapter, "root", lambda: place):
-            done = CliRunner().invoke(cli.app, ["build", "--no-run"])
-        if done.exit_code:
-            raise ConfigurationError(done.stderr.splitlines()[-1] if isinstance(done.exception, SystemExit) else "")
-
-    write()
-    needed = sum(path.stat().st_size for path in (place / "_build").rglob("*") if path.is_file())
-    shutil.rmtree(place / "_build")  # else the new pages find the room of the old ones
-    return write, lambda: before == {path: path.read_bytes() for path in before}, needed // 4
-
-
-DISKS: dict[str, tuple[Callable, str, int]] = {  # what prepares it, what the sentence names, one try in how many
-    "a checkpoint": (_save, "checkpoint", 1),
-    "the store of runs, and their publication": (_obtain, "l", 1),
-    "an executed notebook": (_execute, "week1_a", 5),
-    "a published chapter and the file of claims": (_publish, "", 1),
-    "the executions of a sweep": (_sweep, "", 1),
-    "the pages in HTML": (_build, "", 20),
-}
-
-
-def strike(name: str, times: int, folder: Path, moments: random.Random, fault: Callable) -> tuple[int, int]:
-    """Write on a disk that is full at a random byte, or read-only, and again when it has room; return how often that
-    was refused in one sentence, and how often nothing was lost besides and the second attempt succeeded."""
-    prepare, named, _ = DISKS[name]
+def strike(prepare: Callable, fault: Callable, times: int, folder: Path, moments: random.Random) -> int:
+    """Write on a disk that is full at a random byte, or read-only, and again when it has room; count how often that
+    was refused in one sentence, nothing else was lost, and the second attempt succeeded."""
     tried = good = 0
-    attempts = iter(range(20 * times))
-    with disk(folder, 48 if name == "the pages in HTML" else 24) as place:
+    with disk(folder) as place:
         write, whole, needed = prepare(place)
-        while tried < times and next(attempts, NO_DIGITS) is not None:
+        while tried < times:
             refused = None
             with fault(place, moments.randrange(needed)):
                 try:
@@ -497,25 +380,14 @@ def strike(name: str, times: int, folder: Path, moments: random.Random, fault: C
                 except ConfigurationError as refusal:
                     refused = str(refusal)
                 kept = whole()
-            tried += 1
             if refused is None and kept:  # there was room enough, in whole pages
-                tried -= 1
                 continue
             left = list(place.rglob("*.part")) if fault is full else []
             write()
-            if name == "the pages in HTML":
-                shutil.rmtree(place / "_build")
-            good += bool(refused) and named in refused and "\n" not in refused and kept and not left
+            tried += 1
+            good += bool(refused) and "\n" not in refused and kept and not left
     (folder / "disk").rmdir()
-    return tried, good
-
-
-def struck(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
-    """Full disks and read-only ones."""
-    for fault, words in ((full, "a full disk"), (read_only, "a read-only disk")):
-        for name, (_, _, every) in DISKS.items():
-            tried, good = strike(name, max(1, times // every), folder, moments, fault)
-            yield row(words, name, tried, good, "refused in one sentence, nothing lost, written when there was room")
+    return good
 
 
 # ---- files that were altered -----------------------------------------------------------------------------------------
@@ -531,20 +403,20 @@ def _samples(folder: Path) -> dict[str, tuple[Path, Callable]]:
     state.save()
     sweep.keep(
         folder / "sweep",
-        replace(TASK, id="0" * 16),
+        TASK,
         sweep.Execution("0" * 16, notebook=nbformat.writes(_notebook(0)).encode()),
     )
     chapter.publish(_notebook(0), page := folder / "book" / "week1_a.ipynb")
     (evaluation,) = run.folder.glob("accuracy-*.json")
-    recall = lambda: sweep.recall(folder / "sweep", replace(TASK, id="0" * 16))  # noqa: E731
+    recall = lambda: sweep.recall(folder / "sweep", TASK)  # noqa: E731
     samples = {
         "generation of a run": (run.folder.parent / "current.json", lambda: store.find(SMALL)),
         "metrics of a run": (run.folder / "run.json", lambda: store.find(SMALL)),
         "weights of a run": (run.folder / "weights.safetensors", run.model),
         "evaluation of a run": (evaluation, lambda: store.load_result(run, "accuracy")),
         "checkpoint": (folder / "checkpoint", state.load),
-        "record of a sweep": (folder / "sweep" / f"{'0' * 16}.json", recall),
-        "notebook of a sweep": (folder / "sweep" / f"{'0' * 16}.ipynb", recall),
+        "record of a sweep": (folder / "sweep" / f"{TASK.id}.json", recall),
+        "notebook of a sweep": (folder / "sweep" / f"{TASK.id}.ipynb", recall),
         "executed chapter": (page, lambda: chapter.read(page)),
     }
     if "LABBOOK_DATA" in os.environ:  # the smallest of the four, unpacked
@@ -555,31 +427,24 @@ def _samples(folder: Path) -> dict[str, tuple[Path, Callable]]:
     return samples
 
 
-def damage(times: int, folder: Path, places: random.Random) -> dict[str, int]:
-    """Flip a bit or cut off an end of each kind of file; return by kind how often the file was refused by its name."""
-    refused = {}
-    for kind, (path, read) in _samples(folder).items():
-        whole, refused[kind] = path.read_bytes(), 0
+def damage(times: int, folder: Path, places: random.Random) -> int:
+    """Flip a bit or cut off an end of each kind of file in turn; count how often the file was refused by its name."""
+    good, samples = 0, itertools.cycle(_samples(folder).values())
+    for turn, (path, read) in zip(range(times), samples, strict=False):
+        whole = path.read_bytes()
         read()
-        for turn in range(times):
-            content = bytearray(whole)
-            if turn % 2:
-                content = content[: places.randrange(len(content))]
-            else:
-                content[places.randrange(len(content))] ^= 1 << places.randrange(8)
-            path.write_bytes(content)
-            try:
-                read()
-            except ConfigurationError as refusal:
-                refused[kind] += str(path) in str(refusal)
+        content = bytearray(whole)
+        if turn // 8 % 2:
+            content = content[: places.randrange(len(content))]
+        else:
+            content[places.randrange(len(content))] ^= 1 << places.randrange(8)
+        path.write_bytes(content)
+        try:
+            read()
+        except ConfigurationError as refusal:
+            good += str(path) in str(refusal)
         path.write_bytes(whole)
-    return refused
-
-
-def altered(times: int, folder: Path, places: random.Random) -> Iterator[dict]:
-    """Flipped bits and lost ends."""
-    for kind, good in damage(times, folder, places).items():
-        yield row("a flipped bit, or an end cut off", kind, times, good, "refused by name")
+    return good
 
 
 # ---- two at once -----------------------------------------------------------------------------------------------------
@@ -592,7 +457,7 @@ def _obtain_beside(folder: Path, number: int, seed: int) -> None:
     (folder / f"got-{number}").write_text(f"{run.weights_sha256} {run.machine}")
 
 
-def beside(times: int, folder: Path) -> int:
+def beside(times: int, folder: Path, moments: random.Random) -> int:
     """Let two processes ask for the same training at once; return how often both got the one run, whole."""
     sets, good = few(), 0
     hand_over(sets, folder)
@@ -608,7 +473,7 @@ def beside(times: int, folder: Path) -> int:
     return good
 
 
-def run_beside(times: int, folder: Path) -> int:
+def run_beside(times: int, folder: Path, moments: random.Random) -> int:
     """Publish one chapter by two processes at once; return how often both ended well and the page was whole."""
     _checkout(folder)
     good = 0
@@ -621,167 +486,116 @@ def run_beside(times: int, folder: Path) -> int:
     return good
 
 
-def together(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
-    """Two processes that do the same."""
-    for to, act, each in (("one training", beside, times), ("one chapter, published", run_beside, max(1, times // 5))):
-        (folder / to).mkdir()
-        yield row("two processes at once", to, each, act(each, folder / to), "one result, whole, for both")
+# ---- signals to end --------------------------------------------------------------------------------------------------
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 
 
-# ---- clocks ----------------------------------------------------------------------------------------------------------
-
-
-def jump(times: int, folder: Path, moments: random.Random) -> int:
-    """Train, keep and recall while all clocks jump, up to ten years, the one for dates back too; return how often the
-    bits were those of a quiet training."""
-    sets, good = few(), 0
-    clock, steady = time.time, time.monotonic
-    ahead = itertools.accumulate(iter(lambda: moments.choice((0, 0, 0, moments.uniform(0, 3e8))), NO_DIGITS))
-    jumping = {
-        "time": lambda: clock() + moments.uniform(-3e8, 3e8),
-        "time_ns": lambda: int(1e9 * (clock() + moments.uniform(-3e8, 3e8))),
-        "monotonic": lambda: steady() + next(ahead),
-    }
-    for seed in range(times):
-        config = replace(SMALL, seed=seed, fraction=0.2)
-        store = runs.Store(folder / "published", folder / "local")
-        with mock.patch.multiple(time, **jumping):
-            run = store.get_or_train(config, sets)
-            record = json.loads(json.dumps(run.history))
-            kept = store.evaluate(run, "accuracy", lambda model: 1) == store.load_result(run, "accuracy")
-        good += (
-            kept and record[0]["seconds"] >= 0 and same(weights(training.train(config, sets)), run.model().state_dict())
-        )
-    return good
-
-
-def clock(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
-    """A clock that jumps."""
-    good = jump(times, folder, moments)
-    yield row("a clock that jumps", "a training and its store", times, good, "the same bits")
-
-
-# ---- memory ----------------------------------------------------------------------------------------------------------
-
-LIMITED = """
-import os, resource
-if limit := int(os.environ.get("MEMORY_LIMIT", 0)):
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-"""
-
-
-def starve(times: int, folder: Path, moments: random.Random) -> int:
-    """Sweep over two values with two workers, one of them short of memory; return how often the other's result was
-    kept, the loss told in one line, and the sweep complete when asked for again."""
-    write_chapter(folder, "week1_a", GLUED, "import numpy; numpy.ones(10**7).sum()")
-    shutil.copytree(ROOT / "lib", folder / "lib", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "_toc.yml").write_text("root: none\n")
-    (folder / "site").mkdir()
-    (folder / "site" / "sitecustomize.py").write_text(LIMITED)
-    path, good = folder / "notebooks" / "week1_a.ipynb", 0
-    here = {"PYTHONPATH": f"{folder}/site{os.pathsep}{folder}/lib", "LABBOOK_PROFILE": "smoke"}
-    with mock.patch.object(chapter, "root", lambda: folder), mock.patch.dict(os.environ, here):
-        for turn in range(times):
-            tasks = sweep.grid(path, [f"seed={2 * turn},{2 * turn + 1}"])
-            limit = {"MEMORY_LIMIT": str(moments.randrange(50, 400) * 2**20)}
-            lines = {}
-            for slots in ([{}, limit], [{}]):
-                outcomes = sweep.run(tasks, folder / "sweep", lambda missing, slots=slots: sweep.local(missing, slots))
-                lines[len(slots)] = [each.message for each in outcomes.values()]
-            one_line = all("\n" not in message and len(message) < 500 for message in lines[2])
-            good += lines[2].count("") == 1 and one_line and lines[1] == ["", ""]
-    return good
-
-
-def memory(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
-    """Too little memory in one worker of a sweep."""
-    times = max(1, times // 5)
-    good = starve(times, folder, moments)
-    means = "the other's result kept, the loss told in a line, and made up the next time"
-    yield row("out of memory", "one of two workers of a sweep", times, good, means)
-
-
-# ---- Ctrl-C ----------------------------------------------------------------------------------------------------------
-
-
-def interrupt(times: int, folder: Path, moments: random.Random, sweeping: bool = False) -> int:
-    """Press Ctrl-C at random moments of `run` or of `sweep`; return how often nothing was left: no process, no draft,
-    no temporary file."""
+def end(words: list[str], times: int, folder: Path, moments: random.Random) -> int:
+    """Send the four signals in turn to a command at random moments; count how often at most one line was said and
+    nothing was left: no process and, but for SIGKILL of the process that writes, no draft and no temporary file."""
     shutil.copytree(ROOT / "lib", folder / "lib", ignore=shutil.ignore_patterns("__pycache__"))
     write_chapter(folder, "week1_a", GLUED, PROCESS, LAST, "import time; time.sleep(0.2)")
     (folder / "_toc.yml").write_text("root: none\n")
     (folder / "temporary").mkdir()
     temporary = {name: str(folder / "temporary") for name in ("TMPDIR", "JUPYTER_RUNTIME_DIR")}
     environment = os.environ | temporary | {"PYTHONPATH": str(folder / "lib"), "LABBOOK_PROFILE": "smoke"}
-    words = ["sweep", "week1", "-p", "seed=0,1", "--workers", "2"] if sweeping else ["run", "week1"]
-    good, duration = 0, None
-    for _ in range(times + 1):
+    command = [sys.executable, "-m", "labbook", *words]
+    given = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    began = time.monotonic()
+    subprocess.run(command, check=True, **given)
+    duration, good = time.monotonic() - began, 0
+    for number in itertools.islice(itertools.cycle(SIGNALS), times):
         shutil.rmtree(folder / "_build", ignore_errors=True)
-        began = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "labbook", *words],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        if duration is None:
-            process.communicate()
-            duration = time.monotonic() - began
-            continue
+        process = subprocess.Popen(command, start_new_session=True, **given)
         time.sleep(moments.uniform(0.1, 0.9) * duration)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-        quiet = process.returncode in (0, 130, -signal.SIGINT) and said.count("\n") <= 1
-        drafts = [path for path in (folder / "_build").rglob(".*") if ".part" in path.name]
-        deadline = time.monotonic() + 3  # the kernel's own files go with the kernel
-        ended = _ended(folder)
-        while (left := list((folder / "temporary").iterdir())) and time.monotonic() < deadline:
+            process.send_signal(number)
+        _, said = process.communicate(timeout=120)
+        ended, deadline = _ended(folder), time.monotonic() + 5
+
+        def left() -> list[Path]:
+            drafts = [path for path in (folder / "_build").rglob(".*") if ".part" in path.name]
+            return [] if number == signal.SIGKILL else [*drafts, *(folder / "temporary").iterdir()]  # noqa: B023
+
+        while left() and time.monotonic() < deadline:  # the kernel's own files go with the kernel
             time.sleep(0.05)
-        good += quiet and ended and not drafts and not left
-        if not (quiet and ended and not drafts and not left):
-            print("after Ctrl-C:", process.returncode, said[-2000:], drafts, left, file=sys.stderr)
+        fine = process.returncode in (0, 130, -number) and said.count("\n") <= 1 and ended and not left()
+        if not fine:
+            print(f"after {number.name}: {process.returncode}, {said[-500:]}, {ended}, {left()}", file=sys.stderr)
+        good += fine
+        if number == signal.SIGKILL:
+            for path in (folder / "temporary").iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
     return good
-
-
-def interrupted(times: int, folder: Path, moments: random.Random) -> Iterator[dict]:
-    """Ctrl-C."""
-    for sweeping, to, each in (
-        (False, "python -m labbook run", times),
-        (True, "python -m labbook sweep", max(1, times // 5)),
-    ):
-        (folder / to).mkdir()
-        good = interrupt(each, folder / to, moments, sweeping)
-        yield row("Ctrl-C", to, each, good, "no process, no draft, no temporary file left")
 
 
 # ---- the campaign ----------------------------------------------------------------------------------------------------
 
-KINDS = {
-    each.__name__: each
-    for each in (killed, trained, executed, published, struck, altered, together, clock, memory, interrupted)
-}
+
+class Fault(NamedTuple):
+    """What is done, to what, the function that does it, how it should end, and one try in how many."""
+
+    kind: str
+    fault: str
+    to: str
+    act: Callable[[int, Path, random.Random], int]
+    means: str
+    every: int = 1
 
 
-def campaign(times: int, kinds: list[str], seed: int = 0) -> Iterator[dict]:
-    """Yield a row per fault and what it hit."""
-    for kind in kinds:
-        with tempfile.TemporaryDirectory() as folder:
-            for each in KINDS[kind](times, Path(folder), random.Random(f"{kind} {seed}")):
-                yield {"kind": kind, **each}
+RUN, SWEEP = ["run", "week1"], ["sweep", "week1", "-p", "seed=0,1", "--workers", "2"]
+STORE, PAGE = "the store of runs, and their publication", "a published chapter and the file of claims"
+DISKS = {"a checkpoint": _save, STORE: _obtain, PAGE: _publish}
+FAULTS = [
+    Fault("killed", "killed while writing", STORE, partial(kill, write_runs, runs_are_whole), "all whole"),
+    Fault("killed", "killed while writing", PAGE, partial(kill, write_book, book_is_whole), "all whole"),
+    *(
+        Fault(
+            "trained", "killed while computing", f"a training ({name})", partial(kill_training, name), "equal bits", 2
+        )
+        for name in TRAININGS
+    ),
+    Fault(
+        "published",
+        "killed while publishing",
+        "labbook run --publish",
+        kill_publication,
+        "all whole, no kernel left, the same bytes when run again",
+    ),
+    *(
+        Fault("struck", words, to, partial(strike, prepare, fault), "refused in one sentence, then written")
+        for words, fault in (("a full disk", full), ("a read-only disk", read_only))
+        for to, prepare in DISKS.items()
+    ),
+    Fault("altered", "a flipped bit, or an end cut off", "each kind of file in turn", damage, "refused by name"),
+    Fault("together", "two processes at once", "one training", beside, "one result, whole, for both"),
+    Fault("together", "two processes at once", "one chapter, published", run_beside, "one result, whole, for both", 5),
+    Fault("ended", "Ctrl-C, SIGTERM, SIGHUP, SIGKILL", "labbook run", partial(end, RUN), "nothing left"),
+    Fault("ended", "Ctrl-C, SIGTERM, SIGHUP, SIGKILL", "labbook sweep", partial(end, SWEEP), "nothing left", 5),
+]
+KINDS = list(dict.fromkeys(fault.kind for fault in FAULTS))
+
+
+def campaign(times: int, kinds: list[str]) -> Iterator[dict]:
+    """Yield a row per fault: what was done, to what, how often, how often it ended as it should; when and where."""
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    where = {"date": str(datetime.date.today()), "commit": commit.stdout.strip(), "machine": machine.processor()}
+    for fault in FAULTS:
+        if fault.kind in kinds:
+            with tempfile.TemporaryDirectory() as folder:
+                tried = max(1, times // fault.every)
+                good = fault.act(tried, Path(folder), random.Random(f"{fault.kind} {fault.to}"))
+            told = {name: getattr(fault, name) for name in ("kind", "fault", "to", "means")}
+            yield told | {"tried": tried, "good": good} | where
 
 
 if __name__ == "__main__":
-    asked = sys.argv[2:] or list(KINDS)
+    asked = sys.argv[2:] or KINDS
     path = ROOT / "book" / "results" / "faults.json"
-    found = []
+    found = [each for each in json.loads(path.read_bytes()) if each["kind"] in set(KINDS) - set(asked)]
     for each in campaign(int(sys.argv[1]) if len(sys.argv) > 1 else 50, asked):
-        print(f"{each['fault']}: {each['to']}: {each['good']} of {each['tried']} {each['means']}", flush=True)
+        print("{fault}: {to}: {good} of {tried} {means}".format(**each), flush=True)
         found.append(each)
-    with FileLock(Path(tempfile.gettempdir()) / "labbook-faults.lock"):  # parts of a campaign may run side by side
-        before = [each for each in json.loads(path.read_bytes()) if each.get("kind") in set(KINDS) - set(asked)]
-        rows = sorted(before + found, key=lambda each: list(KINDS).index(each["kind"]))
-        files.write(path, ("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n").encode())
+    rows = sorted(found, key=lambda each: KINDS.index(each["kind"]))
+    files.write(path, ("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n").encode())
