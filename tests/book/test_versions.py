@@ -39,5 +39,5 @@ def test_what_is_missing_or_too_old_is_named_in_one_sentence(monkeypatch, found,
 
 def test_away_from_its_checkout_the_library_asks_for_what_its_metadata_names(monkeypatch):
     monkeypatch.setattr(versions, "__file__", "/a/b/c/d/e.py")
-    monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["torch>=2.11", 'distributed; extra == "cluster"'])
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["torch>=2.11", 'distributed; extra == "sweep"'])
     assert versions.needed() == ["torch>=2.11"]

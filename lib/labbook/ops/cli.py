@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -212,11 +213,7 @@ def sweep_(
     tasks = sweep.grid(path, pairs)
     folder = out or chapter.root() / "_build" / "sweeps" / path.stem
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    if scheduler:
-        where, engine = f"the Dask workers of {scheduler}", lambda missing: sweep.dask(missing, scheduler)
-    else:
-        slots = sweep.slots(workers)
-        where, engine = f"{len(slots)} local workers", lambda missing: sweep.local(missing, slots)
+    where = f"the Dask workers of {scheduler}" if scheduler else f"{workers or sweep.local_workers()} local workers"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
         bar = bars.add_task(path.stem, total=len(tasks))
@@ -227,9 +224,10 @@ def sweep_(
             ended = "" if outcome.done else f", failed: {outcome.message}"
             console.print(f"[{len(tasks) - left}/{len(tasks)}] {task.words}: {outcome.seconds:.1f} s{ended}")
 
+        engine = partial(sweep.dask, address=scheduler, workers=workers)
         outcomes = sweep.run(tasks, folder, engine, say, lambda line: typer.echo(line, err=True))
-    table = sweep.write_tables(folder, sweep.command(path, pairs), tasks, outcomes)
-    console.print(f"The table: {os.path.relpath(table)}, and index.html beside it")
+    table = sweep.write_tables(folder, tasks, outcomes)
+    console.print(f"The table: {os.path.relpath(table)}")
     if failed := [task for task in tasks if not outcomes[task.id].done]:
         raise chapter.Failed(
             f"{len(failed)} of {len(tasks)} executions failed, the first at {failed[0].words}: "

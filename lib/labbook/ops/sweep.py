@@ -3,32 +3,26 @@
 Every execution is `python -m labbook run` in a process of its own, so that neither its memory nor its end touches the
 others. A finished one is kept as a notebook and a sealed record, named by the content of what was executed: the
 parameters, the notebook's source and the code of the library. The same sweep asked for again executes what is missing.
-Where executions take place is left to an engine: threads that wait for local processes, or Dask.
+Dask decides where executions take place: threads of this process that wait for them, or workers on other machines.
 """
 
 from __future__ import annotations
 
 import csv
-import html
 import io
 import itertools
 import json
+import logging
 import os
-import queue
 import re
-import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -166,18 +160,22 @@ class Execution:
         return not self.message
 
 
-def execute(
-    task: Task, environment: dict[str, str] | None = None, started: Callable[[int], None] | None = None
-) -> Execution:
-    """Execute a task in a process of its own, and wait for it. Engines call this, on whichever machine.
+def execute(task: Task, gpus: tuple[str, ...] = ()) -> Execution:
+    """Execute a task in a process of its own, and wait for it. Dask calls this, on whichever machine.
+
+    If Dask calls the task off, because the sweep or this worker ends, the process is ended too.
 
     Args:
-        environment: variables of the process, beside those of this one. started: receives the process's id.
+        gpus: of this machine, on which its workers take turns.
     """
     path = chapter.root() / "notebooks" / f"{task.chapter}.ipynb"
     host = socket.gethostname()
     if not path.is_file() or code(path) != task.code:
         return Execution(task.id, f"{host} has another version of {task.chapter} or of the library", host=host)
+    number, called_off = _place()
+    environment = {"OMP_NUM_THREADS": "1"} | dict(os.environ) | processes.child_environment()
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
     with tempfile.TemporaryDirectory(prefix="labbook-") as folder:
         pairs = [word for name, value in task.values.items() for word in ("-p", f"{name}={json.dumps(value)}")]
         command = [sys.executable, "-m", "labbook", "run", task.chapter, *pairs, "--out", folder]
@@ -186,15 +184,19 @@ def execute(
             process = subprocess.Popen(
                 command,
                 cwd=chapter.root(),
-                env={"OMP_NUM_THREADS": "1"} | dict(os.environ) | processes.child_environment() | (environment or {}),
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
-                start_new_session=True,  # Ctrl-C is passed on once, by the engine
+                start_new_session=True,  # Ctrl-C is passed on once, by Dask
             )
-            if started:
-                started(process.pid)
-            _, status, used = os.wait4(process.pid, 0)
+            ended, asked = 0, False
+            while not ended:
+                time.sleep(0.1)
+                ended, status, used = os.wait4(process.pid, os.WNOHANG)
+                if not ended and not asked and called_off():
+                    process.terminate()
+                    asked = True
             process.returncode = os.waitstatus_to_exitcode(status)
             said.seek(0)
             words = said.read().decode("utf-8", "replace").strip().splitlines()
@@ -217,6 +219,23 @@ def execute(
         return Execution(task.id, str(refusal), **cost)
     verdicts = {record["id"]: [record["verdict"], record.get("measured", "")] for record in found["claims"]}
     return Execution(task.id, "", content, found["answer"], verdicts, trainings, **cost)
+
+
+def _place() -> tuple[int, Callable[[], bool]]:
+    """Return the number of the Dask worker that this thread belongs to, and whether its task has been called off."""
+    try:
+        from distributed import Status, get_worker
+
+        worker = get_worker()
+    except (ImportError, ValueError):  # no worker: called by hand
+        return 0, lambda: False
+    key, over = worker.get_current_task(), (Status.closing, Status.closed, Status.failed)
+
+    def called_off() -> bool:
+        task = worker.state.tasks.get(key)
+        return worker.status in over or task is None or task.state == "cancelled"
+
+    return worker.name if isinstance(worker.name, int) else 0, called_off
 
 
 def _trainings(manifest: list[dict], out: str | None) -> list[dict]:
@@ -244,103 +263,57 @@ def _trainings(manifest: list[dict], out: str | None) -> list[dict]:
     return rows
 
 
-# ---------------------------------------------------------------- engines
+# ---------------------------------------------------------------- Dask
 
 
-def slots(workers: int | None = None) -> list[dict[str, str]]:
-    """Return the environment of each local worker: one per GPU, or one per core that this process may use.
-
-    Args:
-        workers: how many; on a machine with GPUs they take turns on them.
-    """
-    gpus = _gpus()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    number = workers or len(gpus) or cores
-    return [{"CUDA_VISIBLE_DEVICES": gpus[k % len(gpus)]} if gpus else {} for k in range(number)]
-
-
-def _gpus() -> list[str]:
+def local_gpus() -> tuple[str, ...]:
+    """Return the numbers of the GPUs that this process may use."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [each for each in visible.split(",") if each]
+        return tuple(each for each in visible.split(",") if each)
     if not shutil.which("nvidia-smi"):
-        return []
+        return ()
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
-    return re.findall(r"^GPU (\d+):", listed, re.M)
+    return tuple(re.findall(r"^GPU (\d+):", listed, re.M))
 
 
-def local(tasks: list[Task], workers: list[dict[str, str]]) -> Generator[Execution, None, None]:
-    """Execute tasks on this machine, as many at once as there are workers; yield outcomes as they come.
-
-    Left early (an exception in the loop, Ctrl-C), it interrupts what is under way, and waits for its end.
-    """
-    free: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
-    for environment in workers:
-        free.put(environment)
-    running: set[int] = set()  # process ids
-    lock, stopping = threading.Lock(), threading.Event()
-
-    def one(task: Task) -> Execution | None:
-        if stopping.is_set():
-            return None
-        environment, mine = free.get(), set()
-
-        def started(process: int) -> None:
-            with lock:
-                mine.add(process)
-                running.add(process)
-                if stopping.is_set():
-                    _interrupt(process)
-
-        try:
-            return execute(task, environment, started)
-        finally:
-            with lock:
-                running.difference_update(mine)
-            free.put(environment)
-
-    with ThreadPoolExecutor(len(workers)) as pool:
-        waiting = {pool.submit(one, task) for task in tasks}
-        try:
-            while waiting:
-                done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                for each in done:
-                    yield each.result()
-        finally:
-            with lock:
-                stopping.set()
-                for process in running:
-                    _interrupt(process)
-            pool.shutdown(cancel_futures=True)
+def local_workers() -> int:
+    """Return how many executions this machine does at once: one per GPU, or one per core that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(local_gpus()) or cores
 
 
-def _interrupt(process: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # it has ended
-        os.kill(process, signal.SIGTERM)
+def dask(tasks: list[Task], address: str | None = None, workers: int | None = None) -> Generator[Execution, None, None]:
+    """Execute tasks by Dask; yield each outcome once, as they come. Dask gives the task of a lost worker to another.
 
-
-def dask(tasks: list[Task], address: str) -> Generator[Execution, None, None]:
-    """Execute tasks on a Dask cluster; yield each outcome once, as they come. Dask gives the task of a lost worker to
-    another one.
+    Left early (an exception in the loop, Ctrl-C), it ends what is under way, wherever that is.
 
     Args:
-        address: of the scheduler, as tcp://HOST:PORT, or the path of its scheduler file.
+        address: of a scheduler, as tcp://HOST:PORT, or the path of its scheduler file; None: of this machine.
+        workers: of this machine; None: `local_workers()`.
 
     Raises:
         ConfigurationError: Dask is not installed, or there is no scheduler at the address.
     """
     try:
-        from distributed import Client, as_completed
+        from distributed import Client, LocalCluster, as_completed
     except ImportError:
-        raise ConfigurationError("--scheduler needs Dask: python -m pip install distributed.") from None
-    where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
-    try:
-        client = Client(**where, timeout=10, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigurationError(f"scheduler={address!r} does not answer: {reason.rstrip('.')}.") from None
-    with client:
+        raise ConfigurationError("A sweep needs Dask: python -m pip install distributed.") from None
+    with ExitStack() as stack:
+        stack.enter_context(_quiet())
+        if address is None:
+            options = {"processes": False, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+            cluster = LocalCluster(n_workers=workers or local_workers(), **options)
+            where, gpus = {"address": stack.enter_context(cluster)}, local_gpus()
+        else:
+            where, gpus = {"scheduler_file" if Path(address).is_file() else "address": address}, ()
+        try:
+            client = stack.enter_context(Client(**where, timeout=10, set_as_default=False))
+        except (OSError, ValueError, TimeoutError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ConfigurationError(f"scheduler={address!r} does not answer: {reason.rstrip('.')}.") from None
         futures = {
-            client.submit(execute, task, key=f"labbook-{task.id}-{time.time_ns()}", pure=False): task for task in tasks
+            client.submit(execute, task, gpus, key=f"labbook-{task.id}-{time.time_ns()}", pure=False): task
+            for task in tasks
         }
         try:
             for future in as_completed(list(futures), loop=client.loop):
@@ -351,7 +324,19 @@ def dask(tasks: list[Task], address: str) -> Generator[Execution, None, None]:
                     yield Execution(task.id, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
                 future.release()
         finally:
-            client.cancel(list(futures))
+            with suppress(Exception):  # the scheduler may be gone
+                client.cancel(list(futures))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what Dask logs of itself: outcomes tell what failed."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 # ---------------------------------------------------------------- the folder of a sweep
@@ -444,16 +429,14 @@ def tables(tasks: list[Task], outcomes: dict[str, Execution]) -> tuple[list[dict
     return rows, trainings
 
 
-def write_tables(folder: Path, title: str, tasks: list[Task], outcomes: dict[str, Execution]) -> Path:
-    """Write table.csv, trainings.csv and index.html; return the path of the first.
+def write_tables(folder: Path, tasks: list[Task], outcomes: dict[str, Execution]) -> Path:
+    """Write table.csv and trainings.csv; return the path of the first.
 
     Raises:
         ConfigurationError: they cannot be written.
     """
-    rows, trainings = tables(tasks, outcomes)
-    for name, content in (("table.csv", rows), ("trainings.csv", trainings)):
+    for name, content in zip(("table.csv", "trainings.csv"), tables(tasks, outcomes), strict=True):
         files.write(folder / name, _csv(content))
-    files.write(folder / "index.html", _page(title, rows).encode())
     return folder / "table.csv"
 
 
@@ -463,43 +446,3 @@ def _csv(rows: list[dict]) -> bytes:
     writer.writeheader()
     writer.writerows({key: _written(value) for key, value in row.items()} for row in rows)
     return text.getvalue().encode()
-
-
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width"><style>
-:root {{ color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }} body {{ margin: 2rem; }}
-table {{ border-collapse: collapse; }} .failed {{ color: #d55e00; }}
-th, td {{ padding: .2rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid #8886; }}</style>
-<h1>{title}</h1><p>{summary}</p><p>The same as data: <a href="table.csv">table.csv</a>, and
-<a href="trainings.csv">trainings.csv</a> with a line for each training run.</p>
-<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></html>
-"""
-
-
-def _page(title: str, rows: list[dict]) -> str:
-    done = [row for row in rows if row["status"] == "done"]
-    summary = [f"{len(done)} of {len(rows)} executions are done"]
-    claims = [key for key in dict.fromkeys(key for row in rows for key in row) if re.fullmatch(r"[CR]\d+", key)]
-    for claim in claims:
-        counted = Counter(row[claim] for row in done if claim in row)
-        summary.append(f"{claim}: " + ", ".join(f"{verdict} {number}" for verdict, number in counted.most_common()))
-    shown = [
-        key
-        for key in dict.fromkeys(key for row in rows for key in row)
-        if not key.endswith(" measured") and key != "id"
-    ]
-
-    def cell(row: dict, key: str) -> str:
-        text = html.escape(_written(row[key])) if key in row else ""
-        if key == "status":
-            return f'<a href="{row["id"]}.ipynb">done</a>' if text == "done" else f'<span class="failed">{text}</span>'
-        return text
-
-    body = "".join("<tr>" + "".join(f"<td>{cell(row, key)}</td>" for key in shown) + "</tr>" for row in rows)
-    head = "".join(f"<th>{html.escape(key)}</th>" for key in shown)
-    return PAGE.format(title=html.escape(title), summary=html.escape("; ".join(summary)) + ".", head=head, body=body)
-
-
-def command(path: Path, pairs: Iterable[str]) -> str:
-    """Return the command that makes a sweep."""
-    return " ".join(["python -m labbook sweep", path.stem, *(f"-p {shlex.quote(pair)}" for pair in pairs)])
