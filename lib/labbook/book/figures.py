@@ -22,13 +22,11 @@ import numpy as np
 import torch
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
 from torch import Tensor
 
 from ..classifiers import TransformerOutput
 from ..evaluation import CONTRASTS, Proportion
 from ..psychometrics import Fit
-from ..retina import Cells
 from ..searcher import Pull, Search
 from ..stimuli import EDGE, Stimuli
 from .store import Run
@@ -701,7 +699,8 @@ def against(
     stated: Mapping[str, tuple[float, float]],
     labels: tuple[str, str],
 ) -> Figure:
-    """Draw systems as points, x on a logarithmic axis: ours filled, a point per run; 2021's hollow.
+    """Draw systems as points, x on a logarithmic axis: ours filled and named, a point per run; 2021's hollow, at the
+    same x.
 
     Args:
         points: name -> x, and y of each run. stated: name -> x, y. labels: of the axes; y is in percent.
@@ -711,11 +710,9 @@ def against(
         axis.plot([x] * len(ys), ys, "o", color=BLUE, ms=6, label=None if k else "here")
         below = -9 * (k % 2)  # neighbours at one x do not write over each other
         axis.annotate(name, (x, max(ys)), (8, 3 + below), textcoords="offset points", fontsize=8)
-    for k, (name, (x, y)) in enumerate(stated.items()):
-        axis.plot(x, y, "D", color=ORANGE, mfc="none", ms=6, label=None if k else "2021")
-        axis.annotate(name, (x, y), (-8, 3), textcoords="offset points", ha="right", fontsize=8)
+    axis.plot(*zip(*stated.values(), strict=True), "D", color=ORANGE, mfc="none", ms=6, ls="none", label="2021")
     axis.set_xscale("log", base=2)
-    ticks = sorted({x for x, _ in [*points.values(), *stated.values()]})
+    ticks = sorted({x for x, _ in points.values()})
     axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
     axis.minorticks_off()
     axis.margins(x=0.2, y=0.2)
@@ -747,21 +744,6 @@ def costs(points: Mapping[str, tuple[float, Sequence[Proportion]]], labels: tupl
     _percent(axis)
     axis.set(xlabel=labels[0], ylabel=labels[1])
     _legend(figure)
-    return figure
-
-
-@styled
-def tilings(scene: Tensor, cells: Mapping[str, Cells]) -> Figure:
-    """Draw the cells of retinas over a scene (1, 128, 128): circles of one standard deviation of the cell's energy."""
-    figure, axes = _axes(1, len(cells), 3.2 * len(cells), 3.6, squeeze=False)
-    for axis, (name, each) in zip(axes[0], cells.items(), strict=True):
-        edge = scene.shape[-1]
-        axis.imshow(scene[0], vmin=0, vmax=1, alpha=0.75)
-        for (row, column), sigma in zip(each.centres.tolist(), each.sigma.tolist(), strict=True):
-            axis.add_patch(Circle((column, row), sigma, fill=False, color=ORANGE, lw=0.6))
-        axis.set(xlim=(-0.5, edge - 0.5), ylim=(edge - 0.5, -0.5))
-        axis.set_title(name, fontsize=10)
-        axis.axis("off")
     return figure
 
 

@@ -200,8 +200,8 @@ class Layer(NamedTuple):
 
 
 def layers(part: nn.Module, image: Tensor) -> list[Layer]:
-    """Return the convolutions (their output pooled, as these networks do) and dense layers of a network, in order of
-    use."""
+    """Return the convolutions (their output pooled, as these networks do), standardised features and dense layers of a
+    network, in order of use."""
     found, hooks = [], []
 
     def note(module: nn.Module, _inputs: tuple, output: Tensor) -> None:
@@ -210,10 +210,11 @@ def layers(part: nn.Module, image: Tensor) -> list[Layer]:
             channels, height, width = output.shape[1:]
             found.append(Layer(f"conv {kernel} × {kernel}", (channels, height // 2, width // 2)))
         else:
-            found.append(Layer("dense", tuple(output.shape[1:])))
+            name = "dense" if isinstance(module, nn.Linear) else "log-polar features"
+            found.append(Layer(name, tuple(output.shape[1:])))
 
     for module in part.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
+        if isinstance(module, (nn.Conv2d, nn.BatchNorm1d, nn.Linear)):
             hooks.append(module.register_forward_hook(note))
     with torch.inference_mode():
         part(image)

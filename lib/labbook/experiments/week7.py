@@ -10,16 +10,19 @@ nothing here is decided by fewer than three.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from .. import classifiers, models, retina, rng
 from ..config import Training
 from ..curriculum import growing, week7
 from ..stimuli import ECCENTRICITIES
 from ..study2021 import facts
+from . import recipes
 from .claim import Claim, best, both, end, fall, higher, holds, reaches, says_reaches, vote
 from .week3 import CLEAR
 
@@ -27,6 +30,7 @@ POLO = facts.ends("polo")
 STEADY, UNSTABLE = 0.1, 0.15  # fall of the accuracy from one epoch to the next; see week 6
 COMPRESSION = 0.945, 0.955  # C78: 95 %, to the percent
 FALLS = 0.05  # C85: between std 8.9 and 40 px; 2021 fell by 23 points, and successive epochs by 1
+FEW = 0.05  # share of active hidden units below which hardly one is left
 INVERSE = 0.01  # C82: by how much the features of a reconstruction may differ
 DESIGN = {"parameters": 24_674, "outputs": 2}  # C80, study 1.5
 
@@ -42,6 +46,56 @@ def trainings() -> dict[str, Training]:
 
 OWN = trainings()
 WHOLE = OWN["log-polar STN"]
+
+BAND_PASS, CONVOLUTION = "2 560 band-pass", "2 560 convolution"
+
+
+class Network(NamedTuple):
+    """A log-polar STN: its model with options, its retina, and its row of 2021 in `facts.benchmark`."""
+
+    model: str
+    options: Mapping[str, object]
+    retina: str
+    row: str | None
+
+    def build(self) -> nn.Module:
+        """Return the network as it is before training."""
+        return models.build(self.model, **self.options)
+
+
+NETWORKS = {  # by number of features
+    "768": Network("polo", {}, "polo768", "POLO_ATN_95%"),
+    "1 280": Network("polo", {"retina": "polo1280"}, "polo1280", "POLO_ATN 1280 features (LOW-COMPRESSION notebook)"),
+    "2 560": Network("polo", {"retina": "polo2560"}, "polo2560", "POLO_ATN_85%"),
+    BAND_PASS: Network("polo", {"retina": "polo2560band"}, "polo2560band", None),
+    CONVOLUTION: Network("conv_polo", {"wrap": True}, "polo2560band", "convPOLO_ATN_85%"),
+}
+
+
+def ours(
+    warm: int = 6, stay: int = 3, stay_longer: int = 24, lr: float = 0.001, rate: float = 0.3, share: float = 0.1
+) -> dict[str, Training]:
+    """Return the trainings of this book by name: every network on one schedule, one of them for longer, and controls.
+
+    Two controls have another gradient: that through the sampler, alone or with the digit's position as a second target.
+    Two have the magnitudes of their features, and one a retina in front of its window as well (claim C79).
+
+    Args:
+        warm, stay, lr, rate, share: see `recipes.polo`. stay_longer: `stay` of the longer training.
+    """
+
+    def of(name: str, **options: object) -> Training:
+        network = NETWORKS[name]
+        return recipes.polo(network.model, warm, stay, lr, rate, share, **network.options, **options)
+
+    return {
+        **{name: of(name) for name in NETWORKS},
+        "768, longer": recipes.polo("polo", warm, stay_longer, lr, rate, share),
+        "768, gradient": recipes.polo_by_gradient(lr=lr, rate=rate),
+        "768, position-supervised": recipes.polo_by_gradient(lr=lr, rate=rate, loss="cross_entropy and position"),
+        **{f"{name}, magnitudes": of(name, magnitudes=True) for name in (BAND_PASS, CONVOLUTION)},
+        "768, reconstruction": of("768", reconstruction=True),
+    }
 
 
 def _c78(compression: float) -> str:
