@@ -126,26 +126,9 @@ def test_the_staircase_finds_where_three_in_four_answers_are_correct(opened):
     assert made(page)["contrast"] == task.Setting().contrast and page.locator(".task-answers").is_hidden()
 
 
-def test_a_frame_is_drawn_within_100_ms_on_a_processor_of_a_phone(opened):
-    page = opened()
-    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
-    times = page.evaluate("""async () => {
-        const input = document.querySelectorAll(".explorer-slider input")[3], times = [];
-        for (let k = 0; k < 30; k++) {
-            const start = performance.now();
-            input.value = 30 + k;
-            input.dispatchEvent(new Event("input"));
-            await new Promise(requestAnimationFrame);
-            await new Promise(done => {
-                const {port1, port2} = new MessageChannel();
-                port1.onmessage = done;
-                port2.postMessage(0);
-            });
-            times.push(performance.now() - start);
-        }
-        return times;
-    }""")
-    assert min(times) < 100
+def test_a_frame_is_drawn_within_100_ms_on_a_processor_of_a_phone(opened, frame_time):
+    act = "(input, k) => { input.value = 30 + k; input.dispatchEvent(new Event('input')); }"
+    assert frame_time(opened(), ".explorer-slider:nth-of-type(4) input", act) < 100
 
 
 def test_without_scripts_a_picture_and_its_description_remain(opened, output):

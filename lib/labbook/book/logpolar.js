@@ -15,7 +15,8 @@
 //     adjoint(features)              scene
 //     inverse(features)              an iteration towards the regularised inverse: {scene(), step(), error}
 //   data: kind, n (features), parts; channels (n features in rows of one channel: index), weight (per channel), ridge,
-//         blocks (packed: Cholesky factors of the inverse of the circulant average of the Gram matrix)
+//         blocks (packed: Cholesky factors of the inverse of the circulant average of the Gram matrix); without blocks, channels,
+//         weight and ridge there are neither adjoint nor inverse
 
 const logpolar = (() => {
   const SIZE = 128;
@@ -407,12 +408,13 @@ const logpolar = (() => {
   // preconditioned conjugate gradients on (W A A' W + ridge) y = W f, x = A' W y.
   async function retina(data) {
     const gains = data.gains && await tensors.unpack(data.gains);
-    const factors = await tensors.unpack(data.blocks), n = data.n;
+    const factors = data.blocks && await tensors.unpack(data.blocks), n = data.n;
     const map = data.kind === "whatwhere" ? whatwhere(data, gains) : pyramid(data);
+    const forward = scene => { const out = new Float32Array(n); map.forward(scene, out); return out; };
+    if (!factors) return {steps: map.steps, prepare: map.prepare, forward};
     const condition = preconditioner(data.channels, factors);
     const weight = new Float32Array(n);
     data.channels.index.forEach((at, k) => { weight[at] = data.weight[Math.floor(k / data.channels.period)]; });
-    const forward = scene => { const out = new Float32Array(n); map.forward(scene, out); return out; };
     const adjoint = features => { const out = new Float32Array(SIZE ** 2); map.adjoint(features, out); return out; };
     const weighted = features => features.map((each, k) => each * weight[k]);
 

@@ -99,18 +99,24 @@ def data(name: str) -> dict:
         "blocks": tensors.encode(factor.flatten(0, 1), "int8", packed=True),
     }
     if isinstance(settings, retinas.WhatWhere):
-        peaks = [retinas.whatwhere_peaks(settings, ring)[:, : settings.azimuths // 4] for ring in range(settings.rings)]
-        gains = 1 / torch.stack(peaks).transpose(1, 2)  # (rings, azimuths / 4, orientations, phases)
-        rings = [{"n": FIELD, "half": h} if h else {"n": COARSE, "half": COARSE // 2} for h in REACH]
-        part = asdict(settings) | {"rings": rings, "radii": settings.radii, "frequencies": settings.frequencies}
-        part["b_theta"] = torch.pi / (2 * settings.orientations)
-        return shared | {"kind": "whatwhere", "part": part, "gains": tensors.encode(gains.float(), packed=True)}
+        return shared | whatwhere(settings)
     parts = [
         {key: getattr(part, key) for key in ("width", "rings", "azimuths", "orientations", "low_pass", "b_theta")}
         | {"levels": part.kept, "radii": part.ring_radii}
         for part in settings.parts
     ]
     return shared | {"kind": "pyramid", "parts": parts}
+
+
+def whatwhere(settings: retinas.WhatWhere) -> dict:
+    """Return a retina of the What/Where model as plain data for `logpolar.retina`, without what its inverse needs."""
+    peaks = [retinas.whatwhere_peaks(settings, ring)[:, : settings.azimuths // 4] for ring in range(settings.rings)]
+    gains = 1 / torch.stack(peaks).transpose(1, 2)  # (rings, azimuths / 4, orientations, phases)
+    rings = [{"n": FIELD, "half": h} if h else {"n": COARSE, "half": COARSE // 2} for h in REACH]
+    part = asdict(settings) | {"rings": rings, "radii": settings.radii, "frequencies": settings.frequencies}
+    part["b_theta"] = torch.pi / (2 * settings.orientations)
+    gains = tensors.encode(gains.float(), packed=True)
+    return {"kind": "whatwhere", "n": settings.n, "part": part, "gains": gains}
 
 
 # ---- cells ----------------------------------------------------------------------------------------------------------

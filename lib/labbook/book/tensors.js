@@ -27,9 +27,11 @@
 //   relu(x), groupNorm(x, weight, bias, eps = 1e-5)            one group; weight and bias per first axis
 //   softmax(data), crossEntropy(logits, label)                 the latter {loss, grad}
 // Networks: a list of layers, {kind: "conv", weight, bias, stride, padding}, {kind: "dense", weight, bias},
-//           {kind: "relu"}, {kind: "pool", size}, {kind: "subtract", value}; `tensors.network` in Python writes one
+//           {kind: "relu"}, {kind: "pool", size}, {kind: "subtract", value}, {kind: "affine", weight, bias}: per channel;
+//           `tensors.network` in Python writes one
 //   network(layers)                              a promise of the same layers with their tensors unpacked
 //   forward(layers, image)                       [image, ..., output]: what goes into each layer, and what comes out
+//   forwarding(layers, image)                    the same work in slices: an iterator, whose last value is what forward gives
 //   backward(layers, activations, grad)          d loss / d image, from d loss / d output
 // Sampler
 //   affineGrid(theta, h, w)                      (h, w, 2): the point (x, y) at which each output pixel is read
@@ -130,21 +132,30 @@ const tensors = (() => {
       }
   }
 
-  function conv2d(image, weight, bias, stride = 1, padding = 0) {
+  const drain = work => { for (;;) { const {done, value} = work.next(); if (done) return value; } };
+
+  // A convolution that pauses after every output channel, four rows of the kernel at a time.
+  function* convolving(image, weight, bias, stride = 1, padding = 0) {
     const [outputs, inputs, kh, kw] = weight.shape, [, h, w] = image.shape, size = inputs * kh * kw;
     const out = tensor([outputs, Math.floor((h + 2 * padding - kh) / stride) + 1, Math.floor((w + 2 * padding - kw) / stride) + 1]);
-    const area = out.shape[1] * out.shape[2], columns = new Float32Array(size * area), from = image.data, to = out.data;
+    const area = out.shape[1] * out.shape[2], columns = new Float32Array(size * area), from = image.data, factors = weight.data;
     unfolded(image.shape, weight.shape, out.shape, stride, padding, (at, pixel) => { columns[at] = from[pixel]; });
     for (let o = 0; o < outputs; o++) {
-      const row = to.subarray(o * area, (o + 1) * area);
+      yield;
+      const row = out.data.subarray(o * area, (o + 1) * area);
       if (bias) row.fill(bias.data[o]);
-      for (let k = 0; k < size; k++) {
-        const factor = weight.data[o * size + k];
-        if (factor) for (let j = 0, at = k * area; j < area; j++, at++) row[j] += factor * columns[at];
+      let k = o * size, at = 0;
+      for (const end = (o + 1) * size - 3; k < end; k += 4, at += 4 * area) {
+        const a = factors[k], b = factors[k + 1], c = factors[k + 2], d = factors[k + 3];
+        for (let j = 0, p = at, q = at + area, r = at + 2 * area, s = at + 3 * area; j < area; j++)
+          row[j] += a * columns[p++] + b * columns[q++] + c * columns[r++] + d * columns[s++];
       }
+      for (; k < (o + 1) * size; k++, at += area) for (let j = 0; j < area; j++) row[j] += factors[k] * columns[at + j];
     }
     return out;
   }
+
+  const conv2d = (...given) => drain(convolving(...given));
 
   function conv2dBackward(grad, weight, shape, stride = 1, padding = 0) {
     const [outputs, inputs, kh, kw] = weight.shape, size = inputs * kh * kw, area = grad.shape[1] * grad.shape[2];
@@ -233,14 +244,26 @@ const tensors = (() => {
   }));
 
   const steps = {
-    conv: (x, {weight, bias, stride, padding}) => conv2d(x, weight, bias, stride, padding),
     dense: (x, {weight, bias}) => dense(x, weight, bias),
     relu,
     pool: (x, {size}) => maxPool2d(x, size),
     subtract: (x, {value}) => tensor(x.shape, x.data.map(each => each - value)),
+    affine(x, {weight, bias}) {
+      const area = x.data.length / x.shape[0];
+      return tensor(x.shape, x.data.map((each, k) => each * weight.data[k / area | 0] + bias.data[k / area | 0]));
+    },
   };
 
-  const forward = (layers, image) => layers.reduce((made, layer) => [...made, steps[layer.kind](made.at(-1), layer)], [image]);
+  function* forwarding(layers, image) {
+    const made = [image];
+    for (const layer of layers) {
+      const x = made.at(-1), {kind, weight, bias, stride, padding} = layer;
+      made.push(kind === "conv" ? yield* convolving(x, weight, bias, stride, padding) : steps[kind](x, layer));
+    }
+    return made;
+  }
+
+  const forward = (layers, image) => drain(forwarding(layers, image));
 
   function unpooled(grad, {index}, {shape}) {
     const out = tensor(shape);
@@ -254,6 +277,7 @@ const tensors = (() => {
     relu: (grad, layer, x) => tensor(x.shape, grad.data.map((each, k) => x.data[k] > 0 ? each : 0)),
     pool: (grad, layer, x, y) => unpooled(grad, y, x),
     subtract: grad => grad,
+    affine: (grad, {weight}, x) => tensor(x.shape, grad.data.map((each, k) => each * weight.data[k / (x.data.length / x.shape[0]) | 0])),
   };
 
   const backward = (layers, activations, grad) => layers.reduceRight(
@@ -455,7 +479,7 @@ const tensors = (() => {
 
   return {
     tensor, decode, unpack, matmul, argmax, sum, dot, pad, resize, conv2d, conv2dBackward, maxPool2d, avgPool2d, dense,
-    denseBackward, relu, groupNorm, softmax, crossEntropy, network, forward, backward, affineGrid, gridSample,
+    denseBackward, relu, groupNorm, softmax, crossEntropy, network, forward, forwarding, backward, affineGrid, gridSample,
     gridSampleBackward, affineGridBackward, fft, fft2, composeField, spectrum, cloud, random, conjugateGradient,
   };
 })();

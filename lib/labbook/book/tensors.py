@@ -55,7 +55,7 @@ def network(modules: Sequence[nn.Module], dtype: str = "int8", bits: int = 8) ->
 
     Args:
         modules: convolutions and linear layers, rectifiers, max pooling; a batch normalisation in evaluation mode is
-            folded into the convolution before it.
+            folded into a convolution right before it.
 
     Raises:
         ValueError: another kind of layer.
@@ -64,9 +64,13 @@ def network(modules: Sequence[nn.Module], dtype: str = "int8", bits: int = 8) ->
     weights: list[tuple[Tensor, Tensor]] = []
     for module in modules:
         if isinstance(module, nn.BatchNorm2d):
-            weight, bias = weights[-1]
             gain = module.weight / (module.running_var + module.eps).sqrt()  # (out,)
-            weights[-1] = weight * gain[:, None, None, None], (bias - module.running_mean) * gain + module.bias
+            if layers and layers[-1]["kind"] == "conv":
+                weight, bias = weights[-1]
+                weights[-1] = weight * gain[:, None, None, None], (bias - module.running_mean) * gain + module.bias
+            else:
+                shift = module.bias - module.running_mean * gain
+                layers.append({"kind": "affine", "weight": encode(gain), "bias": encode(shift)})
         elif isinstance(module, (nn.Conv2d, nn.Linear)):
             bias = torch.zeros(len(module.weight)) if module.bias is None else module.bias
             weights.append((module.weight, bias))

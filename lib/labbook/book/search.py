@@ -1,0 +1,134 @@
+"""The explorer of the last chapter: an evidence map over a field that the reader changes, and a foveal search on it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass
+
+import matplotlib.pyplot as plt
+import torch
+from IPython.display import HTML
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor, nn
+
+from .. import retina as retinas
+from .. import rng, stimuli, textures
+from ..evaluation import CONTRASTS
+from ..evidence import EvidenceMap
+from ..foveal import FovealEvidence
+from ..stimuli import EDGE, FIELD
+from . import explorers, logpolar, tensors
+from .figures import COLUMN, ORANGE, SKY, styled
+
+LOW, HIGH = -10, 25  # log evidence painted darkest and brightest, as in search.js
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the explorer begins: digit, its offset (row, column) in pixels, contrast, noise, the texture's seed."""
+
+    digit: int = 4
+    offset: tuple[int, int] = (-14, 28)
+    contrast: float = 0.5
+    noise: float = 0.75
+    seed: int = 5
+
+
+# ---- networks as the page has them ----------------------------------------------------------------------------------
+
+
+def rounded(model: nn.Module) -> nn.Module:
+    """Return a copy of a network whose convolutions have the weights that the page computes with, eight bits each."""
+    model = copy.deepcopy(model).eval()
+    for layer in model.modules():
+        if isinstance(layer, (nn.Conv1d, nn.Conv2d)):
+            layer.weight.data = tensors.decode(tensors.encode(layer.weight, "int8"))
+    return model
+
+
+def changed(model: nn.Module, images: Tensor) -> int:
+    """Return for how many images (B, 1, 128, 128) rounding the weights changes the predicted digit."""
+    with torch.inference_mode():
+        return int((model.eval()(images).logits.argmax(1) != rounded(model)(images).logits.argmax(1)).sum())
+
+
+def evidence_map(model: EvidenceMap) -> list[dict]:
+    """Return the layers of an evidence map for `tensors.network`; its places are 4 pixels apart."""
+    pool, relu = nn.MaxPool2d(2), nn.ReLU()
+    modules = (model.conv1, pool, model.norm1, relu, model.conv2, pool, model.norm2, relu, model.conv3, model.norm3)
+    return [{"kind": "subtract", "value": retinas.GREY}, *tensors.network((*modules, relu, model.last))]
+
+
+def where_network(model: FovealEvidence) -> dict:
+    """Return the where network of a foveal searcher as plain data: see search.js."""
+    where, grey = model.where, torch.full((1, 1, FIELD, FIELD), retinas.GREY)
+    standard = where.standard  # the page's coefficients are relative to those of a grey field
+    mean = standard.running_mean - retinas.build(where.settings)(grey)[0]
+    scale = (standard.running_var + standard.eps).sqrt()
+
+    def coded(values: Tensor) -> dict:
+        return tensors.encode(values, "int8", packed=True)
+
+    norms = (where.norm1, where.norm2, where.norm3)
+    return {
+        "mean": tensors.encode(mean, packed=True),
+        "deviation": tensors.encode(scale, packed=True),
+        "convs": [coded(layer.weight[:, :, None]) for layer in (where.conv1, where.conv2, where.conv3)],
+        "norms": [tensors.encode(x) for each in norms for x in (each.weight, each.bias)],
+        "last": [coded(where.last.weight[:, :, None]), tensors.encode(where.last.bias)],
+    }
+
+
+# ---- the explorer ---------------------------------------------------------------------------------------------------
+
+
+def field(start: Start) -> Tensor:
+    """Return the field (1, 1, 128, 128) that the explorer would show with a texture of the library."""
+    ink, offset = tensors.ten_digits()[start.digit][None], torch.tensor([start.offset])
+    ground = textures.fields(1, FIELD, rng.generator("search", start.seed)).clone()
+    return stimuli.compose_field(ink, offset, torch.tensor([start.contrast]), ground, start.noise)
+
+
+def explorer(model: FovealEvidence, start: Start, caption: str = "") -> HTML:
+    """Return the explorer of a foveal searcher and of the evidence map in its fovea."""
+    data = {
+        "map": evidence_map(model.what),
+        "where": where_network(model),
+        "cells": tensors.encode(model.cells, "uint8", packed=True),
+        "retina": logpolar.whatwhere(model.where.settings),
+        "sure": model.sure,
+        "saccades": model.saccades,
+        "digits": tensors.encode(tensors.ten_digits(), "uint8", packed=True),
+        "start": asdict(start),
+    }
+    fields = {c: field(Start(start.digit, start.offset, c, start.noise, start.seed)) for c in CONTRASTS}
+    with torch.inference_mode():
+        maps = {c: model.what(image).evidence[0].logsumexp(0) for c, image in fields.items()}
+    alt = (
+        f"A {start.digit} in a noisy field at three contrasts; the log evidence for any digit at each place. Highest: "
+        + ", ".join(f"{float(values.max()):.0f} at contrast {100 * c:.0f} %" for c, values in maps.items())
+        + "."
+    )
+    still = _still(fields, maps, start.offset)
+    return explorers.made("search", data, still, alt, caption, ("tensors.js", "logpolar.js", "search.js"))
+
+
+@styled
+def _still(fields: dict[float, Tensor], maps: dict[float, Tensor], offset: tuple[int, int]) -> Figure:
+    figure, axes = plt.subplots(2, len(fields), figsize=(COLUMN, 4.6))
+    box = (-FIELD / 2, FIELD / 2, FIELD / 2, -FIELD / 2)
+    for (contrast, image), (above, below) in zip(fields.items(), axes.T, strict=True):
+        above.imshow(image[0, 0].numpy(), vmin=0, vmax=1, extent=box)
+        above.set_title(f"contrast {100 * contrast:.0f} %", loc="center")
+        values = maps[contrast]
+        reach = 2 * len(values)  # pixels: 4 a place
+        below.imshow(values.numpy(), vmin=LOW, vmax=HIGH, cmap="cividis", extent=(-reach, reach, reach, -reach))
+        best = divmod(int(values.argmax()), len(values))
+        below.plot(4 * best[1] - reach + 2, 4 * best[0] - reach + 2, "s", ms=6, mfc="none", mec=ORANGE, mew=2)
+        for axis in (above, below):
+            corner = offset[1] - EDGE / 2, offset[0] - EDGE / 2
+            axis.add_patch(Rectangle(corner, EDGE, EDGE, fill=False, ec=SKY, lw=1.6, ls=(0, (4, 3))))
+            axis.set(xlim=box[:2], ylim=box[2:])
+            axis.axis("off")
+    return figure

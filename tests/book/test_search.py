@@ -1,0 +1,119 @@
+"""The explorer of visual search: its numbers are PyTorch's; mouse, touch and keys; 100 ms a frame."""
+
+import re
+
+import pytest
+import torch
+from here import ROOT
+
+from labbook import rng, stimuli, textures
+from labbook.book import search, tensors
+from labbook.book.store import Store
+from labbook.experiments import beyond
+
+READY = "numbers"  # property of the explorer, once it can be used: see `opened`
+START = search.Start()
+PUBLISHED = ROOT / "book" / "runs"
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The published foveal searcher."""
+    run = Store(PUBLISHED, PUBLISHED).find(beyond.foveal())
+    return run.model().eval()
+
+
+@pytest.fixture(scope="module")
+def sent(model):
+    """The same with the weights that the page has."""
+    return search.rounded(model)
+
+
+@pytest.fixture(scope="module")
+def output(model):
+    return search.explorer(model, START, "A caption.").data
+
+
+def settled(page):
+    page.wait_for_function("document.querySelector('.explorer').numbers().settled", timeout=60_000)
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return page.evaluate("document.querySelector('.explorer').numbers()")
+
+
+def test_the_map_and_the_fixations_are_those_of_pytorch(opened, sent):
+    page = opened()
+    for change in ("{}", "{contrast: 0.3, offset: [30, -20], seed: 9, digit: 7}", "{contrast: 0.2, seed: 3}"):
+        page.evaluate(f"document.querySelector('.explorer').show({change})")
+        image = torch.tensor(settled(page)["image"]).view(1, 1, 128, 128)
+        while True:
+            page.locator("button").first.click()
+            page.wait_for_function("document.querySelector('.explorer').numbers().fixations.length", timeout=60_000)
+            found = settled(page)
+            if found["stopped"]:
+                break
+        with torch.inference_mode():
+            values = sent.what(image).evidence[0].flatten()
+            trace = sent.search(image)
+        torch.testing.assert_close(torch.tensor(found["evidence"]), values, rtol=1e-3, atol=1e-3)
+        n = len(found["fixations"])
+        assert n == int(trace.made) and found["fixations"] == trace.fixations[0, :n].tolist()
+        torch.testing.assert_close(torch.tensor(found["expected"]), trace.expected[0, :n], rtol=0, atol=2e-3)
+        torch.testing.assert_close(torch.tensor(found["total"]), trace.evidence[0, :n], rtol=1e-3, atol=1e-3)
+
+
+def test_eight_bits_change_less_than_one_answer_in_a_hundred(model):
+    """Of the ten digits, 30 fields each, at the contrasts and eccentricities of the benchmark."""
+    n, generator = 300, rng.generator("search", 1)
+    contrast = 0.3 + 0.4 * torch.rand(n, generator=generator)
+    offsets = stimuli.Scene128().fresh(n, generator)
+    ground = textures.fields(n, stimuli.FIELD, generator)
+    fields = stimuli.compose_field(tensors.ten_digits().repeat(n // 10, 1, 1), offsets, contrast, ground, 0.75)
+    assert search.changed(model.what, fields) < n // 100
+
+
+def test_mouse_touch_and_keys_move_the_digit_and_read_the_map(opened):
+    page = opened()
+    before = settled(page)
+    scene, plane = page.locator("canvas").all()
+    box = scene.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2, steps=3)
+    page.mouse.up()
+    moved = settled(page)
+    assert moved["offset"] == [0, -32] and moved["image"] != before["image"] and moved["evidence"] != before["evidence"]
+    scene.focus()
+    page.keyboard.press("ArrowDown")
+    assert settled(page)["offset"] == [2, -32]
+    plane.focus()
+    page.keyboard.press("ArrowRight")
+    assert re.search(r"Place .* log evidence for any digit", page.locator(".explorer-key").inner_text())
+    phone = opened(390, has_touch=True, is_mobile=True)
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    box = phone.locator("canvas").first.bounding_box()
+    phone.touchscreen.tap(box["x"] + box["width"] * 0.75, box["y"] + box["height"] / 2)
+    assert settled(phone)["offset"] == [0, 32]
+
+
+def test_evidence_leaves_the_digit_when_its_contrast_vanishes(opened):
+    page = opened()
+    settled(page)
+    assert "has left the digit" not in page.locator(".explorer-said").inner_text()
+    page.get_by_role("slider", name="contrast").fill("5")
+    settled(page)
+    assert "has left the digit" in page.locator(".explorer-said").inner_text()
+
+
+def test_a_frame_is_drawn_within_100_ms_on_a_processor_of_a_phone(opened, frame_time):
+    page = opened(390, has_touch=True, device_scale_factor=3)
+    settled(page)
+    key = "(scene, k) => scene.dispatchEvent(new KeyboardEvent('keydown', {key: k % 2 ? 'ArrowLeft' : 'ArrowRight'}))"
+    assert frame_time(page, "canvas", key) < 100
+    settled(page)  # the map follows
+
+
+def test_without_scripts_a_picture_and_its_description_remain(opened, output):
+    page = opened(java_script_enabled=False)
+    assert page.locator("img.explorer-still").is_visible() and not page.locator(".explorer-live").is_visible()
+    assert re.search(r'alt="A \d in a noisy field at three contrasts;[^"]*at contrast 30 %', output)
+    assert len(output.encode()) < 700_000
