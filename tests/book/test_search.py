@@ -99,7 +99,7 @@ def test_evidence_leaves_the_digit_when_its_contrast_vanishes(opened):
     page = opened()
     settled(page)
     assert "has left the digit" not in page.locator(".explorer-said").inner_text()
-    page.get_by_role("slider", name="contrast").fill("5")
+    page.get_by_role("slider", name="contrast").fill("10")
     settled(page)
     assert "has left the digit" in page.locator(".explorer-said").inner_text()
 
