@@ -9,11 +9,12 @@ from here import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import config, curriculum, evaluation, models, retina, schema, training
+from labbook import config, evaluation, models, retina, schema, training
 from labbook.config import Training, describe, digest, name_of, parse, plain, shortened
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.stimuli import Scene28, Scene128
+from labbook.study2021 import schedules
 
 PUBLISHED = sorted(path.parent for path in (ROOT / "book" / "runs").glob("*/current.json"))
 STAGES = (Stage(Scene28(), 1, 0.01),)
@@ -64,7 +65,7 @@ OTHERS = {  # another value for a default that is not a number or a truth value
     "parts": (retina.Pyramid(levels=4),),
     "b_sf": 0.3,
     "accuracy": (0.5, 0.2),
-    "glimpses": 6,
+    "n_perturbations": 6,
     "saccades": 2,
     "phases": 1,
     "rho": 1.3,
@@ -241,9 +242,9 @@ def test_a_description_survives_json(std, draws, epochs, lr, seed):
         {"optimiser": "adam"},
         {"momentum": 0.9},
         {"weight_decay": 0.1},
-        {"average": 0.9},
+        {"ema_decay": 0.9},
         {"localisation_rate": 0.1},
-        {"renew_optimiser": False},
+        {"reset_optimiser": False},
         {"loss": "mean_squared"},
         {"batch": 50},
         {"fraction": 0.5},
@@ -275,7 +276,7 @@ def test_every_setting_is_part_of_the_description(change):
         ({"loss": "nll"}, "loss='nll'"),
         ({"momentum": 1}, "momentum=1 must"),
         ({"weight_decay": -1}, "weight_decay=-1 must"),
-        ({"average": 1}, "average=1 must"),
+        ({"ema_decay": 1}, "ema_decay=1 must"),
         ({"localisation_rate": -1}, "localisation_rate=-1 must"),
         ({"batch": 0}, "batch=0 must"),
         ({"fraction": 0}, "fraction=0 must"),
@@ -289,7 +290,7 @@ def test_impossible_settings_are_refused_by_name(change, words):
 
 @given(st.integers(2, 10_000_000), st.sampled_from([None, 1, 2, 5, 16, 40]))
 def test_a_shortened_run_keeps_its_ends(images, stages):
-    config = Training("stn28", curriculum.week2())
+    config = Training("stn28", schedules.week2())
     short = shortened(config, images, 55_000, stages)
     stds = [stage.scene.std for stage in short.stages]
     assert len(stds) == min(16, stages or 16) and stds == sorted(set(stds)) and stds[0] == 0

@@ -8,16 +8,17 @@ from labbook import curriculum
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.stimuli import Scene28, Scene128
+from labbook.study2021 import schedules
 
 
 def test_week_2_is_that_of_2021():
-    stages = curriculum.week2()
+    stages = schedules.week2()
     assert [stage.scene.std for stage in stages] == list(range(16))
     assert sum(stage.epochs for stage in stages) == 160
     assert {stage.lr_at(epoch) for stage in stages for epoch in range(10)} == {0.01}
     laws = {(stage.scene.contrast, stage.scene.noise, stage.scene.draws) for stage in stages}
     assert laws == {((0.3, 0.7), 0.75, "fresh")}
-    what = curriculum.week2(lr=0.005, epochs=5, noise=1.0, draws="frozen")
+    what = schedules.week2(lr=0.005, epochs=5, noise=1.0, draws="frozen")
     assert sum(stage.epochs for stage in what) == 80
     assert {(stage.lr, stage.scene.noise, stage.scene.draws) for stage in what} == {(0.005, 1.0, "frozen")}
 
@@ -47,7 +48,7 @@ def test_growing_changes_the_std_alone():
         (lambda: Stage(Scene28(), 1, 0), "lr=0 must"),
         (lambda: Stage(Scene28(), 1, 0.1, decay=1.1), "decay=1.1 must"),
         (lambda: Stage(Scene28(), 1, 0.1, decay_every=0), "decay_every=0 must be .* epochs"),
-        (lambda: curriculum.week2(contrast=(0.3, 7)), "contrast=7"),
+        (lambda: schedules.week2(contrast=(0.3, 7)), "contrast=7"),
     ],
 )
 def test_impossible_stages_are_refused_by_name(make, words):
@@ -57,7 +58,7 @@ def test_impossible_stages_are_refused_by_name(make, words):
 
 def test_a_cosine_falls_over_several_stages_as_over_one():
     """The learning rate is that of one half wave, whichever stages share it."""
-    whole, parts = curriculum.clear_then_faint(10, 0.002, clear=0), curriculum.clear_then_faint(10, 0.002, clear=0.4)
+    whole, parts = curriculum.for_evidence_map(10, 0.002, clear=0), curriculum.for_evidence_map(10, 0.002, clear=0.4)
     rates = [[stage.lr_at(epoch) for stage in stages for epoch in range(stage.epochs)] for stages in (whole, parts)]
     assert rates[0] == pytest.approx(rates[1])
     assert rates[0] == sorted(rates[0], reverse=True) and 0 < rates[0][-1] < 2e-5 and 0.0019 < rates[0][0] < 0.002

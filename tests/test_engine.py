@@ -14,7 +14,7 @@ from labbook.curriculum import Stage
 from labbook.engine import Engine
 from labbook.errors import ConfigurationError
 from labbook.experiments import recipes
-from labbook.searcher import Standard
+from labbook.searcher import RunningStandardisation
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Diverged, Outcome, Paused, train, train_together
 
@@ -26,16 +26,16 @@ FROZEN = (Stage(replace(NEAR, draws="frozen"), 2, 0.01), Stage(replace(NEAR, std
 
 TRAININGS = {
     "SGD, fresh": Training("lenet", TWO),
-    "SGD, momentum that stays, averaged": Training("lenet", TWO, momentum=0.9, average=0.9, renew_optimiser=False),
+    "SGD, momentum that stays, averaged": Training("lenet", TWO, momentum=0.9, ema_decay=0.9, reset_optimiser=False),
     "Adam, frozen": Training("stn28", FROZEN, optimiser="adam", options={"zero_start": False}),
     "AdamW, dropout, from the bank": Training(
         "tutorial", (Stage(replace(NEAR, texture="bank"), 2, 0.001),), optimiser="adamw", weight_decay=0.1
     ),
     "two rates": Training("stn28", TWO, localisation_rate=0.1, options={"zero_start": False}),
-    "no rate": Training("stn28", TWO, localisation_rate=0.0, average=0.5),
+    "no rate": Training("stn28", TWO, localisation_rate=0.0, ema_decay=0.5),
     "bfloat16": Training("stn28", TWO, precision="bfloat16"),
     "score function": Training(
-        "atn", (Stage(FIELD, 2, 0.01, jitter=4.0),), options=SMALL, optimiser="adamw", batch=4, fraction=0.06
+        "atn", (Stage(FIELD, 2, 0.01, perturbation_std=4.0),), options=SMALL, optimiser="adamw", batch=4, fraction=0.06
     ),
     "log-polar": Training("polo", (Stage(FIELD, 2, 0.01),), options={"standard": True}, batch=5, fraction=0.08),
     "Where": Training(
@@ -67,7 +67,7 @@ def recorded(monkeypatch):
     """The CPU as a device where steps are captured, after a pretence."""
     captured = []
     monkeypatch.setattr(engine, "lane", lambda device, draws: Lane())
-    monkeypatch.setattr(Standard, "_follow", Standard._follow_on_gpu)
+    monkeypatch.setattr(RunningStandardisation, "_follow", RunningStandardisation._follow_on_gpu)
     monkeypatch.setattr(engine, "Captured", lambda *given: captured.append(Recorded(*given)) or captured[-1])
     return captured
 
@@ -120,7 +120,7 @@ def test_captured_steps_are_those_done_one_by_one(tiny, name, recorded):
 def test_a_checkpoint_goes_on_captured_or_not(tiny, tmp_path, monkeypatch, name, first):
     """A run broken off in the middle of its second epoch, and taken up by the other kind of loop."""
     whole, saves = train(made(name), tiny), []
-    monkeypatch.setattr(Standard, "_follow", Standard._follow_on_gpu)
+    monkeypatch.setattr(RunningStandardisation, "_follow", RunningStandardisation._follow_on_gpu)
 
     def loop(captured: bool) -> None:
         monkeypatch.setattr(engine, "lane", lambda device, draws: Lane() if captured else engine.Lane())

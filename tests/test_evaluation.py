@@ -81,16 +81,16 @@ def test_wilson_intervals_solve_their_equation():
 def test_answers_are_judged_and_batches_invisible(sets):
     model = Constant().train()
     stimuli = evaluation.fixed_stimuli(sets.train, Scene28())
-    answers = evaluation.answer(model, stimuli)
+    answers = evaluation.predict(model, stimuli)
     assert [len(images) for images in model.shown] == [500, 500, 200]
-    assert torch.equal(answers.right, sets.train.labels == 3)
+    assert torch.equal(answers.correct, sets.train.labels == 3)
     assert answers.accuracy.correct == int((sets.train.labels == 3).sum()) and answers.accuracy.n == 1200
     assert answers.theta is None and model.training  # as it was before
 
 
 def test_theta_is_gathered(sets):
     stimuli = evaluation.fixed_stimuli(sets.train, Scene28(), n=600)
-    theta = evaluation.answer(models.build("stn28"), stimuli).theta
+    theta = evaluation.predict(models.build("stn28"), stimuli).theta
     assert theta.shape == (600, 2, 3) and theta.std(0).max() == 0
 
 
@@ -179,44 +179,44 @@ def test_a_theta_that_follows_the_digit(offsets, scale):
     theta = torch.zeros(len(offsets), 2, 3, dtype=torch.float64)
     theta[:, 0, 0] = theta[:, 1, 1] = scale
     theta[:, 0, 2], theta[:, 1, 2] = (offsets.flip(1) * 2 / 28).T
-    health = evaluation.theta_health(theta, offsets)
-    assert health.follow == pytest.approx((1, 1))
+    health = evaluation.theta_statistics(theta, offsets)
+    assert health.correlation == pytest.approx((1, 1))
     x, y = theta[:, :, 2].std(0).tolist()
-    assert health.spread == pytest.approx((0, 0, x, 0, 0, y), abs=1e-9)
+    assert health.std == pytest.approx((0, 0, x, 0, 0, y), abs=1e-9)
     assert health.mean == pytest.approx(tuple(theta.flatten(1).mean(0).tolist()))
     theta[:, :, 2] *= -1
-    assert evaluation.theta_health(theta, offsets).follow == pytest.approx((-1, -1))
+    assert evaluation.theta_statistics(theta, offsets).correlation == pytest.approx((-1, -1))
 
 
 def test_a_theta_that_ignores_its_input():
     theta = torch.tensor([[0.8, 0.1, 0.2], [0, 1, -0.3]]).expand(50, 2, 3)
-    health = evaluation.theta_health(theta, torch.randint(-9, 9, (50, 2)))
-    assert health.spread == pytest.approx((0,) * 6, abs=1e-7) and health.follow == (0, 0)
+    health = evaluation.theta_statistics(theta, torch.randint(-9, 9, (50, 2)))
+    assert health.std == pytest.approx((0,) * 6, abs=1e-7) and health.correlation == (0, 0)
     assert health.mean == pytest.approx((0.8, 0.1, 0.2, 0, 1, -0.3))
-    unshifted = evaluation.theta_health(torch.rand(50, 2, 3), torch.zeros(50, 2))
-    assert unshifted.follow == (0, 0)
+    unshifted = evaluation.theta_statistics(torch.rand(50, 2, 3), torch.zeros(50, 2))
+    assert unshifted.correlation == (0, 0)
 
 
 def test_dead_hidden_units_are_counted():
     images = torch.rand(6, 1, 28, 28, generator=rng.generator("alive"))
     model = models.build("stn28", rng.generator("weights", 1))
-    whole = evaluation.alive(model, images)
+    whole = evaluation.active_units(model, images)
     assert 0 < whole <= 1
     with torch.no_grad():
         model.localisation.dense1.bias[:16] = -1e3  # half of the 32 units can no longer answer
-    assert evaluation.alive(model, images) <= min(whole, 0.5)
+    assert evaluation.active_units(model, images) <= min(whole, 0.5)
     with torch.no_grad():
         model.localisation.dense1.bias[:] = -1e3
-    assert evaluation.alive(model, images) == 0
+    assert evaluation.active_units(model, images) == 0
     with torch.no_grad():
         model.localisation.dense1.bias[3] = 1e3
-    assert evaluation.alive(model, images) == 1 / 32
+    assert evaluation.active_units(model, images) == 1 / 32
 
 
 def test_the_average_of_runs_is_that_of_each_cell():
     runs = [{(0.7, 4.0): evaluation.Proportion(k, 10), (0.3, 4.0): evaluation.Proportion(2 * k, 10)} for k in (2, 4)]
-    assert evaluation.average(runs) == pytest.approx({(0.7, 4.0): 0.3, (0.3, 4.0): 0.6})
-    assert evaluation.mean_accuracy(evaluation.average(runs)) == pytest.approx(0.45)
+    assert evaluation.mean_over_runs(runs) == pytest.approx({(0.7, 4.0): 0.3, (0.3, 4.0): 0.6})
+    assert evaluation.mean_accuracy(evaluation.mean_over_runs(runs)) == pytest.approx(0.45)
 
 
 def test_stimuli_that_are_kept_are_those_that_are_drawn(sets, monkeypatch):

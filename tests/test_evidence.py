@@ -26,9 +26,9 @@ def build(**options) -> evidence.EvidenceMap:
 
 def tiny(sets, **changes) -> Training:
     base = Training(
-        "evidence", curriculum.clear_then_faint(2), {"width": 4}, "adamw", batch=10, fraction=0.05, data=sets.name
+        "evidence", curriculum.for_evidence_map(2), {"width": 4}, "adamw", batch=10, fraction=0.05, data=sets.name
     )
-    return replace(base, renew_optimiser=False, **changes)
+    return replace(base, reset_optimiser=False, **changes)
 
 
 # ---- places ---------------------------------------------------------------------------------------------------------
@@ -170,6 +170,6 @@ def test_it_learns_to_find_and_classify(sets):
     scene = Scene128(std=20, contrast=(1.0, 1.0), noise=0.2)
     training = tiny(sets, stages=(Stage(scene, 4, 0.005, cosine=(0.0, 1.0)),), fraction=1.0, batch=20)
     model = train(training, sets).model
-    answers = evaluation.answers(model, sets.test, scene, 200)
+    answers = evaluation.predictions(model, sets.test, scene, 200)
     assert answers.accuracy.value > 0.4
     assert evaluation.fixation_error(answers).median() < 10

@@ -66,7 +66,7 @@ def test_positions_are_uniform_and_pieces_stay_inside(seed, piece):
 @pytest.mark.parametrize("law", LAWS, ids=str)
 def test_a_law_is_described_and_an_evidence_map_sees_it(sets, law):
     assert config.parse_scene(config.plain(law)) == law
-    answers = evaluation.answers(models.build("evidence", width=2), sets.test, law, 10)
+    answers = evaluation.predictions(models.build("evidence", width=2), sets.test, law, 10)
     assert answers.theta.shape == (10, 2, 3)
 
 

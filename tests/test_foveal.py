@@ -32,7 +32,7 @@ def image() -> torch.Tensor:
 
 def teacher(sets) -> Training:
     return Training(
-        "evidence", curriculum.clear_then_faint(2), {"width": 2}, "adamw", batch=10, fraction=0.05, data=sets.name
+        "evidence", curriculum.for_evidence_map(2), {"width": 2}, "adamw", batch=10, fraction=0.05, data=sets.name
     )
 
 
@@ -98,7 +98,7 @@ def test_no_position_reaches_the_training_and_the_teacher_stays(few, model, monk
     one = train(tiny(few, model), few, weights=taught).model
     drawn = stimuli.draw
     monkeypatch.setattr(training, "draw", lambda *given: drawn(*given)._replace(offsets=torch.zeros(10, 2)))
-    monkeypatch.setattr(evaluation, "theta_health", lambda theta, offsets: evaluation.Theta((), (), ()))
+    monkeypatch.setattr(evaluation, "theta_statistics", lambda theta, offsets: evaluation.ThetaStatistics((), (), ()))
     other = train(tiny(few, model), few, weights=taught).model.state_dict()
     assert all(torch.equal(value, other[name]) for name, value in one.state_dict().items())
     kept = getattr(one, one.teacher).state_dict()

@@ -8,12 +8,13 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labbook import classifiers, curriculum, digits, evaluation, models, rng, training
+from labbook import classifiers, digits, evaluation, models, rng, training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.localisation import Foveated
 from labbook.sampler import SAMPLERS, Attention, _axis, sample, sample_axes
 from labbook.stimuli import ECCENTRICITIES, Scene128
+from labbook.study2021 import schedules
 from labbook.training import Training, train
 
 IDENTITY = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
@@ -263,9 +264,9 @@ def test_every_sampler_is_deterministic_in_a_model(sampler):
 @pytest.mark.parametrize(
     ("make", "rates", "low"),
     [
-        (curriculum.week5, [0.01] * 3 + [0.001] * 3 + [0.0001] * 3, [0.001, 0.001]),
+        (schedules.week5, [0.01] * 3 + [0.001] * 3 + [0.0001] * 3, [0.001, 0.001]),
         (
-            curriculum.week6,
+            schedules.week6,
             [0.01, 0.005, 0.0025, 0.00125, 0.000625, 0.0003125, 0.00015625, 7.8125e-05, 3.90625e-05],
             [0.001, 0.0005],
         ),
@@ -348,9 +349,9 @@ def test_streamed_answers_are_those_of_all_stimuli_at_once(sets, draws):
     scene = Scene128(draws=draws, std=10)
     small = digits.Digits(sets.train.images[:510], sets.train.labels[:510])
     stimuli = evaluation.fixed_stimuli(small, scene)
-    at_once = evaluation.answer(Bright(), stimuli)
-    streamed = evaluation.answers(Bright(), small, scene)
-    for name in ("predicted", "right", "theta", "offsets"):
+    at_once = evaluation.predict(Bright(), stimuli)
+    streamed = evaluation.predictions(Bright(), small, scene)
+    for name in ("predicted", "correct", "theta", "offsets"):
         assert torch.equal(getattr(at_once, name), getattr(streamed, name))
     assert torch.equal(streamed.offsets, stimuli.offsets)
     assert evaluation.accuracy(Bright(), small, scene) == at_once.accuracy

@@ -6,7 +6,7 @@ import torch
 from labbook import classifiers, curriculum, evaluation, models, retina, rng, score_function
 from labbook.errors import ConfigurationError
 from labbook.stimuli import ECCENTRICITIES, Scene128, Stimuli
-from labbook.study2021 import facts
+from labbook.study2021 import facts, schedules
 from labbook.training import LOSSES, Training
 
 
@@ -100,14 +100,14 @@ def test_impossible_options_are_refused():
 
 
 def test_the_schedule_of_2021():
-    stages = curriculum.week7()
+    stages = schedules.week7()
     assert sum(stage.epochs for stage in stages) == 110
     assert [stage.lr for stage in stages][:2] == [0.005, 0.0025] and stages[8].lr == pytest.approx(1.953125e-05)
     assert [(stage.lr, stage.scene.contrast) for stage in stages[9:]] == [(0.0005, (0.5, 0.7)), (0.00025, (0.3, 0.7))]
 
 
 def test_our_schedule_begins_with_perfect_fixations_and_grows():
-    stages = curriculum.warmed(warm=3, stay=5, lr=0.01)
+    stages = curriculum.for_window(warm=3, stay=5, lr=0.01)
     assert (stages[0].scene.view, stages[0].epochs) == ("oracle", 3)
     assert [stage.scene.std for stage in stages[1:-1]] == [5, 10, 15, 20, 25, 30, 35, 40]
     assert all(stage.scene.contrast == (0.7, 0.7) and stage.scene.view == "field" for stage in stages[1:-1])
@@ -125,7 +125,7 @@ def test_the_benchmark_of_2021():
 def test_the_error_of_a_fixation_is_a_distance_in_pixels():
     theta = torch.tensor([[[0.2, 0, 30 / 64], [0, 0.2, -40 / 64]]]).repeat(2, 1, 1)  # 30 px right, 40 px up
     offsets = torch.tensor([[-40, 30], [0, 0]])  # (row, column)
-    error = evaluation.fixation_error(evaluation.Answers(torch.zeros(2), torch.zeros(2), theta, offsets))
+    error = evaluation.fixation_error(evaluation.Predictions(torch.zeros(2), torch.zeros(2), theta, offsets))
     assert torch.allclose(error, torch.tensor([0.0, 50.0]), atol=1e-4)
 
 

@@ -55,7 +55,7 @@ ALLOWED = {  # and what a real card gives
 
 EVALUATED = """
 import torch
-from labbook import digits, evaluation, models, rng, score_function, searcher, visual_field, whatwhere
+from labbook import digits, evaluation, gradient_alignment, models, rng, searcher, visual_field, whatwhere
 from labbook.stimuli import Scene28, Scene128
 
 sets, found = digits.load("digits"), {}
@@ -63,11 +63,11 @@ small, field = Scene28(), Scene128(contrast=(0.7, 0.7))
 model = {name: models.build(name).cuda() for name in ("stn28", "lenet", "polo", "where", "searcher")}
 drawn = evaluation.fixed_stimuli(sets.test, field, 4)
 found["fixed_stimuli"] = drawn
-found["answers"] = evaluation.answers(model["stn28"], sets.test, small, 4)
-found["answer"] = evaluation.answer(model["where"], drawn)
+found["answers"] = evaluation.predictions(model["stn28"], sets.test, small, 4)
+found["answer"] = evaluation.predict(model["where"], drawn)
 found["accuracy_map"] = evaluation.accuracy_map(model["stn28"], sets.test, small, 2, (-5, 0, 5))
 found["trace"] = whatwhere.trace(model["lenet"], model["where"], drawn.images, 1)
-found["pointing"] = score_function.pointing(model["polo"], drawn, 2, 6.0, rng.generator("test"))
+found["pointing"] = gradient_alignment.at_centre(model["polo"], drawn, 2, 6.0, rng.generator("test"))
 
 def look(images):
     seen = model["polo"](images.cuda())
@@ -77,7 +77,7 @@ grid = visual_field.Sweep((0,), (0.7,), (0.75,), 1, 2)
 found["watch"] = visual_field.evaluate(look, sets.test, grid)
 with torch.no_grad():
     counted = [
-        evaluation.alive(model["polo"], drawn.images),
+        evaluation.active_units(model["polo"], drawn.images),
         evaluation.accuracy(model["polo"], sets.test, field, 4).correct,
         whatwhere.measure({"lenet": model["lenet"]}, model["where"], sets.test, field, 2, 1),
         searcher.benchmark(model["searcher"], sets.test, 2, 1),
@@ -89,7 +89,7 @@ def places(result):
     return sorted({str(part.device) for part in parts.values() if isinstance(part, torch.Tensor)})
 
 here = {key: places(value) for key, value in found.items()}
-there, same = found["answers"], evaluation.answers(models.build("stn28"), sets.test, small, 4)
+there, same = found["answers"], evaluation.predictions(models.build("stn28"), sets.test, small, 4)
 here["equal"] = torch.equal(same.predicted, there.predicted) and torch.equal(same.offsets, there.offsets)
 """
 

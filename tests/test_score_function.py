@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from labbook import classifiers, curriculum, models, rng, score_function, transformers
+from labbook import classifiers, curriculum, gradient_alignment, models, rng, score_function, transformers
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.stimuli import Scene28, Scene128, Stimuli, draw
@@ -46,7 +46,7 @@ def test_many_windows_at_once_see_what_each_sees_alone(sampler):
     image = torch.rand(3, 1, 128, 128, generator=rng.generator("many"))
     theta = torch.tensor([[0.2, 0, 0.1], [0, 0.2, -0.3]]).repeat(3, 4, 1, 1)
     theta[..., 2] += torch.randn(3, 4, 2, generator=rng.generator("where"))  # also beyond the field
-    at_once = score_function.look(model, image, theta)
+    at_once = score_function.sample_windows(model, image, theta)
     alone = torch.stack([model.sample(image, theta[:, k]) for k in range(4)], 1)
     assert at_once.shape == (3, 4, 1, 28, 28)
     assert torch.allclose(at_once, alone, atol=1e-5)
@@ -58,8 +58,10 @@ def test_the_slope_is_the_gradient_of_the_expected_error():
     aside = score_function.displacements(1, 40_000, jitter, edge, rng.generator("slope"))
     here, target = torch.tensor([0.3, -0.1]), torch.tensor([0.1, 0.2])
     error = a * (here + aside - target).square().sum(-1)
-    assert torch.allclose(score_function.slope(error, aside, jitter, edge)[0], 2 * a * (here - target), atol=0.02)
-    flat = score_function.slope(torch.ones(1, 40_000), aside, jitter, edge)
+    assert torch.allclose(
+        score_function.gradient_estimate(error, aside, jitter, edge)[0], 2 * a * (here - target), atol=0.02
+    )
+    flat = score_function.gradient_estimate(torch.ones(1, 40_000), aside, jitter, edge)
     assert flat.abs().max() < 1e-4  # what does not depend on the place cancels
 
 
@@ -88,7 +90,7 @@ def test_far_from_the_window_only_glimpses_point():
         offsets = sides * distance
         disc = 0.5 + 0.5 * (bright_spot(offsets.float()) > 0.8)  # within 5 pixels
         stimuli = Stimuli(disc, torch.ones(60, dtype=torch.int64), offsets, torch.ones(60))
-        cosines[distance] = score_function.pointing(window(), stimuli, 16, 6.0, rng.generator("far"))
+        cosines[distance] = gradient_alignment.at_centre(window(), stimuli, 16, 6.0, rng.generator("far"))
     assert (cosines[13] > 0).float().mean(1).min() > 0.9
     gradient, slope = cosines[22]
     assert not gradient.any() and (slope > 0).float().mean() > 0.9
@@ -97,10 +99,12 @@ def test_far_from_the_window_only_glimpses_point():
 def test_training_by_glimpses_is_repeatable_and_moves_the_localisation(sets):
     stages = (
         Stage(Scene128(view="centre", std=6), 1, 0.001),
-        Stage(Scene128(std=5, contrast=(0.7, 0.7)), 1, 0.001, jitter=6),
+        Stage(Scene128(std=5, contrast=(0.7, 0.7)), 1, 0.001, perturbation_std=6),
     )
     options = {"centre": True, "kaiming": True, "padding": 0.5, "kernels": (4, 4, 4)}
-    config = Training("atn", stages, options, optimiser="adamw", batch=10, fraction=0.02, data="digits", glimpses=4)
+    config = Training(
+        "atn", stages, options, optimiser="adamw", batch=10, fraction=0.02, data="digits", n_perturbations=4
+    )
     one, other = (train(config, sets) for _ in range(2))
     start = models.build("atn", rng.generator("weights", 0), **options).state_dict()
     assert one.history[0]["theta"] is None  # the middle of the field goes to the classifier
@@ -140,10 +144,10 @@ def test_a_limited_set_of_digits_is_all_that_is_shown(sets):
 
 
 def test_our_curriculum_starts_small_and_ends_wide():
-    stages = curriculum.searching(warm=2, stay=4, lr=0.001)
+    stages = curriculum.for_attention(warm=2, stay=4, lr=0.001)
     assert [stage.scene.view for stage in stages] == ["centre"] + ["field"] * 11
     assert [stage.scene.std for stage in stages] == [6, 5, 10, 15, 20, 25, 30, 35, 40, 40, 40, 40]
-    assert [stage.jitter for stage in stages] == [0, *[6] * 9, 4, 2]
+    assert [stage.perturbation_std for stage in stages] == [0, *[6] * 9, 4, 2]
     rates = [stage.lr_at(epoch) for stage in stages[-3:] for epoch in (0, 3)]
     assert rates == pytest.approx([0.001, 0.001, 0.001, 0.001 / 3, 0.001 / 3, 0.00005])
 
@@ -153,13 +157,16 @@ def test_our_curriculum_starts_small_and_ends_wide():
     [
         ({"model": "stn128"}, "Glimpses teach windows by labels: not model='stn128'"),
         ({"loss": "cross_entropy and position"}, "not model='atn' with loss='cross_entropy and position'"),
-        ({"glimpses": 3}, "glimpses=3 must be even"),
-        ({"stages": (Stage(Scene128(view="oracle"), 1, 0.1, jitter=2),)}, "jitter=2 needs a whole field"),
-        ({"stages": (Stage(Scene28(), 1, 0.1, jitter=2),)}, "jitter=2 needs a whole field"),
+        ({"n_perturbations": 3}, "n_perturbations=3 must be even"),
+        (
+            {"stages": (Stage(Scene128(view="oracle"), 1, 0.1, perturbation_std=2),)},
+            "perturbation_std=2 needs a whole field",
+        ),
+        ({"stages": (Stage(Scene28(), 1, 0.1, perturbation_std=2),)}, "perturbation_std=2 needs a whole field"),
         ({"digits": 0}, "digits=0 must be a whole number"),
     ],
 )
 def test_impossible_glimpses_are_refused_by_name(options, words):
-    stages = (Stage(Scene128(), 1, 0.1, jitter=2),)
+    stages = (Stage(Scene128(), 1, 0.1, perturbation_std=2),)
     with pytest.raises(ConfigurationError, match=words):
         Training(**({"model": "atn", "stages": stages} | options))

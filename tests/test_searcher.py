@@ -14,6 +14,7 @@ from labbook import (
     curriculum,
     digits,
     evaluation,
+    gradient_alignment,
     models,
     retina,
     rng,
@@ -40,12 +41,12 @@ def handful(sets) -> digits.DigitSets:
 
 def tiny(periphery: str = "full", **changes) -> Training:
     """Eight steps of ten images, two on digits without a field."""
-    stages = curriculum.practising(1, 3, 0.002)
+    stages = curriculum.for_searcher(1, 3, 0.002)
     options = {"periphery": periphery, **PERIPHERIES[periphery]}
     base = Training(
         "searcher", stages, options, "adamw", loss="value of fixations", batch=10, fraction=0.05, data="digits"
     )
-    return replace(base, renew_optimiser=False, **changes)
+    return replace(base, reset_optimiser=False, **changes)
 
 
 def weights(outcome) -> dict:
@@ -122,7 +123,7 @@ def test_the_where_network_learns_what_the_what_network_does(sets):
     gaps = []
     for _ in range(14):
         seen = model(stimuli.images)
-        right = seen.answers.softmax(2)[torch.arange(12), :, stimuli.labels]
+        right = seen.sampled_logits.softmax(2)[torch.arange(12), :, stimuli.labels]
         gaps.append((seen.values.sigmoid() - right).abs().mean().item())
         optimiser.zero_grad()
         searcher.loss(seen, stimuli.labels).backward()
@@ -135,7 +136,7 @@ def test_where_and_what_teach_each_other_through_no_gradient(sets):
     model = build("full").train()
     stimuli = fields(sets)
     seen = model(stimuli.images)
-    assert not seen.answers.requires_grad
+    assert not seen.sampled_logits.requires_grad
     seen.values.sum().backward()
     assert all(p.grad is None for p in model.what.parameters())
     model.zero_grad()
@@ -149,7 +150,7 @@ def test_an_answer_counts_as_much_as_its_fixation_is_trusted():
 
     def loss(value: float) -> float:
         values = torch.full((2, 1), value)
-        seen = searcher.Tries(logits, torch.zeros(2, 2, 3), torch.zeros(2, 1, 28, 28), values, answers)
+        seen = searcher.SearcherOutput(logits, torch.zeros(2, 2, 3), torch.zeros(2, 1, 28, 28), values, answers)
         where = nn.functional.binary_cross_entropy_with_logits(values, torch.full((2, 1), 0.1))
         return (searcher.loss(seen, labels) - where).item()
 
@@ -161,11 +162,11 @@ def test_tries_are_the_best_place_then_the_map_then_anywhere():
     model = build("full", tries=6, uniform=0.6)
     values = torch.full((200, 676), -9.0)
     values[:, 5] = 9
-    tried = model._explore(values)
+    tried = model._sample_places(values)
     assert tried.shape == (200, 6)
     assert (tried[:, :3] == 5).all()  # the best, and two of the softmax
     assert (tried[:, 3:] == 5).float().mean() < 0.02 and tried[:, 3:].unique().numel() > 250
-    assert (build("full", uniform=0.0)._explore(values) == 5).all()
+    assert (build("full", uniform=0.0)._sample_places(values) == 5).all()
 
 
 # ---- looking ---------------------------------------------------------------------------------------------------------
@@ -175,14 +176,21 @@ def test_tries_are_the_best_place_then_the_map_then_anywhere():
 def test_the_fovea_at_the_digit_shows_it_in_its_middle(down, right):
     image = torch.zeros(1, 1, 128, 128)
     image[0, 0, 63 + down : 65 + down, 63 + right : 65 + right] = 1
-    crop = searcher.look(image, torch.tensor([[[down, right]]]))
+    crop = searcher.foveal_crops(image, torch.tensor([[[down, right]]]))
     assert crop.shape == (1, 1, 28, 28)
     assert crop[0, 0, 13:15, 13:15].sum() == 4 == crop.sum()
 
 
 def test_the_fovea_keeps_images_and_places_in_order():
     images = torch.arange(3.0)[:, None, None, None].expand(3, 1, 128, 128)
-    assert searcher.look(images, torch.zeros(3, 2, 2, dtype=torch.int64)).mean((1, 2, 3)).tolist() == [0, 0, 1, 1, 2, 2]
+    assert searcher.foveal_crops(images, torch.zeros(3, 2, 2, dtype=torch.int64)).mean((1, 2, 3)).tolist() == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+    ]
 
 
 @given(inside, inside)
@@ -192,7 +200,7 @@ def test_re_encoding_at_the_digit_centres_it(down, right):
     gaze = torch.tensor([[down, right]])
     again = retina.recentred(image, gaze)
     middle = torch.zeros(1, 1, 2, dtype=torch.int64)
-    assert torch.equal(searcher.look(again, middle), searcher.look(image, gaze[:, None]))
+    assert torch.equal(searcher.foveal_crops(again, middle), searcher.foveal_crops(image, gaze[:, None]))
     if down > 0:
         assert (again[..., 128 - down :, :] == 0.5).all()
     if right < 0:
@@ -204,7 +212,7 @@ def test_a_window_says_where_it_is():
     theta = window(places)
     assert torch.equal(fixations(theta, 128).round().long(), places)
     image = torch.rand(2, 1, 128, 128, generator=rng.generator("field"))
-    assert torch.allclose(sampler.sample(image, theta, 28), searcher.look(image, places[:, None]), atol=1e-5)
+    assert torch.allclose(sampler.sample(image, theta, 28), searcher.foveal_crops(image, places[:, None]), atol=1e-5)
 
 
 # ---- peripheries -----------------------------------------------------------------------------------------------------
@@ -257,7 +265,7 @@ def test_log_polar_places_follow_the_gaze_and_stay_in_the_field():
 
 
 def test_features_are_standardised_by_all_that_was_seen():
-    standard = searcher.Standard(3)
+    standard = searcher.RunningStandardisation(3)
     batches = torch.randn(4, 50, 3, generator=rng.generator("features")) * torch.tensor([1, 9, 0.1]) + 5
     for batch in batches:
         standard(batch)
@@ -304,7 +312,7 @@ class Bright(nn.Module):
         return classifiers.TransformerOutput(posterior.log(), None, crop)
 
 
-def search(image, saccades, *promises) -> searcher.Search:
+def search(image, saccades, *promises) -> searcher.SearchTrace:
     model = build("full")
     model.where, model.what = Promises(*promises), Bright()
     return model.search(image, saccades)
@@ -315,16 +323,16 @@ def test_it_stops_when_a_fixation_is_worth_what_any_other_place_promises():
     trace = search(torch.cat((dark, bright)), 3, 0.9, 0.5, 0.4)
     assert trace.made.tolist() == [3, 1]
     assert trace.fixations[0].tolist() == [[0, 0], [0, 20], [20, 0]]
-    assert trace.values[0].tolist() == pytest.approx([0.9, 0.5, 0.4])
-    assert trace.values[1].tolist() == pytest.approx([0.9, 0, 0])  # what was not looked at stays empty
-    assert trace.worth[0].tolist() == pytest.approx([0.3 * 0.9, 0.3 * 0.5, 0.3 * 0.4])
+    assert trace.expected[0].tolist() == pytest.approx([0.9, 0.5, 0.4])
+    assert trace.expected[1].tolist() == pytest.approx([0.9, 0, 0])  # what was not looked at stays empty
+    assert trace.confidence[0].tolist() == pytest.approx([0.3 * 0.9, 0.3 * 0.5, 0.3 * 0.4])
 
 
 def test_it_answers_from_the_fixation_of_the_highest_worth():
     image = torch.full((1, 1, 128, 128), 0.2)
     image[..., 70:, 50:78] = 0.6  # below the middle: at (20, 0)
     trace = search(image, 3, 0.9, 0.5, 0.6)
-    assert trace.fixations[0, : trace.made[0]].tolist()[trace.chosen[0]] == [20, 0]
+    assert trace.fixations[0, : trace.made[0]].tolist()[trace.best[0]] == [20, 0]
 
 
 class Forgetful(Promises):
@@ -351,8 +359,8 @@ def test_a_promise_made_from_afar_holds_until_the_place_is_seen_from_nearer():
     model.where = Forgetful((0.9, 0.8), (0.1, 0.3))
     trace = model.search(dark, 2)
     assert trace.fixations[0].tolist() == [[0, 40], [40, 0]]
-    assert trace.values[0].tolist() == pytest.approx([0.9, 0.8])
-    assert trace.worth[0].tolist() == pytest.approx([0.2 * 0.1, 0.2 * 0.3])  # promised when the eye is there
+    assert trace.expected[0].tolist() == pytest.approx([0.9, 0.8])
+    assert trace.confidence[0].tolist() == pytest.approx([0.2 * 0.1, 0.2 * 0.3])  # promised when the eye is there
 
 
 def test_nothing_is_remembered_after_the_last_saccade(monkeypatch):
@@ -385,7 +393,7 @@ def test_a_search_allowed_less_begins_the_same(sets):
             short, cut = model.search(images, s), whole.cut(s)
             for one, other in zip(short, cut, strict=True):
                 assert torch.equal(one, other)
-            assert torch.equal(short.answer, cut.answer)
+            assert torch.equal(short.predicted, cut.predicted)
 
 
 def test_the_benchmark_counts_what_evaluation_counts(sets):
@@ -400,10 +408,10 @@ def test_the_benchmark_counts_what_evaluation_counts(sets):
     assert found.perfect == evaluation.benchmark(model, sets.test, 3, Scene128(view="oracle"))
     for cell, scene in evaluation.cells().items():
         model.saccades = 1
-        answers = evaluation.answers(model, sets.test, scene, 3)
+        answers = evaluation.predictions(model, sets.test, scene, 3)
         away = evaluation.fixation_error(answers) > searcher.NEAR
         assert found.astray[cell].correct == int(away.sum())
-        assert found.lost[cell].correct == int((away & ~answers.right).sum())
+        assert found.lost[cell].correct == int((away & ~answers.correct).sum())
         assert 1 <= found.made[cell] <= 2
 
 
@@ -416,11 +424,11 @@ def test_in_evaluation_it_searches_and_draws_nothing(sets, periphery):
         seen, trace = model(stimuli.images), model.search(stimuli.images)
     assert torch.equal(torch.get_rng_state(), state)
     assert seen.logits.shape == (6, 10) and seen.theta.shape == (6, 2, 3) and seen.crop.shape == (6, 1, 28, 28)
-    assert trace.fixations.shape == (6, 3, 2) and trace.answers.shape == (6, 3, 10)
+    assert trace.fixations.shape == (6, 3, 2) and trace.posteriors.shape == (6, 3, 10)
     rows = torch.arange(6)
-    assert torch.equal(fixations(seen.theta, 128).round().long(), trace.fixations[rows, trace.chosen])
+    assert torch.equal(fixations(seen.theta, 128).round().long(), trace.fixations[rows, trace.best])
     assert torch.allclose(seen.logits.exp().sum(1), torch.ones(6), atol=1e-5)
-    assert torch.equal(seen.crop, crops(stimuli.images, trace.fixations[rows, trace.chosen]))
+    assert torch.equal(seen.crop, crops(stimuli.images, trace.fixations[rows, trace.best]))
 
 
 def test_searches_do_not_depend_on_their_batch(sets):
@@ -439,7 +447,7 @@ def test_28x28_images_go_to_the_what_network(sets):
 
 
 def test_the_warm_up_has_no_field():
-    first, *others = curriculum.practising()
+    first, *others = curriculum.for_searcher()
     assert isinstance(first.scene, Scene28)
     assert all(isinstance(stage, Stage) and isinstance(stage.scene, Scene128) for stage in others)
     assert {stage.scene.view for stage in others} == {"field"}
@@ -463,10 +471,10 @@ def test_a_window_beside_a_blob_is_pulled_towards_it(sets):
     images[:] = torch.exp(-(axis[:, None] ** 2 + axis**2) / 50)
     offsets = torch.zeros(5, 2, dtype=torch.int64)
     stimuli = Stimuli(images, torch.zeros(5, dtype=torch.int64), offsets, torch.ones(5))
-    near = searcher.pull(Light(), stimuli, 10.0, rng.generator("direction"))
-    assert (near.alignment > 0.9).all() and (near.size > 0).all()
-    far = searcher.pull(Light(), stimuli, 40.0, rng.generator("direction"))
-    assert (far.size < 1e-3 * near.size).all()
+    near = gradient_alignment.at_distance(Light(), stimuli, 10.0, rng.generator("direction"))
+    assert (near.alignment > 0.9).all() and (near.norm > 0).all()
+    far = gradient_alignment.at_distance(Light(), stimuli, 40.0, rng.generator("direction"))
+    assert (far.norm < 1e-3 * near.norm).all()
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------

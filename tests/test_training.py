@@ -89,7 +89,7 @@ def test_averaged_weights_are_those_of_the_formula_and_are_kept(few, arithmetic)
     while plain.step < 3:
         plain._step()
         steps.append({name: value.clone() for name, value in plain.model.state_dict().items()})
-    outcome = train(replace(config, average=0.75, fraction=0.15), few)
+    outcome = train(replace(config, ema_decay=0.75, fraction=0.15), few)
     for name, value in outcome.model.state_dict().items():
         expected = 0.75 * (0.75 * steps[0][name] + 0.25 * steps[1][name]) + 0.25 * steps[2][name]
         assert torch.allclose(value, expected, atol=1e-6) and not torch.equal(value, steps[2][name]), name
@@ -100,7 +100,7 @@ def test_averaged_weights_are_those_of_the_formula_and_are_kept(few, arithmetic)
 
 def test_an_average_that_forgets_at_once_is_the_last_weights(few):
     config = one("lenet", fraction=0.25)
-    plain, averaged = (train(replace(config, average=average), few) for average in (0.0, 1e-9))
+    plain, averaged = (train(replace(config, ema_decay=ema_decay), few) for ema_decay in (0.0, 1e-9))
     assert all(torch.allclose(weights(plain)[name], value, atol=1e-6) for name, value in weights(averaged).items())
     (record,) = averaged.history
     assert record["last_weights"] == record["fixed_accuracy"] == plain.history[0]["fixed_accuracy"]
@@ -154,7 +154,7 @@ def test_the_optimiser_s_state_is_renewed_with_each_stage(few):
     before = weights(train(replace(one("tutorial", optimiser="adam"), stages=(stage,)), few))
     for renew in (True, False):
         config = replace(
-            one("tutorial", optimiser="adam", renew_optimiser=renew), stages=(stage, replace(stage, epochs=1))
+            one("tutorial", optimiser="adam", reset_optimiser=renew), stages=(stage, replace(stage, epochs=1))
         )
         after = weights(train(config, few))
         step = (after["dense2.bias"] - before["dense2.bias"]).abs() / 0.001  # every answer has a gradient

@@ -107,7 +107,7 @@ def test_dropout_is_off_in_evaluation_and_on_in_training():
     with torch.no_grad():
         one, other = network.scores(images), network.scores(images)
         assert not torch.equal(one, other)
-        fixations = [whatwhere.look(network, images, 2)[0] for _ in range(2)]
+        fixations = [whatwhere.scan(network, images, 2)[0] for _ in range(2)]
     assert torch.equal(*fixations) and network.training
 
 
@@ -118,9 +118,9 @@ def test_the_collicular_loss_teaches_where(few):
     outcome = training.train(learner, few)
     first, *_, last = outcome.history
     assert last["loss"] < first["loss"] - 0.02
-    answers = evaluation.answers(outcome.model, few.test, Scene128(radius=20.0), 50)  # right: within 7 px
+    answers = evaluation.predictions(outcome.model, few.test, Scene128(radius=20.0), 50)  # right: within 7 px
     hits = evaluation.fixation_error(answers) <= where.HIT
-    assert torch.equal(answers.right, hits) and answers.predicted.max() < 120
+    assert torch.equal(answers.correct, hits) and answers.predicted.max() < 120
     start = models.build("where", rng.generator("weights", 0), **options).state_dict()
     end = outcome.model.state_dict()
     assert not any(torch.equal(start[name], end[name]) for name in start if name.startswith(("dense", "last")))
@@ -166,7 +166,7 @@ def test_a_perfect_where_brings_the_digit_to_the_centre(sets, table):
     perfect = Seeing(table)
     for radius in (10.0, 20.0, 35.0):
         stimuli = evaluation.fixed_stimuli(sets.test, replace(BARE, radius=radius), 40)
-        fixations, expected = whatwhere.look(perfect, stimuli.images, 3)
+        fixations, expected = whatwhere.scan(perfect, stimuli.images, 3)
         error = (fixations - stimuli.offsets).double().norm(dim=2)  # (4, 40)
         assert error[0].median() > 0.9 * radius
         assert error[1].median() < max(4, 0.2 * radius)  # one saccade: as exactly as cells are laid
@@ -177,10 +177,10 @@ def test_a_perfect_where_brings_the_digit_to_the_centre(sets, table):
 def test_fixations_stay_in_the_field():
     images = torch.rand(2, 1, 128, 128, generator=rng.generator("clamp"))
     outermost = int(retina.colliculus(SMALL).peaks[:, 0].argmax())
-    fixations, _ = whatwhere.look(Stubborn(outermost), images, 6)
+    fixations, _ = whatwhere.scan(Stubborn(outermost), images, 6)
     assert fixations[1, 0, 0] > 30 and fixations.abs().max() == 50
     assert torch.equal(fixations[5], fixations[6])  # at the edge, nowhere to go
-    assert whatwhere.name(Naming(), images, fixations).shape == (7, 2, 10)
+    assert whatwhere.classify(Naming(), images, fixations).shape == (7, 2, 10)
 
 
 def test_a_moved_eye_sees_the_field_around_its_fixation():
@@ -197,9 +197,9 @@ def test_an_eye_that_may_stop_stops_when_nothing_better_is_expected():
     posterior[..., 7] = confidence
     posterior[1, :, 2] = 0.6
     trace = whatwhere.Scanpath(torch.zeros(3, 2, 2, dtype=torch.int64), posterior, torch.full((2, 2), 0.7))
-    assert trace.looks(stop=True).tolist() == [1, 3]
-    assert trace.looks().tolist() == [3, 3]
-    assert trace.answers(trace.looks(stop=True)).tolist() == [7, 7] and trace.answers(2).tolist() == [2, 2]
+    assert trace.n_looks(stop=True).tolist() == [1, 3]
+    assert trace.n_looks().tolist() == [3, 3]
+    assert trace.predicted(trace.n_looks(stop=True)).tolist() == [7, 7] and trace.predicted(2).tolist() == [2, 2]
 
 
 # ---- what is counted ------------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_counts_are_those_of_the_traces(sets, table):
     assert list(found["lenet"].right) == (trace.posterior.argmax(2) == stimuli.labels).sum(1).tolist()
     assert found["three"].right == (int((stimuli.labels == 3).sum()),) * 3
     assert found["three"].hits == found["lenet"].hits and found["lenet"].hits[0] == 0 < found["lenet"].hits[2]
-    assert found["lenet"].made == int((trace.looks(stop=True) - 1).sum())
+    assert found["lenet"].made == int((trace.n_looks(stop=True) - 1).sum())
     assert found["lenet"].accuracy(1).n == 130
 
 

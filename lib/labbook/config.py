@@ -34,10 +34,10 @@ class Training:
     momentum: float = 0.0  # sgd only
     weight_decay: float = 0.0
     localisation_rate: float = 1.0  # learning rate of the localisation relative to the classifier's; 0 saves its part
-    average: float = 0.0  # decay per step of a running average of the weights, which then counts; 0: the last weights
-    renew_optimiser: bool = True  # forget the optimiser's state at the start of each stage, like 2021
+    ema_decay: float = 0.0  # decay per step of a running average of the weights, which then counts; 0: the last weights
+    reset_optimiser: bool = True  # forget the optimiser's state at the start of each stage, like 2021
     loss: str = "cross_entropy"  # or another name in training.LOSSES
-    glimpses: int = 8  # per image, in stages with a jitter
+    n_perturbations: int = 8  # per image, even, in stages with a perturbation_std
     batch: int = 100
     digits: int | None = None  # the first so many training digits alone; None: all
     fraction: float = 1.0  # share of the training digits that an epoch shows, another one each time
@@ -62,14 +62,14 @@ class Training:
         within("momentum", self.momentum, 0, 0.9999)
         within("weight_decay", self.weight_decay, 0, 10)
         within("localisation_rate", self.localisation_rate, 0, 1000)
-        within("average", self.average, 0, 0.999999)
+        within("ema_decay", self.ema_decay, 0, 0.999999)
         within("batch", self.batch, 1, 100_000, whole=True)
         if self.digits is not None:
             within("digits", self.digits, 1, 1_000_000, whole=True)
         within("fraction", self.fraction, 1e-6, 1)
-        within("glimpses", self.glimpses, 2, 64, whole=True)
-        if self.glimpses % 2:
-            raise ConfigurationError(f"glimpses={self.glimpses} must be even: they come in pairs.")
+        within("n_perturbations", self.n_perturbations, 2, 64, whole=True)
+        if self.n_perturbations % 2:
+            raise ConfigurationError(f"n_perturbations={self.n_perturbations} must be even: they come in pairs.")
         if not isinstance(self.stages, tuple) or not self.stages or not all(isinstance(s, Stage) for s in self.stages):
             raise ConfigurationError(f"stages={shown(self.stages)} must hold at least one stage, in a tuple.")
         if not isinstance(self.options, Mapping) or not _is_plain(self.options):
@@ -81,14 +81,14 @@ class Training:
         choose("precision", self.precision, CHOICES["arithmetic"])
         within("seed", self.seed, -(2**63), 2**63, whole=True)
         choose("data", self.data, CHOICES["data"])
-        if not isinstance(self.renew_optimiser, bool):
-            raise ConfigurationError(f"renew_optimiser={shown(self.renew_optimiser)} must be True or False.")
+        if not isinstance(self.reset_optimiser, bool):
+            raise ConfigurationError(f"reset_optimiser={shown(self.reset_optimiser)} must be True or False.")
         choose("start_with", self.start_with, CHOICES["start_with"])
         if not isinstance(self.start, Training | None):
             raise ConfigurationError(f"start={shown(self.start)} must be a training or None.")
         if self.start is not None and not self._can_go_on():
             raise ConfigurationError(f"start: a {self.start.model!r} cannot go on as a {self.model!r}.")
-        if any(stage.jitter for stage in self.stages):
+        if any(stage.perturbation_std for stage in self.stages):
             self._check_glimpses()
 
     def _can_go_on(self) -> bool:
@@ -104,8 +104,10 @@ class Training:
                 f"Glimpses teach windows by labels: not model={self.model!r} with loss={self.loss!r}."
             )
         for stage in self.stages:
-            if stage.jitter and getattr(stage.scene, "view", "") != "field":
-                raise ConfigurationError(f"jitter={stage.jitter} needs a whole field to look at, not {stage.scene}.")
+            if stage.perturbation_std and getattr(stage.scene, "view", "") != "field":
+                raise ConfigurationError(
+                    f"perturbation_std={stage.perturbation_std} needs a whole field to look at, not {stage.scene}."
+                )
 
     def describe(self) -> dict:
         """Return `describe` of it."""

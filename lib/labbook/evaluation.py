@@ -64,19 +64,19 @@ def wilson(correct: float, n: float, z: float = 1.959964) -> tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A model's answers to a set of stimuli: labels predicted (N,), right or not (N,), theta (N, 2, 3) or None; and
+class Predictions:
+    """A model's answers to a set of stimuli: labels predicted (N,), correct or not (N,), theta (N, 2, 3) or None; and
     the offsets (N, 2) of the digits. A Where network answers with a cell, and is right if it hits the digit."""
 
     predicted: Tensor
-    right: Tensor
+    correct: Tensor
     theta: Tensor | None
     offsets: Tensor
 
     @property
     def accuracy(self) -> Proportion:
         """The share of right answers."""
-        return Proportion(int(self.right.sum()), len(self.right))
+        return Proportion(int(self.correct.sum()), len(self.correct))
 
 
 def batches(stimuli: Stimuli, device: torch.device | str) -> Iterator[Stimuli]:
@@ -87,23 +87,23 @@ def batches(stimuli: Stimuli, device: torch.device | str) -> Iterator[Stimuli]:
 
 
 @torch.inference_mode()
-def answer(model: nn.Module, stimuli: Stimuli) -> Answers:
+def predict(model: nn.Module, stimuli: Stimuli) -> Predictions:
     """Run a model in evaluation mode over stimuli, batch by batch; the answers are on the CPU."""
     was_training = model.training
     model.eval()
-    is_right = getattr(model, "right", _named)
-    predicted, right, thetas = [], [], []
+    is_correct = getattr(model, "correct", _label_predicted)
+    predicted, correct, thetas = [], [], []
     for part in batches(stimuli, device_of(model)):
         seen = model(part.images)
         predicted.append(seen.logits.argmax(1))
-        right.append(is_right(seen, part))
+        correct.append(is_correct(seen, part))
         thetas.append(seen.theta)
     model.train(was_training)
     theta = None if thetas[0] is None else torch.cat(thetas).cpu()
-    return Answers(torch.cat(predicted).cpu(), torch.cat(right).cpu(), theta, stimuli.offsets.cpu())
+    return Predictions(torch.cat(predicted).cpu(), torch.cat(correct).cpu(), theta, stimuli.offsets.cpu())
 
 
-def _named(seen: TransformerOutput, stimuli: Stimuli) -> Tensor:
+def _label_predicted(seen: TransformerOutput, stimuli: Stimuli) -> Tensor:
     return seen.logits.argmax(1) == stimuli.labels
 
 
@@ -142,18 +142,20 @@ def fixed_stimuli(digits: Digits, scene: StimulusConfig, n: int | None = None, s
     return Stimuli(*(torch.cat(column) for column in zip(*stream(digits, scene, n, seed), strict=True)))
 
 
-def answers(model: nn.Module, digits: Digits, scene: StimulusConfig, n: int | None = None, seed: int = 0) -> Answers:
+def predictions(
+    model: nn.Module, digits: Digits, scene: StimulusConfig, n: int | None = None, seed: int = 0
+) -> Predictions:
     """Return the answers to fixed stimuli, of which no more than 500 are held at once."""
-    parts = [answer(model, stimuli) for stimuli in stream(digits, scene, n, seed)]
-    columns = ([getattr(part, name) for part in parts] for name in ("predicted", "right", "theta", "offsets"))
-    return Answers(*(None if column[0] is None else torch.cat(column) for column in columns))
+    parts = [predict(model, stimuli) for stimuli in stream(digits, scene, n, seed)]
+    columns = ([getattr(part, name) for part in parts] for name in ("predicted", "correct", "theta", "offsets"))
+    return Predictions(*(None if column[0] is None else torch.cat(column) for column in columns))
 
 
 def accuracy(
     model: nn.Module, digits: Digits, scene: StimulusConfig, n: int | None = None, seed: int = 0
 ) -> Proportion:
     """Return the accuracy on fixed stimuli. At 28x28, std 15 is the study's *general*, std 0 its *central* accuracy."""
-    return answers(model, digits, scene, n, seed).accuracy
+    return predictions(model, digits, scene, n, seed).accuracy
 
 
 # ---- the benchmark's cells ------------------------------------------------------------------------------------------
@@ -195,7 +197,7 @@ def mean_accuracy(
     return sum(values) / len(values)
 
 
-def average(runs: Sequence[Mapping[tuple[float, float], Proportion]]) -> dict[tuple[float, float], float]:
+def mean_over_runs(runs: Sequence[Mapping[tuple[float, float], Proportion]]) -> dict[tuple[float, float], float]:
     """Return the mean over runs of each cell (contrast, radius)."""
     return {cell: sum(cells[cell].value for cells in runs) / len(runs) for cell in runs[0]}
 
@@ -212,24 +214,28 @@ def oracle_crops(stimuli: Stimuli) -> Stimuli:
 
 
 @dataclass(frozen=True)
-class Theta:
+class ThetaStatistics:
     """The health of theta over a set of stimuli.
 
-    `mean` and `spread` (standard deviation over inputs) per component (a, b, tx, c, d, ty); `follow`: correlation of
+    `mean` and `std` (standard deviation over inputs) per component (a, b, tx, c, d, ty); `correlation`: correlation of
     (tx, ty) with the digit's true offset (x, y), 0 where either does not vary. A transformer that ignores its input
     has no spread.
     """
 
     mean: tuple[float, ...]
-    spread: tuple[float, ...]
-    follow: tuple[float, float]
+    std: tuple[float, ...]
+    correlation: tuple[float, float]
+
+    def record(self) -> dict[str, tuple[float, ...]]:
+        """Return them as the history of a stored run has them; its keys are frozen."""
+        return {"mean": self.mean, "spread": self.std, "follow": self.correlation}
 
 
-def theta_health(theta: Tensor, offsets: Tensor) -> Theta:
+def theta_statistics(theta: Tensor, offsets: Tensor) -> ThetaStatistics:
     """Measure theta (N, 2, 3) against offsets (N, 2), pixels (row, column)."""
     flat = theta.flatten(1).double()
-    follow = tuple(_correlation(flat[:, column], offsets[:, axis].double()) for column, axis in ((2, 1), (5, 0)))
-    return Theta(tuple(flat.mean(0).tolist()), tuple(flat.std(0).tolist()), follow)
+    correlation = tuple(_correlation(flat[:, column], offsets[:, axis].double()) for column, axis in ((2, 1), (5, 0)))
+    return ThetaStatistics(tuple(flat.mean(0).tolist()), tuple(flat.std(0).tolist()), correlation)
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:
@@ -239,7 +245,7 @@ def _correlation(a: Tensor, b: Tensor) -> float:
 
 
 @torch.inference_mode()
-def alive(model: nn.Module, images: Tensor) -> float:
+def active_units(model: nn.Module, images: Tensor) -> float:
     """Return the share of the localisation network's last hidden units that are above 0 for at least one of images
     (B, 1, h, w).
 
@@ -256,7 +262,7 @@ def alive(model: nn.Module, images: Tensor) -> float:
     return (torch.cat(hidden) > 0).any(0).float().mean().item()
 
 
-def fixation_error(answers: Answers, edge: int = FIELD) -> Tensor:
+def fixation_error(answers: Predictions, edge: int = FIELD) -> Tensor:
     """Return the distance (N,) between the window's centre and the digit's, pixels.
 
     Args:

@@ -31,7 +31,7 @@ from .digits import Digits
 from .errors import ConfigurationError, within
 from .evidence import EvidenceMap
 from .retina import GREY, WhatWhere
-from .searcher import LogPolar
+from .searcher import LogPolarPeriphery
 from .stimuli import EDGE, FIELD
 
 
@@ -86,7 +86,7 @@ class FovealTrace(NamedTuple):
         return FovealTrace(*(each[:, :saccades] for each in self[:4]), self.made.clamp(max=saccades))
 
 
-class Periphery(LogPolar):
+class StandardisedPeriphery(LogPolarPeriphery):
     """The where network of the log-polar searcher; its features are standardised by running statistics."""
 
     def __init__(self, retina: str | WhatWhere = "whatwhere", width: int = 96):
@@ -134,7 +134,7 @@ class FovealEvidence(nn.Module):
         self.saccades = within("saccades", saccades, 1, 100, whole=True)
         self.sure = within("sure", sure, -100, 1000)
         self.near = within("near", near, 0, FIELD, "pixels")
-        self.where = Periphery(retina, width)
+        self.where = StandardisedPeriphery(retina, width)
         self.margin, edge = self.where.margin, self.where.settings.field
         self.what = EvidenceMap(what_width)
         self.register_buffer("grid", evidence.places(edge).to(torch.int64), persistent=False)  # (n, 2)
@@ -163,7 +163,7 @@ class FovealEvidence(nn.Module):
 
     def forward(self, image: Tensor) -> FovealOutput | evidence.EvidenceOutput:
         if self.training:
-            return self.practise(image)
+            return self.forward_training(image)
         trace = self.search(image)
         place = trace.fixation
         return evidence.EvidenceOutput(
@@ -173,7 +173,7 @@ class FovealEvidence(nn.Module):
             trace.evidence[:, -1, :, None, None],
         )
 
-    def practise(self, image: Tensor) -> FovealOutput:
+    def forward_training(self, image: Tensor) -> FovealOutput:
         """Glance from the middle and from near a place that the evidence map deems likely."""
         with torch.no_grad():
             taught = self.what(image)

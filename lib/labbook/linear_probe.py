@@ -14,7 +14,7 @@ from torch import Tensor
 from .errors import ConfigurationError, within
 
 
-def explained(features: Tensor, targets: Tensor, fitted: int, ridge: float = 1.0) -> float:
+def explained_variance(features: Tensor, targets: Tensor, fitted: int, ridge: float = 1.0) -> float:
     """Return the share of the targets' variance that a ridge regression on standardised features explains, on samples
     that it was not fitted to: 1 is all, and 0 or less nothing.
 

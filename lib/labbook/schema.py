@@ -159,7 +159,13 @@ MODELS = {
     },
 }
 
-ATTRIBUTES = {"arithmetic": "precision"}  # key of a description -> attribute in the code, where they differ
+ATTRIBUTES = {  # key of a description -> attribute in the code, where they differ
+    "arithmetic": "precision",
+    "average": "ema_decay",
+    "renew_optimiser": "reset_optimiser",
+    "glimpses": "n_perturbations",
+    "jitter": "perturbation_std",
+}
 
 NAMES = {  # of trainings from when options at their defaults were written out: hash of the description -> name
     "1e6bd76431620c13": "cabd2a4d05244f59",

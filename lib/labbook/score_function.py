@@ -20,9 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .classifiers import device_of
 from .errors import ConfigurationError
-from .stimuli import EDGE, Stimuli
+from .stimuli import Stimuli
 from .transformers import Window
 
 PAIRS_TAUGHT = 1  # pairs of glimpses from which the classifier learns: its backward pass is what they cost
@@ -40,7 +39,7 @@ def displacements(n: int, glimpses: int, jitter: float, edge: int, generator: to
     return torch.cat((drawn, -drawn), 1)
 
 
-def look(model: Window, image: Tensor, theta: Tensor) -> Tensor:
+def sample_windows(model: Window, image: Tensor, theta: Tensor) -> Tensor:
     """Look at images (B, 1, h, w) through K windows each, theta (B, K, 2, 3); returns (B, K, 1, 28, 28).
 
     The K grids lie below one another in one, so that the images are not repeated.
@@ -52,15 +51,15 @@ def look(model: Window, image: Tensor, theta: Tensor) -> Tensor:
     return seen.view(len(image), count, 1, edge, edge)
 
 
-def slope(error: Tensor, displacement: Tensor, jitter: float, edge: int) -> Tensor:
+def gradient_estimate(error: Tensor, displacement: Tensor, jitter: float, edge: int) -> Tensor:
     """Estimate the gradient (B, 2) of each image's expected error with respect to the translation (x, y) of theta."""
     return (error[..., None] * displacement).mean(1) / (2 * jitter / edge) ** 2
 
 
-def errors(model: Window, image: Tensor, labels: Tensor, theta: Tensor) -> Tensor:
+def error_probabilities(model: Window, image: Tensor, labels: Tensor, theta: Tensor) -> Tensor:
     """Return the errors (B, K) of the classifier behind windows theta (B, K, 2, 3)."""
     with torch.no_grad():
-        logits = model.classifier(look(model, image, theta).flatten(0, 1)).logits
+        logits = model.classifier(sample_windows(model, image, theta).flatten(0, 1)).logits
         right = logits.softmax(1).gather(1, labels.repeat_interleave(theta.shape[1])[:, None])
     return 1 - right.view(len(image), -1)
 
@@ -71,7 +70,7 @@ def loss(
     """Return the loss of a batch of fields, and theta (B, 2, 3).
 
     The classifier and the window's scale learn from the cross-entropy of displaced glimpses, the window's place from
-    `slope`. The value is the cross-entropy's; the slope is a term whose value is 0.
+    `gradient_estimate`. The value is the cross-entropy's; the estimate is a term whose value is 0.
 
     Args:
         glimpses: K, even. jitter: standard deviation of the displacements along each axis, pixels, above 0.
@@ -82,32 +81,9 @@ def loss(
     aside = displacements(len(image), glimpses, jitter, edge, generator)  # (B, K, 2)
     place = theta[:, None, :, 2].detach() + aside  # (B, K, 2)
     size = theta[:, None, :, :2].expand(-1, glimpses, -1, -1)  # (B, K, 2, 2)
-    error = errors(model, image, labels, torch.cat((size.detach(), place[..., None]), 3))
-    pull = (slope(error, aside, jitter, edge) * (theta[..., 2] - theta[..., 2].detach())).sum(1).mean()
+    error = error_probabilities(model, image, labels, torch.cat((size.detach(), place[..., None]), 3))
+    pull = (gradient_estimate(error, aside, jitter, edge) * (theta[..., 2] - theta[..., 2].detach())).sum(1).mean()
     pairs = torch.cat((size, place[..., None]), 3).unflatten(1, (2, glimpses // 2))  # (B, 2, K / 2, 2, 3)
     taught = pairs[:, :, :PAIRS_TAUGHT].flatten(1, 2)  # (B, 2, 2, 3)
-    logits = model.classifier(look(model, image, taught).flatten(0, 1)).logits  # (B 2, 10)
+    logits = model.classifier(sample_windows(model, image, taught).flatten(0, 1)).logits  # (B 2, 10)
     return F.cross_entropy(logits, labels.repeat_interleave(taught.shape[1])) + pull, theta
-
-
-def pointing(model: Window, stimuli: Stimuli, glimpses: int, jitter: float, generator: torch.Generator) -> Tensor:
-    """Return how a window in the middle of fields would be taught to move: cosines (2, B) with the way to the digit.
-
-    First the gradient of the cross-entropy through the sampler, then `slope`; 1 is towards the digit, and what points
-    anywhere has a positive cosine half of the time. They are on the CPU.
-    """
-    stimuli = stimuli.to(device_of(model))
-    image, labels = model.shown(stimuli.images), stimuli.labels
-    edge = image.shape[-1]
-    middle = torch.zeros(len(image), 2, device=image.device, requires_grad=True)
-    scale = getattr(model.parametrisation, "scale", EDGE / edge)
-    size = torch.eye(2, device=image.device) * scale
-    size = size.expand(len(image), 1, 2, 2)
-    with torch.enable_grad():
-        seen = look(model, image, torch.cat((size, middle[:, None, :, None]), 3))
-        F.cross_entropy(model.classifier(seen.flatten(0, 1)).logits, labels, reduction="sum").backward()
-    aside = displacements(len(image), glimpses, jitter, edge, generator).to(image.device)
-    error = errors(model, image, labels, torch.cat((size.expand(-1, glimpses, -1, -1), aside[..., None]), 3))
-    way = stimuli.offsets.flip(1).float()  # (x, y)
-    steps = torch.stack((-middle.grad, -slope(error, aside, jitter, edge)))  # (2, B, 2)
-    return F.cosine_similarity(steps, way.expand_as(steps), dim=2).cpu()

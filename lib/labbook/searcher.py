@@ -31,68 +31,70 @@ from .digits import Digits
 from .errors import ConfigurationError, choose, within
 from .evaluation import Proportion
 from .retina import GREY
-from .stimuli import EDGE, FIELD, MARGIN, Stimuli, crops, window
+from .stimuli import EDGE, FIELD, MARGIN, crops, window
 
 
-class Tries(NamedTuple):
+class SearcherOutput(NamedTuple):
     """What a searcher returns in training mode: a `TransformerOutput` at the fixation that trains the what network, and
-    the sampled fixations: values (B, k), logits, predicted for k of them; answers (B, k, 10), logits, no gradient."""
+    the sampled fixations: values (B, k), logits, predicted for k of them; sampled_logits (B, k, 10) of the what network
+    at these, without a gradient."""
 
     logits: Tensor
     theta: Tensor
     crop: Tensor
     values: Tensor
-    answers: Tensor
+    sampled_logits: Tensor
 
 
-class Search(NamedTuple):
-    """A search of s saccades: fixations (B, s, 2); values (B, s), probabilities that the where network promised;
-    answers (B, s, 10), the what network's posteriors; worth (B, s), what the fixations proved to be worth, see
-    `Searcher.search`; made (B,), the saccades made until it stopped, 1 to s.
-    """
+class SearchTrace(NamedTuple):
+    """A search of s saccades: fixations (B, s, 2), pixels; expected (B, s), the probability of a correct classification
+    that the where network predicted for each; posteriors (B, s, 10) of the what network at each; confidence (B, s), see
+    `Searcher.search`; made (B,), the saccades made until it stopped, 1 to s; what comes after them is 0."""
 
     fixations: Tensor
-    values: Tensor
-    answers: Tensor
-    worth: Tensor
+    expected: Tensor
+    posteriors: Tensor
+    confidence: Tensor
     made: Tensor
 
     @property
-    def chosen(self) -> Tensor:
-        """Which fixation (B,) the answer comes from: of those made the one of the highest worth."""
-        seen = torch.arange(self.worth.shape[1], device=self.worth.device) < self.made[:, None]
-        return self.worth.where(seen, -1.0).argmax(1)
+    def best(self) -> Tensor:
+        """Which fixation (B,) decides: of those made the one of the highest confidence."""
+        seen = torch.arange(self.confidence.shape[1], device=self.confidence.device) < self.made[:, None]
+        return self.confidence.where(seen, -1.0).argmax(1)
 
     @property
     def posterior(self) -> Tensor:
-        """The what network's posterior (B, 10) at the fixation that the answer comes from."""
-        return self.answers[torch.arange(len(self.made), device=self.made.device), self.chosen]
+        """The what network's posterior (B, 10) at the fixation that decides."""
+        return self.posteriors[torch.arange(len(self.made), device=self.made.device), self.best]
 
     @property
     def fixation(self) -> Tensor:
-        """The fixation (B, 2) that the answer comes from."""
-        return self.fixations[torch.arange(len(self.made), device=self.made.device), self.chosen]
+        """The fixation (B, 2) that decides."""
+        return self.fixations[torch.arange(len(self.made), device=self.made.device), self.best]
 
     @property
-    def answer(self) -> Tensor:
-        """The digit named (B,)."""
+    def predicted(self) -> Tensor:
+        """The digit predicted (B,)."""
         return self.posterior.argmax(1)
 
-    def cut(self, saccades: int) -> Search:
+    def cut(self, saccades: int) -> SearchTrace:
         """Return the search that would have been allowed fewer saccades: its first `saccades` are the same."""
-        return Search(*(each[:, :saccades] for each in self[:4]), self.made.clamp(max=saccades))
+        return SearchTrace(*(each[:, :saccades] for each in self[:4]), self.made.clamp(max=saccades))
 
 
-def loss(seen: TransformerOutput | Tries, labels: Tensor) -> Tensor:
-    """Return the cross-entropy of the answer and, for `Tries`, of the values against the answers' probabilities.
+def loss(seen: TransformerOutput | SearcherOutput, labels: Tensor) -> Tensor:
+    """Return the cross-entropy of the logits and, in training mode, of the values with the probabilities that the what
+    network gives to the label at the sampled fixations.
 
-    The answer counts as much as the where network promises for its fixation, and not at all below one half: labels say
+    The first counts as much as the where network promises for its fixation, and not at all below one half: labels say
     nothing about places without a digit. The images and the labels are all that is known.
     """
-    if not isinstance(seen, Tries):
+    if not isinstance(seen, SearcherOutput):
         return F.cross_entropy(seen.logits, labels)
-    right = seen.answers.softmax(2).gather(2, labels[:, None, None].expand(-1, seen.answers.shape[1], 1))[..., 0]
-    where = F.binary_cross_entropy_with_logits(seen.values, right)
+    n = seen.sampled_logits.shape[1]
+    correct = seen.sampled_logits.softmax(2).gather(2, labels[:, None, None].expand(-1, n, 1))[..., 0]  # (B, k)
+    where = F.binary_cross_entropy_with_logits(seen.values, correct)
     promise = seen.values[:, 0].detach().sigmoid()  # (B,), for the fixation that `logits` are of
     trust = torch.where(promise > 0.5, promise, 0.0)
     return where + (trust * F.cross_entropy(seen.logits, labels, reduction="none")).mean()
@@ -104,7 +106,7 @@ HERE = 5.0  # pixels: places no further from the gaze are where the eye is
 # ---- looking --------------------------------------------------------------------------------------------------------
 
 
-def look(images: Tensor, places: Tensor) -> Tensor:
+def foveal_crops(images: Tensor, places: Tensor) -> Tensor:
     """Return what the fovea sees, (B k, 1, 28, 28), at places (B, k, 2) of images (B, 1, 128, 128)."""
     return torch.stack([crops(images, at) for at in places.unbind(1)], 1).flatten(0, 1)
 
@@ -112,7 +114,7 @@ def look(images: Tensor, places: Tensor) -> Tensor:
 # ---- peripheries ----------------------------------------------------------------------------------------------------
 
 
-class FullResolution(nn.Module):
+class FullResolutionPeriphery(nn.Module):
     """A where network on every pixel: four convolutions and a 1x1, over a grid of fixations; 26 969 parameters.
 
     Each place of the map sees the 40x40 pixels around it; the network is the same everywhere.
@@ -148,7 +150,7 @@ class FullResolution(nn.Module):
         return self.last(self.layers(images - GREY)).flatten(1)  # (B, n)
 
 
-class Standard(nn.BatchNorm1d):
+class RunningStandardisation(nn.BatchNorm1d):
     """Features (B, n) standardised by the mean and variance of all that training has shown so far.
 
     Unlike in batch normalisation a batch is not its own measure: first and later glances see different scenes.
@@ -181,7 +183,7 @@ class Standard(nn.BatchNorm1d):
         self.running_var.lerp_(variance, share)
 
 
-class LogPolar(nn.Module):
+class LogPolarPeriphery(nn.Module):
     """A where network on the coefficients of a log-polar retina, over its collicular map: the centres of the cells.
 
     Rings are channels, and the convolutions run around the circle of azimuths: a scene turned about the fixation gives
@@ -207,7 +209,7 @@ class LogPolar(nn.Module):
         shape = self.settings.layout[0]
         self.whatwhere = isinstance(self.settings, retinas.WhatWhere)
         orientations, azimuths, rings, phases = shape if self.whatwhere else (shape[0], shape[2], shape[1], 1)
-        self.standard = Standard(self.settings.n)
+        self.standard = RunningStandardisation(self.settings.n)
         around = {"kernel_size": 5, "padding": 2, "padding_mode": "circular", "bias": False}
         self.conv1 = nn.Conv1d(orientations * rings * (phases + 1), width, **around)
         self.conv2, self.conv3 = nn.Conv1d(width, width, **around), nn.Conv1d(width, width, **around)
@@ -234,7 +236,7 @@ class LogPolar(nn.Module):
         return self.last(x).transpose(1, 2).flatten(1)  # (B, azimuths x rings)
 
 
-PERIPHERIES = {"full": FullResolution, "log-polar": LogPolar}
+PERIPHERIES = {"full": FullResolutionPeriphery, "log-polar": LogPolarPeriphery}
 
 
 # ---- the searcher ---------------------------------------------------------------------------------------------------
@@ -243,15 +245,14 @@ PERIPHERIES = {"full": FullResolution, "log-polar": LogPolar}
 class Searcher(nn.Module):
     """Where and what: 458 049 parameters with the full-resolution periphery.
 
-    In training mode it tries `tries` fixations of each image and returns `Tries`; in evaluation mode it searches, with
-    at most `saccades` saccades, and returns `TransformerOutput` at the fixation that its answer comes from. A batch of
+    In training mode it samples `tries` fixations of each image and returns `SearcherOutput`; in evaluation mode it
+    searches, with at most `saccades` saccades, and returns `TransformerOutput` at the fixation that decides. A batch of
     28x28 images goes to the what network alone, so that training may begin with digits that need no search.
 
     Training draws from PyTorch's global generator, like dropout.
 
     Args:
-        periphery: "full" or "log-polar". stride: of `FullResolution`. retina: of `LogPolar`. width: of either, 0 for
-            its default.
+        periphery: "full" or "log-polar". stride: of the first. retina: of the second. width: of either; 0: its own.
         tries: fixations per image and glance while it learns: one where the map is highest, the others half from the
             softmax of the map.
         uniform: share of the others that are drawn evenly instead.
@@ -289,16 +290,16 @@ class Searcher(nn.Module):
         self.where = PERIPHERIES[periphery](**first, **options)
         self.what = LeNet(GREY)  # sees a mean near 0
 
-    def forward(self, image: Tensor) -> TransformerOutput | Tries:
+    def forward(self, image: Tensor) -> TransformerOutput | SearcherOutput:
         if image.shape[-1] == EDGE:
             return self.what(image)
         if self.learns == "sampler":
             return self._transform(image)
         if self.training:
-            return self.practise(image)
+            return self.forward_training(image)
         trace = self.search(image)
         at = trace.fixation
-        return TransformerOutput(trace.posterior.log(), window(at), look(image, at[:, None]))
+        return TransformerOutput(trace.posterior.log(), window(at), foveal_crops(image, at[:, None]))
 
     def reset_parameters(self) -> None:
         """Let the where network promise chance, one in ten, everywhere."""
@@ -307,21 +308,21 @@ class Searcher(nn.Module):
 
     # ---- learning ----
 
-    def practise(self, image: Tensor) -> Tries:
+    def forward_training(self, image: Tensor) -> SearcherOutput:
         """Try fixations, those of the second glance, if the periphery moves, around one of the first."""
         gaze = torch.zeros(len(image), 2, dtype=torch.int64, device=image.device)
         parts = []
         for _ in range(1 + self.where.moves):
             values = self.where(image, gaze)  # (B, n)
-            tried = self._explore(values.detach())  # (B, k)
+            tried = self._sample_places(values.detach())  # (B, k)
             everywhere = self.where.places(gaze)
-            gaze = self._aim(values.detach().sigmoid(), everywhere)  # (B, 2)
+            gaze = self._next_fixation(values.detach().sigmoid(), everywhere)  # (B, 2)
             parts.append((values.gather(1, tried), everywhere.gather(1, tried[..., None].expand(-1, -1, 2))))
         values, places = (torch.cat(each, 1) for each in zip(*reversed(parts), strict=True))  # the last glance first
         with torch.no_grad():
-            answers = self.what(look(image, places)).logits.unflatten(0, (len(image), -1))  # (B, k, 10)
-        crop = look(image, gaze[:, None])
-        return Tries(self.what(crop).logits, window(gaze), crop, values, answers)
+            answers = self.what(foveal_crops(image, places)).logits.unflatten(0, (len(image), -1))  # (B, k, 10)
+        crop = foveal_crops(image, gaze[:, None])
+        return SearcherOutput(self.what(crop).logits, window(gaze), crop, values, answers)
 
     def _transform(self, image: Tensor) -> TransformerOutput:
         """Look at the mean place of the map, as a spatial transformer does."""
@@ -331,7 +332,7 @@ class Searcher(nn.Module):
         crop = sampler.sample(image, theta, EDGE, padding=GREY)
         return TransformerOutput(self.what(crop).logits, theta, crop)
 
-    def _explore(self, values: Tensor) -> Tensor:
+    def _sample_places(self, values: Tensor) -> Tensor:
         """Return which places (B, k) of maps (B, n) to try: the highest, some by softmax, some evenly."""
         even = round(self.uniform * (self.tries - 1))
         best = values.argmax(1, keepdim=True)
@@ -342,7 +343,7 @@ class Searcher(nn.Module):
             parts.append(torch.randint(values.shape[1], (len(values), even), device=values.device))
         return torch.cat(parts, 1)
 
-    def _aim(self, values: Tensor, places: Tensor) -> Tensor:
+    def _next_fixation(self, values: Tensor, places: Tensor) -> Tensor:
         """Return where to look (B, 2), given promised probabilities (B, n): the centre of gravity of the promises
         within the periphery's reach of the highest, to the pixel."""
         best = places[torch.arange(len(values), device=values.device), values.argmax(1)]  # (B, 2)
@@ -354,8 +355,8 @@ class Searcher(nn.Module):
 
     # ---- searching ----
 
-    def search(self, image: Tensor, saccades: int | None = None) -> Search:
-        """Look from place to place; see `Search`.
+    def search(self, image: Tensor, saccades: int | None = None) -> SearchTrace:
+        """Look from place to place; see `SearchTrace`.
 
         The eye starts in the middle of the field. It goes to the best place of its map, the what network answers, and
         the periphery is looked at again from there. A promise counts if it was made from the nearest fixation so far:
@@ -374,9 +375,9 @@ class Searcher(nn.Module):
         worth, made = torch.zeros_like(promised), torch.full((n,), s, device=image.device)
         going = torch.arange(n, device=image.device)  # the searches that have not stopped
         for k in range(s):
-            gaze, promise = self._aim(values, places), values.amax(1)
+            gaze, promise = self._next_fixation(values, places), values.amax(1)
             gazes[going, k + 1], promised[going, k] = gaze, promise
-            answers[going, k] = self.what(look(image[going], gaze[:, None])).logits.softmax(1)
+            answers[going, k] = self.what(foveal_crops(image[going], gaze[:, None])).logits.softmax(1)
             if self.where.moves:
                 fresh, around = self.where(image[going], gaze).sigmoid(), self.where.places(gaze)
                 promise = fresh.masked_fill(_apart(around, gaze) > HERE, 0.0).amax(1)
@@ -393,7 +394,7 @@ class Searcher(nn.Module):
             going, values, places = (each[~stays] for each in (going, values, places))
             if not len(going):
                 break
-        return Search(gazes[:, 1:], promised, answers, worth, made)
+        return SearchTrace(gazes[:, 1:], promised, answers, worth, made)
 
 
 def _apart(places: Tensor, gaze: Tensor) -> Tensor:
@@ -448,7 +449,7 @@ def benchmark(model: Searcher, digits: Digits, n: int, saccades: int) -> dict[st
         for stimuli in evaluation.stream(digits, scene, n):
             for images, labels, offsets, _ in evaluation.batches(stimuli, classifiers.device_of(model)):
                 trace = model.search(images, saccades)
-                named = [trace.cut(s).answer == labels for s in range(1, saccades + 1)]
+                named = [trace.cut(s).predicted == labels for s in range(1, saccades + 1)]
                 perfect = model.what(crops(images, offsets)).logits.argmax(1) == labels
                 astray = (trace.fixations[:, 0] - offsets).float().norm(dim=1) > NEAR
                 right += torch.stack([each.sum() for each in named]).cpu()
@@ -458,45 +459,3 @@ def benchmark(model: Searcher, digits: Digits, n: int, saccades: int) -> dict[st
         for name, count in zip(("perfect", "astray", "lost", "made"), others.tolist(), strict=True):
             counts[name].append(count)
     return counts
-
-
-# ---- what a window could learn from its label -----------------------------------------------------------------------
-
-
-class Pull(NamedTuple):
-    """How the label's loss pulls windows that miss the digit: alignment (N,), the cosine between the direction in which
-    the loss falls and the direction to the digit; size (N,) of the gradient, nats per pixel."""
-
-    alignment: Tensor
-    size: Tensor
-
-    @property
-    def drift(self) -> tuple[float, float]:
-        """The share of the gradients' total size that pulls to the digit, -1 to 1, and its standard error."""
-        towards = self.alignment * self.size
-        share = (towards.sum() / self.size.sum()).item()
-        spread = (towards - share * self.size).std().item()
-        return share, spread / (self.size.mean().item() * len(towards) ** 0.5)
-
-
-def pull(what: nn.Module, stimuli: Stimuli, distance: float, generator: torch.Generator) -> Pull:
-    """Return how a spatial transformer's loss would move a 28x28 window, `distance` pixels from the digit's middle.
-
-    The window lies in a random direction from the digit, so that it stays in the field; the gradient goes through the
-    bilinear sampler (`sampler.sample`), as in a spatial transformer.
-
-    Raises:
-        ConfigurationError: a distance from which no window in the field could see the digit's image.
-    """
-    within("distance", distance, 0.1, FIELD, "pixels")
-    offsets = stimuli.offsets.float()
-    angle = torch.rand(len(offsets), 32, generator=generator, device=offsets.device) * (2 * torch.pi)
-    places = offsets[:, None] + distance * torch.stack((angle.cos(), angle.sin()), 2)  # (N, 32, 2)
-    first = places.norm(dim=2).argmin(1) if distance > MARGIN else (places.abs().amax(2) <= MARGIN).int().argmax(1)
-    places = places[torch.arange(len(places)), first].requires_grad_()  # (N, 2)
-    what.eval()
-    with torch.enable_grad():
-        crops = sampler.sample(stimuli.images, window(places), EDGE, padding=GREY)
-        total = F.cross_entropy(what(crops).logits, stimuli.labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(total, places)
-    return Pull(F.cosine_similarity(-gradient, offsets - places.detach(), dim=1), gradient.norm(dim=1))

@@ -14,7 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -303,7 +303,7 @@ class _Run:
             models.in_bfloat16(self.model)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(LOCALISING) or training.localisation_rate > 0)
-        self.averaged = AveragedModel(self.model, device) if training.average else None
+        self.averaged = AveragedModel(self.model, device) if training.ema_decay else None
         self.averages = 0  # steps that the average is of
         if engine.compiled:
             models.compiled(self.model)
@@ -449,7 +449,7 @@ class _Run:
         stage = self.training.stages[self.stage]
         if self.opened is None:
             engines.settle(self.device)  # weights and states were laid out in another lane
-        if self.epoch == self.step == 0 and self.training.renew_optimiser:
+        if self.epoch == self.step == 0 and self.training.reset_optimiser:
             self.optimiser, self.captured = self._optimiser(), None
         if self.opened is None or self.opened[0] != self.stage:
             self.captured, self.warm = None, 0
@@ -515,7 +515,7 @@ class _Run:
             engines.seed_global(self.device, rng.seed_of("dropout", *key))
         if not self.album:
             self.generators["stimuli"].manual_seed(rng.seed_of("stimuli", *key))
-        if stage.jitter:
+        if stage.perturbation_std:
             self.generators["glimpses"].manual_seed(rng.seed_of("glimpses", *key))
 
     def _work(self) -> Tensor | None:
@@ -526,9 +526,11 @@ class _Run:
             stimuli = self.album(rows)
         else:
             stimuli = draw(self.sets.train, rows, stage.scene, self.generators["stimuli"])
-        if stage.jitter:
+        if stage.perturbation_std:
             generator = self.generators["glimpses"]
-            loss, theta = score_function.loss(self.model, stimuli, training.glimpses, stage.jitter, generator)
+            loss, theta = score_function.loss(
+                self.model, stimuli, training.n_perturbations, stage.perturbation_std, generator
+            )
         else:
             seen = self.model(stimuli.images)
             loss, theta = LOSSES[training.loss](seen, stimuli), seen.theta
@@ -550,7 +552,7 @@ class _Run:
         if self.averages == 0:
             torch._foreach_copy_(mine, theirs)
         else:
-            torch._foreach_lerp_(mine, theirs, 1 - self.training.average)
+            torch._foreach_lerp_(mine, theirs, 1 - self.training.ema_decay)
         for kept, buffer in zip(self.averaged.module.buffers(), self.model.buffers(), strict=True):
             kept.copy_(buffer)
         self.averaged.n_averaged += 1
@@ -558,7 +560,7 @@ class _Run:
     def _capture(self) -> None:
         """Capture a step, from now on done by a single launch; where that fails, go on without."""
         used = [] if self.album else [self.generators["stimuli"]]
-        if self.training.stages[self.stage].jitter:
+        if self.training.stages[self.stage].perturbation_std:
             used.append(self.generators["glimpses"])
         try:
             self.captured = engines.Captured(self._work, self.lane, used)
@@ -591,7 +593,7 @@ class _Run:
         """
         stage = self.training.stages[self.stage]
         here = self._tested(self.kept, stage.scene, seed=self.stage)
-        health = None if here.theta is None else asdict(evaluation.theta_health(here.theta, here.offsets))
+        health = None if here.theta is None else evaluation.theta_statistics(here.theta, here.offsets).record()
         fixed = {"fixed_accuracy": self.kept} | ({"last_weights": self.model} if self.averaged else {})
         self.history.append(
             {
@@ -614,15 +616,15 @@ class _Run:
             if self.say:
                 self.say(self._line(self.stage - 1))
 
-    def _tested(self, model: nn.Module, scene: StimulusConfig, seed: int = 0) -> evaluation.Answers:
+    def _tested(self, model: nn.Module, scene: StimulusConfig, seed: int = 0) -> evaluation.Predictions:
         """Return the answers to fixed stimuli of held-out digits, which are kept where they take little room."""
         key, n = (scene, seed), self.n_validation
         room = min(KEPT if is_gpu(self.device) else KEPT / 8, free_memory(self.device) / 10)
         if key not in self.tests and 4 * n * scene.edge**2 > room:
-            return evaluation.answers(model, self.sets.validation, scene, n, seed)
+            return evaluation.predictions(model, self.sets.validation, scene, n, seed)
         if key not in self.tests:
             self.tests[key] = evaluation.fixed_stimuli(self.sets.validation, scene, n, seed)
-        return evaluation.answer(model, self.tests[key])
+        return evaluation.predict(model, self.tests[key])
 
     def _place(self) -> str:
         """Return how far the run is, in words."""

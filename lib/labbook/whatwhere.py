@@ -39,7 +39,7 @@ class Scanpath(NamedTuple):
     posterior: Tensor
     expected: Tensor
 
-    def looks(self, stop: bool = False) -> Tensor:
+    def n_looks(self, stop: bool = False) -> Tensor:
         """Return how many looks each eye (B,) took: all, or with `stop` as many as it needs.
 
         An eye that may stop does so when its answer is at least as probable, by the What pathway's own account, as the
@@ -51,14 +51,14 @@ class Scanpath(NamedTuple):
         ends = torch.ones_like(self.fixations[:1, :, 0], dtype=torch.bool)  # the last look ends it
         return torch.cat((content, ends)).int().argmax(0) + 1
 
-    def answers(self, looks: Tensor | int) -> Tensor:
+    def predicted(self, looks: Tensor | int) -> Tensor:
         """Return the digit named (B,) at the last of `looks` (B,), or of as many for all."""
         looks = torch.as_tensor(looks, device=self.posterior.device).expand(self.posterior.shape[1])
         return self.posterior.argmax(2).gather(0, looks[None] - 1)[0]
 
 
 @torch.inference_mode()
-def look(where: nn.Module, images: Tensor, saccades: int = 1) -> tuple[Tensor, Tensor]:
+def scan(where: nn.Module, images: Tensor, saccades: int = 1) -> tuple[Tensor, Tensor]:
     """Move the eye over fields (B, 1, 128, 128).
 
     Args:
@@ -84,7 +84,7 @@ def look(where: nn.Module, images: Tensor, saccades: int = 1) -> tuple[Tensor, T
 
 
 @torch.inference_mode()
-def name(what: nn.Module, images: Tensor, fixations: Tensor) -> Tensor:
+def classify(what: nn.Module, images: Tensor, fixations: Tensor) -> Tensor:
     """Return the posterior (looks, B, 10) of a What pathway for what fixations (looks, B, 2) show."""
     what.eval()
     return torch.stack([what(crops(images, each)).logits.softmax(1) for each in fixations])
@@ -93,15 +93,15 @@ def name(what: nn.Module, images: Tensor, fixations: Tensor) -> Tensor:
 def trace(what: nn.Module, where: nn.Module, images: Tensor, saccades: int = SACCADES) -> Scanpath:
     """Return what the eye of a What/Where model does with fields (B, 1, 128, 128), on the CPU."""
     images = images.to(device_of(where))
-    fixations, expected = look(where, images, saccades)
-    return Scanpath(*(each.cpu() for each in (fixations, name(what, images, fixations), expected)))
+    fixations, expected = scan(where, images, saccades)
+    return Scanpath(*(each.cpu() for each in (fixations, classify(what, images, fixations), expected)))
 
 
 # ---- in numbers -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Saccades:
+class SaccadeCounts:
     """A What/Where model on a set of stimuli: right answers after 0, 1, ... saccades; fixations within 7 px of the
     digit after each; right answers of the eye that may stop, and the saccades that it made in all; of `n` stimuli."""
 
@@ -124,22 +124,22 @@ def measure(
     n: int,
     saccades: int = SACCADES,
     seed: int = 0,
-) -> dict[str, Saccades]:
+) -> dict[str, SaccadeCounts]:
     """Measure one Where pathway with several What pathways, which see the same fixations: by name of the What."""
     totals = {key: torch.zeros(2 * saccades + 4, dtype=torch.int64) for key in whats}
     for stimuli in evaluation.stream(digits, scene, n, seed):
         for part in evaluation.batches(stimuli, device_of(where)):
-            fixations, expected = look(where, part.images, saccades)
+            fixations, expected = scan(where, part.images, saccades)
             hits = ((fixations - part.offsets).double().norm(dim=2) <= HIT).sum(1).cpu()
             for key, what in whats.items():
-                seen = Scanpath(fixations, name(what, part.images, fixations), expected)
+                seen = Scanpath(fixations, classify(what, part.images, fixations), expected)
                 right = (seen.posterior.argmax(2) == part.labels).sum(1).cpu()
-                looks = seen.looks(stop=True)
-                stopped = (seen.answers(looks) == part.labels).sum().cpu()
+                looks = seen.n_looks(stop=True)
+                stopped = (seen.predicted(looks) == part.labels).sum().cpu()
                 totals[key] += torch.cat((right, hits, torch.stack((stopped, (looks - 1).sum().cpu()))))
     return {key: _saccades(total.tolist(), n) for key, total in totals.items()}
 
 
-def _saccades(total: list[int], n: int) -> Saccades:
+def _saccades(total: list[int], n: int) -> SaccadeCounts:
     looks = len(total) // 2 - 1
-    return Saccades(tuple(total[:looks]), tuple(total[looks : 2 * looks]), *total[2 * looks :], n)
+    return SaccadeCounts(tuple(total[:looks]), tuple(total[looks : 2 * looks]), *total[2 * looks :], n)

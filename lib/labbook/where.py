@@ -35,7 +35,7 @@ WHAT_2020 = (  # profile of the What pathway that was published with the model o
 HIT = 7.0  # pixels: a saccade that ends this close to the digit leaves the What pathway on its plateau (study 8)
 
 
-class Sought(NamedTuple):
+class WhereOutput(NamedTuple):
     """What a Where network returns: logits (B, cells) of the accuracy to expect at each cell; theta (B, 2, 3), the
     window at the best one; crop (B, 1, 28, 28), what it shows; expected (101, 101, cells), what the logits are taught:
     the accuracy to expect if the digit were at each offset, (row, column) + 50."""
@@ -158,19 +158,19 @@ class WhereNet(nn.Module):
         x = self.dropout(self.norm2(F.relu(self.dense2(x))))  # (B, 1000)
         return self.last(x)  # (B, 240)
 
-    def forward(self, image: Tensor) -> Sought:
+    def forward(self, image: Tensor) -> WhereOutput:
         logits = self.scores(image)
         offsets = retinas.colliculus(self.settings, str(image.device)).offset(logits)  # (B, 2)
         table = expected(self.settings, self.accuracy, str(image.device))
-        return Sought(logits, window(offsets), crops(image, offsets), table)
+        return WhereOutput(logits, window(offsets), crops(image, offsets), table)
 
     @staticmethod
-    def right(sought: Sought, stimuli: Stimuli) -> Tensor:
+    def correct(output: WhereOutput, stimuli: Stimuli) -> Tensor:
         """Return whether each saccade hits (B,): whether the window's centre is within 7 pixels of the digit's."""
-        return (fixations(sought.theta, FIELD) - stimuli.offsets).norm(dim=1) <= HIT
+        return (fixations(output.theta, FIELD) - stimuli.offsets).norm(dim=1) <= HIT
 
 
-def collicular(sought: Sought, stimuli: Stimuli) -> Tensor:
+def collicular(output: WhereOutput, stimuli: Stimuli) -> Tensor:
     """Return the binary cross-entropy between predicted and expected accuracy, mean over cells (study 2.5)."""
     row, column = (stimuli.offsets + MARGIN).unbind(1)
-    return F.binary_cross_entropy_with_logits(sought.logits, sought.expected[row, column])
+    return F.binary_cross_entropy_with_logits(output.logits, output.expected[row, column])

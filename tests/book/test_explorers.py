@@ -14,7 +14,7 @@ from labbook.book import explorers, results
 from labbook.book.explorers import Trace
 from labbook.book.store import Run
 from labbook.errors import ConfigurationError
-from labbook.evaluation import Answers
+from labbook.evaluation import Predictions
 from labbook.stimuli import Stimuli, window
 from labbook.visual_field import Sweep, SweepOutput
 
@@ -50,8 +50,8 @@ def explore_map():
     theta = torch.eye(2, 3).repeat(18, 1, 1)
     wrong = torch.full((18,), 3)
     answers = {
-        "STN": Answers(labels, labels == labels, theta, shifts),
-        "What": Answers(wrong, wrong == labels, None, shifts),
+        "STN": Predictions(labels, labels == labels, theta, shifts),
+        "What": Predictions(wrong, wrong == labels, None, shifts),
     }
     maps = {"STN": torch.linspace(0, 1, 361).view(19, 19), "What": torch.full((19, 19), 0.25)}
     explorers.accuracy_map(maps, 100, stimuli, answers, "A caption.")

@@ -64,9 +64,9 @@ def test_a_page_takes_the_longest_runs_that_it_may_and_says_what_was_shortened(p
 
 RESULTS = {  # a name of an evaluation, and what asks for it
     "accuracy": lambda page, run: page.accuracy(run, Scene28()),
-    "answers": lambda page, run: page.answers(run, Scene28(), 10),
-    "grid": lambda page, run: page.answers_on_grid(run, Scene28(), [0], 2),
-    "alive": lambda page, run: page.alive(run, Scene28(), 10),
+    "answers": lambda page, run: page.predictions(run, Scene28(), 10),
+    "grid": lambda page, run: page.predictions_on_grid(run, Scene28(), [0], 2),
+    "alive": lambda page, run: page.active_units(run, Scene28(), 10),
     "map": lambda page, run: page.accuracy_map(run, Scene28(), 1),
 }
 

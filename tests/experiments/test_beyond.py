@@ -62,7 +62,7 @@ def test_each_group_trains_and_is_evaluated(few, group):
     tiny = small(first, few)
     weights = tiny.start and train(tiny.start, few).model.state_dict()
     outcome = train(tiny, few, weights=weights)
-    answers = evaluation.answers(outcome.model, few.test, tiny.stages[-1].scene, 20)
+    answers = evaluation.predictions(outcome.model, few.test, tiny.stages[-1].scene, 20)
     assert answers.theta.shape == (20, 2, 3) and evaluation.fixation_error(answers).shape == (20,)
 
 

@@ -18,7 +18,7 @@ def test_the_parts_of_stn128_go_on_from_each_other():
     still, near, far, faint = parts.values()
     assert still.start is None and [each.start for each in (near, far, faint)] == [still, near, far]
     assert [each.start_with for each in (near, far, faint)] == ["classifier", "all", "all"]
-    assert [each.average for each in parts.values()] == [0.995, 0, 0, 0.995]
+    assert [each.ema_decay for each in parts.values()] == [0.995, 0, 0, 0.995]
     stds = [[stage.scene.std for stage in each.stages] for each in (near, far, faint)]
     assert [*stds[0], *stds[1]] == list(stimuli.ECCENTRICITIES) and stds[2] == [40]
     assert {stage.scene.contrast for stage in (*near.stages, *far.stages)} == {(0.7, 0.7)}
@@ -31,7 +31,7 @@ def test_what_goes_on_slowly_is_plain_sgd():
     faint = recipes.stn128()["faint"]
     slow = recipes.slowly(faint, [Stage(stimuli.Scene128(), 1, 1e-5)])
     assert (slow.start, slow.start_with, slow.options) == (faint, "all", faint.options)
-    assert (slow.optimiser, slow.weight_decay, slow.average, slow.localisation_rate) == ("sgd", 0, 0, 1)
+    assert (slow.optimiser, slow.weight_decay, slow.ema_decay, slow.localisation_rate) == ("sgd", 0, 0, 1)
 
 
 @pytest.mark.parametrize("name", ["more kernels", "foveated"])

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from labbook import curriculum, experiments
+from labbook import experiments
 from labbook.config import Training, name_of
 from labbook.errors import ConfigurationError
 from labbook.experiments import beyond, card, whole
 from labbook.stimuli import ECCENTRICITIES
+from labbook.study2021 import schedules
 
 
 def test_the_table_is_that_of_2021():
@@ -68,7 +69,7 @@ def test_the_parts_of_stn128_are_its_whole_schedule():
     entries = card.chosen(card.card_trainings(), [parts[-1].upper()])
     assert [entry.name for entry in entries] == parts
     stages = [stage for entry in entries for stage in entry.trainings[0].stages]
-    assert tuple(replace(stage, scene=replace(stage.scene)) for stage in stages) == curriculum.week5(draws="frozen")
+    assert tuple(replace(stage, scene=replace(stage.scene)) for stage in stages) == schedules.week5(draws="frozen")
 
 
 def test_names_are_found_and_others_refused():
@@ -82,7 +83,7 @@ def test_names_are_found_and_others_refused():
 
 
 def test_two_trainings_of_one_name_are_refused(monkeypatch):
-    more = Training("lenet", curriculum.week2())
+    more = Training("lenet", schedules.week2())
     monkeypatch.setattr(beyond, "card_trainings", lambda: [("more", [more], 100.0), ("less", [more], 1.0)])
     assert [entry.trainings for entry in card.card_trainings() if entry.name in ("more", "less")] == [(more,)]
     other = replace(more, seed=1)

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from labbook import curriculum, models, retina, training
+from labbook import models, retina, training
 from labbook.config import Training
 from labbook.experiments import recipes
 from labbook.experiments.whole import SCHEDULES
 from labbook.ops import bench, device
+from labbook.study2021 import schedules
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -28,7 +29,7 @@ def test_a_share_shortens_openly(name, share):
 
 SMALL = retina.WhatWhere(orientations=2, azimuths=4, rings=3)
 STEPS = {
-    "28x28, fresh, from the bank": Training("stn28", curriculum.week2(texture="bank")),
+    "28x28, fresh, from the bank": Training("stn28", schedules.week2(texture="bank")),
     "28x28, frozen": SCHEDULES["stn28"].training,
     "128x128, frozen, log-polar": SCHEDULES["polo"].training,
     "128x128, told where": recipes.polo_by_gradient(loss="cross_entropy and position"),

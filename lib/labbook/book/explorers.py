@@ -27,7 +27,7 @@ from torch import Tensor
 
 from .. import files, retina, sampler
 from ..errors import ConfigurationError
-from ..evaluation import Answers
+from ..evaluation import Predictions
 from ..stimuli import EDGE, Stimuli
 from ..visual_field import Sweep, SweepOutput
 from . import figures
@@ -250,7 +250,7 @@ def _span(values: Sequence[float], digits: int = 2) -> str:
 
 
 def accuracy_map(
-    maps: Mapping[str, Tensor], n: int, stimuli: Stimuli, answers: Mapping[str, Answers], caption: str = ""
+    maps: Mapping[str, Tensor], n: int, stimuli: Stimuli, answers: Mapping[str, Predictions], caption: str = ""
 ) -> None:
     """Display an explorer of accuracy maps: point at a shift, see each system's accuracy there, and some stimuli at the
     nearest shift that is kept, with window, crop and answers.

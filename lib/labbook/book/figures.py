@@ -26,8 +26,9 @@ from torch import Tensor
 
 from ..classifiers import TransformerOutput
 from ..evaluation import CONTRASTS, Proportion
+from ..gradient_alignment import GradientAlignment
 from ..psychometrics import Fit
-from ..searcher import Pull, Search
+from ..searcher import SearchTrace
 from ..stimuli import EDGE, Stimuli
 from .store import Run
 
@@ -583,16 +584,16 @@ def pointing(shares: Mapping[str, Mapping[float, float]]) -> Figure:
 
 
 @styled
-def alignments(pulls: Mapping[float, Pull], misses: Sequence[float] = (EDGE,)) -> Figure:
+def alignments(pulls: Mapping[float, GradientAlignment], misses: Sequence[float] = (EDGE,)) -> Figure:
     """Draw how well gradients point to the digit against the distance of the window from it.
 
     Args:
-        pulls: distance in pixels -> gradients; drawn is their drift to the digit with its 95 % interval.
+        pulls: distance in pixels -> gradients; drawn is their mean alignment with its 95 % interval.
         misses: distances marked by a line: from there on the window holds no ink of the digit.
     """
     figure, axis = _axes(1, 1, COLUMN, 3.4)
     distances = list(pulls)
-    drifts = 100 * np.array([each.drift for each in pulls.values()])
+    drifts = 100 * np.array([each.towards for each in pulls.values()])
     mean, half = drifts[:, 0], 1.96 * drifts[:, 1]
     axis.fill_between(distances, mean - half, mean + half, color=BLUE, alpha=0.18, lw=0)
     axis.plot(distances, mean, color=BLUE, marker="o", ms=3.5)
@@ -651,7 +652,9 @@ def outcomes(groups: Mapping[str, Mapping[str, Sequence[Run]]]) -> Figure:
 
 
 @styled
-def searches(batch: Stimuli, trace: Search, columns: int = 6, cells: tuple[Tensor, Tensor] | None = None) -> Figure:
+def searches(
+    batch: Stimuli, trace: SearchTrace, columns: int = 6, cells: tuple[Tensor, Tensor] | None = None
+) -> Figure:
     """Show searches: scenes with the fixations made, joined and numbered (orange), and the digit's true frame (blue,
     dashed); titles: the answer, with the label where they differ.
 
@@ -675,7 +678,7 @@ def searches(batch: Stimuli, trace: Search, columns: int = 6, cells: tuple[Tenso
             )
         row, column = batch.offsets[k].numpy() + middle
         axis.plot(square[:, 0] + column, square[:, 1] + row, color=SKY, lw=1.5, ls=(0, (3, 2)))
-        answer, label = trace.answer[k].item(), batch.labels[k].item()
+        answer, label = trace.predicted[k].item(), batch.labels[k].item()
         axis.set_title(_marked(answer, label), fontsize=10, loc="center")
         if cells:
             places, values = cells[0][k].numpy() + middle, cells[1][k].numpy()

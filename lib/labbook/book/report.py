@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from .. import classifiers, digits, evaluation, evidence, foveal, models, searcher, visual_field, whatwhere
 from ..config import Training, plain, seeded, shortened
 from ..errors import ConfigurationError
-from ..evaluation import CONTRASTS, Answers, Proportion
+from ..evaluation import CONTRASTS, Predictions, Proportion
 from ..experiments.claim import Claim, judge
 from ..stimuli import ECCENTRICITIES, Scene128, Stimuli, StimulusConfig, window
 from . import rerun, results, verdicts
@@ -182,13 +182,13 @@ class Page:
         settings = {"scene": plain(scene), "n": n, "seed": seed}
         return self.evaluate(run, "accuracy", compute, read=lambda kept: Proportion(*map(int, kept)), **settings)
 
-    def answers(self, run: Run, scene: StimulusConfig, n: int = 500, seed: int = 0) -> Answers:
+    def predictions(self, run: Run, scene: StimulusConfig, n: int = 500, seed: int = 0) -> Predictions:
         """Return a run's answers to fixed stimuli of the first `n` test digits (smoke: of 8); kept, so that they are
         had without the weights. Theta is rounded to 5 digits."""
         n = self._tested(n)
 
         def compute(model):
-            return _kept(evaluation.answers(model, self.sets.test, scene, n, seed))
+            return _kept(evaluation.predictions(model, self.sets.test, scene, n, seed))
 
         def read(kept):
             stimuli = [(each.labels, each.offsets) for each in evaluation.stream(self.sets.test, scene, n, seed)]
@@ -196,26 +196,26 @@ class Page:
 
         return self.evaluate(run, "answers", compute, read=read, scene=plain(scene), n=n, seed=seed)
 
-    def answers_on_grid(
+    def predictions_on_grid(
         self, run: Run, scene: StimulusConfig, axis: Sequence[int], count: int = 4, seed: int = 0
-    ) -> Answers:
+    ) -> Predictions:
         """Return a run's answers to the stimuli of `evaluation.grid_stimuli`; kept like those of `answers`."""
         stimuli = evaluation.grid_stimuli(self.sets.test, scene, axis, count, seed)
 
         def compute(model):
-            return _kept(evaluation.answer(model, stimuli))
+            return _kept(evaluation.predict(model, stimuli))
 
         settings = {"scene": plain(scene), "axis": list(axis), "count": count, "seed": seed}
         return self.evaluate(
             run, "grid", compute, read=lambda kept: _answers(kept, stimuli.labels, stimuli.offsets), **settings
         )
 
-    def alive(self, run: Run, scene: StimulusConfig, n: int = 500) -> float:
+    def active_units(self, run: Run, scene: StimulusConfig, n: int = 500) -> float:
         """Return the share of a run's last hidden localisation units that answer to any of `n` test stimuli."""
         n = self._tested(n)
 
         def compute(model):
-            return round(evaluation.alive(model, evaluation.fixed_stimuli(self.sets.test, scene, n).images), 5)
+            return round(evaluation.active_units(model, evaluation.fixed_stimuli(self.sets.test, scene, n).images), 5)
 
         return self.evaluate(run, "alive", compute, read=float, scene=plain(scene), n=n)
 
@@ -248,7 +248,7 @@ class Page:
 
     def saccades(
         self, where: Run, whats: Sequence[Run], noise: float, n: int = 2000, saccades: int = whatwhere.SACCADES
-    ) -> list[dict[tuple[float, float], whatwhere.Saccades]]:
+    ) -> list[dict[tuple[float, float], whatwhere.SaccadeCounts]]:
         """Return what the eye of a What/Where model does in the 27 cells of the benchmark, for each of several What
         pathways at the same fixations; the stimuli are those of `benchmark`.
 
@@ -266,7 +266,10 @@ class Page:
 
         def read(found):
             return [
-                {cell: whatwhere.Saccades(**each) for cell, each in zip(evaluation.cells(scene), column, strict=True)}
+                {
+                    cell: whatwhere.SaccadeCounts(**each)
+                    for cell, each in zip(evaluation.cells(scene), column, strict=True)
+                }
                 for column in found
             ]
 
@@ -316,19 +319,19 @@ class Page:
 
         return self.evaluate(run, "foveal searches", compute, n=n, saccades=saccades)
 
-    def scanpaths(self, run: Run, scene: Scene128, n: int, saccades: int = 5) -> tuple[Stimuli, searcher.Search]:
+    def scanpaths(self, run: Run, scene: Scene128, n: int, saccades: int = 5) -> tuple[Stimuli, searcher.SearchTrace]:
         """Return fixed stimuli of a scene, and how a searcher's run searched them; see `traces`, which has the same."""
         stimuli = evaluation.fixed_stimuli(self.sets.test, scene, min(n, len(self.sets.test)))
 
         def compute(model):
             with torch.inference_mode():
                 trace = model.search(stimuli.images.to(self.here.device), saccades)
-            rounded = [[[round(p, 4) for p in look] for look in each] for each in trace.answers.tolist()]
-            worth = [[round(w, 4) for w in each] for each in trace.worth.tolist()]
-            return [trace.fixations.tolist(), trace.values.tolist(), rounded, worth, trace.made.tolist()]
+            rounded = [[[round(p, 4) for p in look] for look in each] for each in trace.posteriors.tolist()]
+            worth = [[round(w, 4) for w in each] for each in trace.confidence.tolist()]
+            return [trace.fixations.tolist(), trace.expected.tolist(), rounded, worth, trace.made.tolist()]
 
         settings = {"scene": plain(scene), "n": n, "saccades": saccades}
-        return stimuli, searcher.Search(*self.evaluate(run, "scanpaths", compute, read=_tensors(5), **settings))
+        return stimuli, searcher.SearchTrace(*self.evaluate(run, "scanpaths", compute, read=_tensors(5), **settings))
 
     def watched(self, grid: visual_field.Sweep, run: Run, what: Run | None = None) -> visual_field.SweepOutput:
         """Return what a system did with a grid of settings: a run that names digits through a window, or that of a
@@ -493,7 +496,7 @@ def _measured(record: Mapping) -> str:
     return f"<span>{html.escape(record['measured'])}</span> <em>{kind}: {html.escape(record['pilot'])}</em>"
 
 
-def _kept(found: Answers) -> dict:
+def _kept(found: Predictions) -> dict:
     """Return answers as plain data, theta rounded to 5 digits."""
     theta = found.theta
     thetas = None if theta is None else [[round(x, 5) for x in each] for each in theta.flatten(1).tolist()]
@@ -511,11 +514,11 @@ def _tensors(n: int) -> Callable[[Sequence], list[Tensor]]:
     return read
 
 
-def _answers(kept: dict, labels: Tensor, offsets: Tensor) -> Answers:
+def _answers(kept: dict, labels: Tensor, offsets: Tensor) -> Predictions:
     """Return answers that were kept."""
     predicted = torch.tensor(kept["predicted"])
     theta = None if kept["theta"] is None else torch.tensor(kept["theta"]).view(-1, 2, 3)
-    return Answers(predicted, predicted == labels, theta, offsets)
+    return Predictions(predicted, predicted == labels, theta, offsets)
 
 
 def _commit() -> str:

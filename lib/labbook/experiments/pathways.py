@@ -9,11 +9,12 @@ from .. import curriculum, evaluation
 from ..config import Training
 from ..errors import choose
 from ..stimuli import Scene128
+from ..study2021 import schedules
 
 
 def what_training(noise: float) -> Training:
     """Return the training of the generic What pathway (study 3.4): LeNet, Adam 0.005, std 0 to 15 px, 5 epochs each."""
-    return Training("lenet", curriculum.week2(lr=0.005, epochs=5, noise=noise, draws="frozen"), optimiser="adam")
+    return Training("lenet", schedules.week2(lr=0.005, epochs=5, noise=noise, draws="frozen"), optimiser="adam")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,6 @@ def where_training(
         accuracy: profile of the What pathway. epochs: 12 here, 60 in 2020. fraction: of the digits, in each epoch.
     """
     scene = Scene128(std=30.0, noise=noise)
-    stage = curriculum.falling(scene, epochs, lr)
+    stage = curriculum.decaying(scene, epochs, lr)
     options = {"accuracy": tuple(accuracy), "standard": True}
     return Training("where", (stage,), options, optimiser="adam", loss="collicular", fraction=fraction)

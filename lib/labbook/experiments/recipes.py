@@ -20,7 +20,7 @@ from ..config import Training
 from ..curriculum import Stage, growing
 from ..stimuli import ECCENTRICITIES, EDGE, FIELD, Scene128
 
-ADAMW = {"optimiser": "adamw", "weight_decay": 0.01, "renew_optimiser": False}
+ADAMW = {"optimiser": "adamw", "weight_decay": 0.01, "reset_optimiser": False}
 GREY = {"centre": True, "padding": 0.5}  # the localisation sees grey as 0; the field is grey all around
 POLAR = {"scale_start": EDGE / FIELD, "standard": True, "centre": True}  # of a window behind a log-polar retina
 LOG_POLAR = {"periphery": "log-polar", "saccades": 5}  # of a searcher; saccades at most, when it is tested
@@ -66,7 +66,7 @@ def near_centre(start: Training, lr: float, options: Mapping[str, object] | None
         stages=growing(ECCENTRICITIES[:3], 1, lr, CLEAR),
         options={**start.options, "kaiming": True, **(options or {})},
         localisation_rate=1.0,
-        average=0.0,
+        ema_decay=0.0,
         start=start,
         start_with="classifier",
         **settings,
@@ -79,7 +79,7 @@ def going_on(start: Training, stages: Sequence[Stage], **settings) -> Training:
 
 
 def stn128(
-    noisy: int = 16, share: float = 0.1, lr: float = 1e-3, lr_moving: float = 3e-4, average: float = 0.995
+    noisy: int = 16, share: float = 0.1, lr: float = 1e-3, lr_moving: float = 3e-4, ema_decay: float = 0.995
 ) -> dict[str, Training]:
     """Return the parts of the training of STN 128, by name, in order (weeks 3 to 5).
 
@@ -88,19 +88,19 @@ def stn128(
 
     Args:
         noisy: epochs at full noise of the first part, and of the last. share: of the training digits in an epoch. lr:
-            of AdamW, in the first part. lr_moving: in the others. average: of the weights in the first part and in the
-            last, see `Training`.
+            of AdamW, in the first part. lr_moving: in the others. ema_decay: in the first part and in the last, see
+            `Training`.
     """
-    still = replace(_seeing_grey(replace(CLEAR, std=0.0), noisy, share, lr), average=average)
+    still = replace(_seeing_grey(replace(CLEAR, std=0.0), noisy, share, lr), ema_decay=ema_decay)
     near = near_centre(still, lr_moving)
     far = going_on(near, growing(ECCENTRICITIES[3:], 1, lr_moving, CLEAR))
-    faint = going_on(far, [curriculum.falling(Scene128(), noisy, lr_moving)], average=average)
+    faint = going_on(far, [curriculum.decaying(Scene128(), noisy, lr_moving)], ema_decay=ema_decay)
     return dict(zip(PARTS, (still, near, far, faint), strict=True))
 
 
 def slowly(start: Training, stages: Sequence[Stage]) -> Training:
     """Return the training that goes on from another one by plain SGD, as 2021 did at the end of weeks 4 and 5."""
-    plain = {"optimiser": "sgd", "weight_decay": 0.0, "renew_optimiser": True, "average": 0.0}
+    plain = {"optimiser": "sgd", "weight_decay": 0.0, "reset_optimiser": True, "ema_decay": 0.0}
     return going_on(start, stages, localisation_rate=1.0, batch=100, **plain)
 
 
@@ -110,12 +110,12 @@ def attention(
     """Return the training of the attention transformer, taught by glimpses (week 6).
 
     Args:
-        warm, stay, lr: see `curriculum.searching`. rate: of the localisation, relative to the classifier's.
+        warm, stay, lr: see `curriculum.for_attention`. rate: of the localisation, relative to the classifier's.
         share: of the training digits in an epoch. scale_start: width of the first window, in widths of the field.
     """
     return Training(
         "atn",
-        curriculum.searching(warm, 1, stay, lr),
+        curriculum.for_attention(warm, 1, stay, lr),
         {"scale_start": scale_start, "kaiming": True, **GREY},
         localisation_rate=rate,
         fraction=share,
@@ -146,7 +146,7 @@ def _seeing_grey(scene: Scene128, noisy: int, share: float, lr: float) -> Traini
     quiet = (Stage(replace(scene, contrast=CLEAR.contrast, noise=noise), 2, lr) for noise in NOISES)
     return Training(
         "stn128",
-        (*quiet, curriculum.falling(scene, noisy, lr)),
+        (*quiet, curriculum.decaying(scene, noisy, lr)),
         {"kaiming": True, "classifier_grey": 0.5, **GREY},
         localisation_rate=0.03,
         batch=32,
@@ -171,7 +171,7 @@ def polo(
     Its features are standardised, and its window has a sample per pixel.
 
     Args:
-        model: "polo" or "conv_polo". warm, stay, lr: see `curriculum.searching`. rate, share: as of `attention`.
+        model: "polo" or "conv_polo". warm, stay, lr: see `curriculum.for_attention`. rate, share: as of `attention`.
         options: of the model.
     """
     ours = attention(warm, stay, lr, rate, share)
@@ -184,10 +184,10 @@ def polo_by_gradient(
     """Return the training of the smallest of these transformers by the gradient through its sampler (week 7).
 
     Args:
-        warm, stay, lr: see `curriculum.warmed`. rate, share: as of `attention`. loss: a name in `training.LOSSES`.
+        warm, stay, lr: see `curriculum.for_window`. rate, share: as of `attention`. loss: a name in `training.LOSSES`.
     """
     return Training(
-        "polo", curriculum.warmed(warm, stay, lr), POLAR, localisation_rate=rate, loss=loss, fraction=share, **ADAMW
+        "polo", curriculum.for_window(warm, stay, lr), POLAR, localisation_rate=rate, loss=loss, fraction=share, **ADAMW
     )
 
 
@@ -197,11 +197,11 @@ def searcher(
     """Return the training of a foveal searcher.
 
     Args:
-        warm: epochs of the what network alone; 0 leaves them out. stay, lr: see `curriculum.practising`.
+        warm: epochs of the what network alone; 0 leaves them out. stay, lr: see `curriculum.for_searcher`.
         rate: of the where network, relative to the what network's. share: of the training digits in an epoch.
         options: of the model.
     """
-    stages = curriculum.practising(max(1, warm), stay, lr)
+    stages = curriculum.for_searcher(max(1, warm), stay, lr)
     return Training(
         "searcher",
         stages if warm else stages[1:],

@@ -16,9 +16,10 @@ from functools import partial
 import torch
 
 from ..config import Training
-from ..curriculum import growing, week2
+from ..curriculum import growing
 from ..stimuli import Scene28
 from ..study2021 import facts
+from ..study2021.schedules import week2
 from . import week1
 from .claim import (
     CONSTANT,

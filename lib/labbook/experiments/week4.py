@@ -18,10 +18,11 @@ from statistics import fmean
 
 from .. import classifiers, models
 from ..config import Training
-from ..curriculum import Stage, growing, week5
+from ..curriculum import Stage, growing
 from ..models import STEPPING_STONES
 from ..stimuli import ECCENTRICITIES, Scene128
 from ..study2021 import facts
+from ..study2021.schedules import week5
 from . import week3
 from .claim import (
     FOUND,

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..config import Training
-from ..curriculum import LOWER_CONTRASTS, Stage, growing
+from ..curriculum import Stage, growing
 from ..stimuli import ECCENTRICITIES, Scene128
 from ..study2021 import facts
+from ..study2021.schedules import LOWER_CONTRASTS
 from .claim import (
     CONFIRMED,
     SAYS_FAILS,

@@ -16,9 +16,10 @@ from functools import partial
 
 from .. import classifiers, models
 from ..config import Training
-from ..curriculum import Stage, growing, week6
+from ..curriculum import Stage, growing
 from ..stimuli import ECCENTRICITIES
 from ..study2021 import facts
+from ..study2021.schedules import week6
 from . import week4, week5
 from .claim import (
     FOUND,

@@ -19,9 +19,10 @@ from torch import nn
 
 from .. import classifiers, models, retina, rng
 from ..config import Training
-from ..curriculum import growing, week7
+from ..curriculum import growing
 from ..stimuli import ECCENTRICITIES
 from ..study2021 import facts
+from ..study2021.schedules import week7
 from . import recipes
 from .claim import Claim, best, both, end, fall, higher, holds, reaches, says_reaches, vote
 from .week3 import CLEAR

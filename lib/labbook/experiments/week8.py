@@ -16,9 +16,9 @@ from torch import nn
 
 from .. import classifiers, models, retina
 from ..config import Training
-from ..curriculum import week2 as week2_stages
-from ..curriculum import week5 as week5_stages
-from ..curriculum import week6 as week6_stages
+from ..study2021.schedules import week2 as week2_stages
+from ..study2021.schedules import week5 as week5_stages
+from ..study2021.schedules import week6 as week6_stages
 from . import week2, week7
 from .claim import Claim, Listed, both, end, higher, holds, not_higher, reaches, says_reaches
 from .pathways import what_training

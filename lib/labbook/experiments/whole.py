@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import curriculum
 from ..config import Training
+from ..study2021 import schedules
 from . import pathways
 
 
@@ -30,13 +30,11 @@ class Schedule:
 
 
 SCHEDULES: dict[str, Schedule] = {
-    "stn128": Schedule(Training("stn128", curriculum.week5(draws="frozen")), "3.6", 40_000),
-    "atn": Schedule(Training("atn", curriculum.week6(draws="frozen")), "3.7", 60_000),
-    "polo": Schedule(Training("polo", curriculum.week7(draws="frozen")), "3.8", 120_000, retina="polo768"),
-    "stn28": Schedule(Training("stn28", curriculum.week2(draws="frozen")), "3.1", 110_000),
-    "conv_polo": Schedule(
-        Training("conv_polo", curriculum.week8(draws="frozen")), "3.9", 90_000, retina="polo2560band"
-    ),
+    "stn128": Schedule(Training("stn128", schedules.week5(draws="frozen")), "3.6", 40_000),
+    "atn": Schedule(Training("atn", schedules.week6(draws="frozen")), "3.7", 60_000),
+    "polo": Schedule(Training("polo", schedules.week7(draws="frozen")), "3.8", 120_000, retina="polo768"),
+    "stn28": Schedule(Training("stn28", schedules.week2(draws="frozen")), "3.1", 110_000),
+    "conv_polo": Schedule(Training("conv_polo", schedules.week8(draws="frozen")), "3.9", 90_000, retina="polo2560band"),
     "what": Schedule(pathways.what_training(0.75), "3.4", 140_000),
     "where": Schedule(
         pathways.where_training_of_2020((), "2020-07"), "1.6", 100_000, needs=("what",), retina="whatwhere"

@@ -50,7 +50,7 @@ def kinds(sets: DigitSets) -> dict[str, Training]:
     """Return a training of each kind, two epochs of ten steps: the schedules of 2021, and what else a step can have."""
     found = {name: schedule.training for name, schedule in SCHEDULES.items()}
     found["dropout, momentum, average"] = Training(
-        "tutorial", (Stage(stimuli.Scene28(), 2, 0.01),), momentum=0.9, average=0.9
+        "tutorial", (Stage(stimuli.Scene28(), 2, 0.01),), momentum=0.9, ema_decay=0.9
     )
     found["bank, bfloat16, AdamW"] = Training(
         "stn28", (Stage(stimuli.Scene28(texture="bank"), 2, 0.001),), optimiser="adamw", precision="bfloat16"

@@ -186,9 +186,9 @@ def _shifts(lane: Worker, run: Run, training: Training) -> dict:
 def _cells(lane: Worker, run: Run, training: Training) -> dict:
     """The 27 cells of the benchmark, and answers with their theta at the widest shift."""
     found = lane.page.benchmark(run)
-    answers = lane.page.answers(run, replace(stimuli.Scene128(), std=float(stimuli.ECCENTRICITIES[-1])))
-    health = None if answers.theta is None else evaluation.theta_health(answers.theta, answers.offsets)
-    follow = {} if health is None else {"theta correlation": sum(health.follow) / 2}
+    answers = lane.page.predictions(run, replace(stimuli.Scene128(), std=float(stimuli.ECCENTRICITIES[-1])))
+    health = None if answers.theta is None else evaluation.theta_statistics(answers.theta, answers.offsets)
+    follow = {} if health is None else {"theta correlation": sum(health.correlation) / 2}
     return {"cells": evaluation.mean_accuracy(found), **follow}
 
 
