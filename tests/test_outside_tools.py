@@ -1,17 +1,22 @@
-"""Everybody's own tools on a chapter: papermill with its options, Jupyter's own runners, nbval, nbmake.
+"""Everybody's tools on a chapter: papermill with its options, nbval, nbmake, Jupyter's own runners, Jupyter Book, pip.
 
 A quick sample always; the others with `pytest -m slow`.
 """
 
+import os
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
+import nbclient
 import nbformat
 import numpy as np
 import papermill
 import pytest
+import yaml
 from chapters import PARAMETERS, write_chapter
 from here import ROOT
 
@@ -113,6 +118,29 @@ def test_what_papermill_prepared_others_execute(path, words):
 
 
 @slow
+def test_the_api_of_nbclient(path):
+    notebook = nbformat.read(path, 4)
+    nbclient.NotebookClient(notebook, kernel_name="python3").execute()
+    assert notebook.cells[-1].outputs[0].data["text/plain"] == "(0, 0.7, [0, 15])"
+
+
+@slow
+@pytest.mark.parametrize("mode", ["force", "cache"])
+def test_jupyter_book_executes_a_chapter(path, tmp_path, mode):
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    assert config["execute"]["timeout"] == -1  # the longest chapters take minutes
+    book = {"title": "t", "execute": config["execute"] | {"execute_notebooks": mode}}
+    (tmp_path / "_config.yml").write_text(yaml.safe_dump(book))
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: notebooks/week1_a\n")
+    start = "from jupyter_book.cli.main import main; main()"
+    command = [sys.executable, "-c", start, "build", "-q", "-W", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = tmp_path / "_build" / "html" / "notebooks" / "week1_a.html"
+    assert "(0, 0.7, [0, 15])" in re.sub("<[^>]*>", "", page.read_text("utf-8"))
+
+
+@slow
 @pytest.mark.parametrize(
     "options", [["--nbval"], ["--nbval-lax"], ["--nbval-lax", "-n", "2", "--dist", "loadfile"], ["--nbmake"]]
 )
@@ -153,3 +181,73 @@ def test_a_folder_of_the_callers_own_named_lib_shadows_nothing(path, tmp_path):
 def test_help_of_papermill_names_every_parameter(path):
     shown = tool("papermill", "--help-notebook", path).stdout
     assert all(line.partition(":")[0] in shown for line in PARAMETERS.strip().splitlines())
+
+
+# ---- a wheel, in an environment and a folder that know nothing of the checkout --------------------------------------
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Run commands in a fresh environment: the wheel of the library, and the packages that the tests have."""
+    folder = tmp_path_factory.mktemp("installed")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "lib" / "labbook", folder / "lib" / "labbook", ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "-qq", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, folder], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    (wheel,) = folder.glob("*.whl")
+    python = folder / "venv" / "bin" / "python"
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
+    find = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    site = Path(subprocess.run(find, capture_output=True, text=True, check=True).stdout.strip())
+    (site / "packages.pth").write_text(sysconfig.get_path("purelib"))
+    where = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "LABBOOK"))}
+
+    def installed(*words, cwd):
+        command = [python, "-m", *map(str, words)]
+        return subprocess.run(command, cwd=cwd, env=where, capture_output=True, text=True)
+
+    installed.site = site
+    return installed
+
+
+@slow
+def test_a_wheel_holds_every_file_of_the_library(installed):
+    def held(folder):
+        return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+
+    assert held(installed.site / "labbook") == held(ROOT / "lib" / "labbook")
+
+
+@slow
+def test_every_command_works_without_a_checkout_or_refuses_at_once(installed, tmp_path):
+    page = shutil.copy(ROOT / "book" / "primer_task.ipynb", tmp_path)
+    for works in ("--help", "data --data digits", "gpu --list", f"results {page}"):
+        done = installed("labbook", *works.split(), cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, ""), works
+    for needs in (
+        "run",
+        "sweep week1",
+        "build",
+        "build --no-run",
+        "drift",
+        "import a.zip",
+        "results",
+        "changes",
+        "colab",
+        "verify",
+    ):
+        done = installed("labbook", *needs.split(), cwd=tmp_path)
+        assert done.returncode == 2 and re.fullmatch("Refused: .* checkout of the lab-book.*\n", done.stderr), needs
+    assert list(tmp_path.iterdir()) == [Path(page)]
+
+
+@slow
+def test_an_installed_library_finds_the_checkout_of_the_chapter_or_refuses(installed, tmp_path):
+    path = write_chapter(tmp_path, "week1_a", "here.seed")
+    done = installed("papermill", path, tmp_path / "out.ipynb", cwd=tmp_path)
+    assert done.returncode and "week1_a needs a checkout of the lab-book, and " in done.stderr
+    (tmp_path / "_toc.yml").touch()
+    done = installed("papermill", path, tmp_path / "out.ipynb", cwd=path.parent)
+    assert done.returncode == 0, done.stderr

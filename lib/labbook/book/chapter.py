@@ -283,8 +283,7 @@ def begin(name: str, namespace: dict[str, Any], **rules: Rule) -> Here:
             that is not there; packages are missing or too old; there is no checkout of the lab-book here.
     """
     versions.check()
-    if not (root() / TOC).is_file():
-        raise ConfigurationError(f"{name} needs a checkout of the lab-book, and {root()} is in none; start it in one.")
+    checkout(name)
     known = COMMON | rules
     given = list(_injected())
     if "_labbook_checked" not in namespace:
@@ -345,6 +344,18 @@ def root() -> Path:
     here = Path.cwd()
     places = (Path(__file__).resolve().parents[3], here, *here.parents)
     return next((each for each in places if (each / TOC).is_file()), here)
+
+
+def checkout(asked: str) -> Path:
+    """Return the root of the checkout that a chapter or a command needs.
+
+    Raises:
+        ConfigurationError: there is none here. It names what asked for it.
+    """
+    place = root()
+    if not (place / TOC).is_file():
+        raise ConfigurationError(f"{asked} needs a checkout of the lab-book, and {place} is in none; start it in one.")
+    return place
 
 
 def chapters() -> list[Path]:

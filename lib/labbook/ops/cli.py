@@ -265,7 +265,7 @@ def build(
     book/ is not touched: its pages and the fresh chapters meet in _build/source. LABBOOK_PROFILE sets another profile
     than quick. The log of the rendering is _build/book.log.
     """
-    made = chapter.root() / "_build"
+    made = chapter.checkout("build") / "_build"
     chapters = [] if no_run else _run(every := chapter.chapters(), [{}] * len(every), made / "notebooks")
     try:
         _stage(made / "source", chapters)
@@ -388,7 +388,8 @@ def import_(
     """
     from . import pack
 
-    pack.bring(parts, chapter.root() / "book", (out or chapter.root() / "_build") / "runs", typer.echo)
+    root = chapter.checkout("import")
+    pack.bring(parts, root / "book", (out or root / "_build") / "runs", typer.echo)
 
 
 # ---------------------------------------------------------------- drift
@@ -460,7 +461,7 @@ def results_(
         typer.echo(outcome.content(outcome.of(chapter.read(path), path.stem)).decode(), nl=False)
     if notebooks:
         return
-    book = chapter.root() / "book"
+    book = chapter.checkout("results") / "book"
     written = outcome.write_all(book)
     path = claims.write(book)
     given = [record["verdict"] for record in json.loads(path.read_bytes())]
@@ -476,7 +477,7 @@ def changes_() -> None:
     """
     from ..book import changes
 
-    path = changes.write(chapter.root())
+    path = changes.write(chapter.checkout("changes"))
     records = json.loads(path.read_bytes())
     pages = {record["page"] for record in records}
     typer.echo(f"{os.path.relpath(path)}: {len(records)} changes of {len(pages)} chapters")
@@ -488,8 +489,8 @@ def colab_() -> None:
 
     The address is `repository` in _config.yml; `run --publish` gives the cell by itself.
     """
-    where = colab.repository(chapter.root() / "_config.yml")
-    changed = colab.write(chapter.root())
+    root = chapter.checkout("colab")
+    where, changed = colab.repository(root / "_config.yml"), colab.write(root)
     typer.echo(
         f"{changed} chapters changed: {f'the cell installs from {where.url}' if where else 'no address, no cell'}"
     )
@@ -505,7 +506,8 @@ def verify_(
     """
     from ..book import verify
 
-    found = verify.verify(chapter.root() / "book", (out or chapter.root() / "_build") / "runs")
+    root = chapter.checkout("verify")
+    found = verify.verify(root / "book", (out or root / "_build") / "runs")
     for fault in found.faults:
         typer.echo(fault)
     counted = ", ".join(f"{number} {kind}" for kind, number in found.counts.items())
