@@ -39,7 +39,7 @@ def make_run(seed, epochs, strength):
 
 def explore_curriculum():
     groups = {"SGD": [make_run(0, 2, 1.0), make_run(1, 2, 0.8)], "Adam": [make_run(0, 1, 0.1), make_run(1, 1, 0.0)]}
-    explorers.curriculum(groups, "A caption.")
+    return explorers.curriculum(groups, "A caption.")
 
 
 def explore_map():
@@ -49,23 +49,23 @@ def explore_map():
     stimuli = Stimuli(images, labels, shifts, torch.full((18,), 0.5))
     theta = torch.eye(2, 3).repeat(18, 1, 1)
     wrong = torch.full((18,), 3)
-    answers = {
+    predictions = {
         "STN": Predictions(labels, labels == labels, theta, shifts),
         "What": Predictions(wrong, wrong == labels, None, shifts),
     }
     maps = {"STN": torch.linspace(0, 1, 361).view(19, 19), "What": torch.full((19, 19), 0.25)}
-    explorers.accuracy_map(maps, 100, stimuli, answers, "A caption.")
+    return explorers.accuracy_map(maps, 100, stimuli, predictions, "A caption.")
 
 
 def explore_benchmark():
-    explorers.benchmark(results.stated(), ["ATN", "STN_128x128"], "A caption.")
+    return explorers.benchmark(results.stated(), ["ATN", "STN_128x128"], "A caption.")
 
 
 def explore_traces():
     images = torch.linspace(0, 1, 2 * 32 * 32).view(2, 32, 32)
     one = [Trace([(0, 0), (4.2, -8)], [None, 7]), Trace([(0, 0), (1, 1)], [None, 3])]
     two = [Trace([(0, 0), (3, 3), (4, -8)], [1, 1, 7], ["start", "saccade", "saccade"]), Trace([(0, 0)], [2])]
-    explorers.traces(images, [7, 2], {"What/Where": one, "searcher": two}, 8, "A caption.")
+    return explorers.traces(images, [7, 2], {"What/Where": one, "searcher": two}, 8, "A caption.")
 
 
 GRID = Sweep((0, 20), (0.5,), (0.5, 0.75, 1.0), 2, 50)
@@ -80,7 +80,7 @@ def explore_field():
     path = torch.stack((torch.zeros_like(offsets), offsets), 2)
     near = SweepOutput(torch.tensor([[7, 2]]).expand(n, 2), windows(offsets), path, 50 - right)
     far = SweepOutput(torch.full((n, 2), 3), windows(torch.zeros_like(offsets)), torch.zeros(n, 2, 0, 2), right)
-    explorers.display(explorers.visual_field(GRID, (images, [7, 2], offsets), {"near": near, "far": far}, "A caption."))
+    return explorers.visual_field(GRID, (images, [7, 2], offsets), {"near": near, "far": far}, "A caption.")
 
 
 def windows(offsets):
@@ -99,13 +99,7 @@ EXPLORERS = {
 @pytest.fixture(scope="module")
 def outputs():
     """The output of each explorer, made twice."""
-    kept, display = [], explorers.display
-    explorers.display = lambda output: kept.append(output.data)
-    for explore in EXPLORERS.values():
-        explore()
-        explore()
-    explorers.display = display
-    return {name: tuple(kept[2 * k : 2 * k + 2]) for k, name in enumerate(EXPLORERS)}
+    return {name: (explore().data, explore().data) for name, explore in EXPLORERS.items()}
 
 
 def test_equal_results_are_equal_bytes_and_light(outputs):
@@ -119,7 +113,7 @@ def test_what_does_not_fit_together_is_refused():
         explorers.benchmark(results.stated(), ["ATM"])
     with pytest.raises(ConfigurationError, match="no records"):
         explorers.benchmark([])
-    with pytest.raises(ConfigurationError, match="2 fixations, 1 answers"):
+    with pytest.raises(ConfigurationError, match="2 fixations, 1 predictions"):
         Trace([(0, 0), (1, 1)], [3])
     with pytest.raises(ConfigurationError, match="2 scenes, 2 labels and 1 traces"):
         explorers.traces(torch.rand(2, 32, 32), [1, 2], {"one": [Trace([(0, 0)], [1])]})
@@ -131,7 +125,7 @@ def test_what_does_not_fit_together_is_refused():
         Sweep(contrasts=(0.7, 0.5))
     with pytest.raises(ConfigurationError, match="shown=4 must be a whole number from 1 to 3"):
         Sweep(counted=3)
-    with pytest.raises(ConfigurationError, match=r"one answered \(2, 2\) scenes; the grid has \(6, 2\)"):
+    with pytest.raises(ConfigurationError, match=r"one has \(2, 2\) predictions; the grid has \(6, 2\)"):
         few = SweepOutput(*[torch.zeros(2, 2)] * 4)
         explorers.visual_field(GRID, (torch.zeros(6, 2, 128, 128), [7, 2], torch.zeros(6, 2, 2)), {"one": few})
     blind = make_run(0, 2, 1.0)
@@ -182,18 +176,18 @@ def test_the_field_follows_sliders_button_and_mouse(shown):
     sliders = "[...document.querySelectorAll('output')].map(each => each.textContent)"
     assert page.evaluate(sliders) == ["20 px", "50 %", "0.75"]
     cards = ".explorer-row:not(.explorer-pair):not(.explorer-tools)"
-    assert "nearanswers 7 ✓right in 46 of 50" in page.text_content(cards)
-    assert "faranswers 3 ✗right in 4 of 50" in page.text_content(cards)
+    assert "nearclassified as 7 ✓46 of 50 such scenes classified correctly" in page.text_content(cards)
+    assert "farclassified as 3 ✗4 of 50" in page.text_content(cards)
     page.focus("label:nth-of-type(3) input")
     press(page, "ArrowRight", "ArrowRight")  # the last stays the last
-    assert page.evaluate(sliders) == ["20 px", "50 %", "1"] and "right in 45 of 50" in page.text_content(cards)
+    assert page.evaluate(sliders) == ["20 px", "50 %", "1"] and "✓45 of 50" in page.text_content(cards)
     point(page, "label:nth-of-type(1) input", 0.01, 0.5, click=True)
-    assert page.evaluate(sliders)[0] == "0 px" and "right in 48 of 50" in page.text_content(cards)
+    assert page.evaluate(sliders)[0] == "0 px" and "✓48 of 50" in page.text_content(cards)
     spoken = page.evaluate("document.querySelector('input[type=range]').getAttribute('aria-valuetext')")
-    assert spoken == "0 px; the digit is 7: near 7 right, far 3 wrong"
+    assert spoken == "0 px; the digit is 7: near 7 correct, far 3 wrong"
     page.focus("button")
     press(page, " ")
-    assert "2 of 2" in page.text_content("button") and "answers 2 ✓" in page.text_content(cards)
+    assert "2 of 2" in page.text_content("button") and "classified as 2 ✓" in page.text_content(cards)
     assert page.text_content(".explorer-pair span") == "the scene: a 2"
     point(page, "button", 0.5, 0.5, click=True)
     assert "1 of 2" in page.text_content("button")
@@ -247,13 +241,13 @@ def test_the_map_answers_mouse_arrows_and_sliders(shown):
     )
     page.focus(".explorer-pointed")
     press(page, "ArrowRight", "ArrowDown", "ArrowDown")
-    assert page.text_content(".explorer-said").startswith("Digit shifted 6 px down, 3 px right: STN 60.8 %")
+    assert page.text_content(".explorer-said").startswith("Digit 6 px down, 3 px right: STN 60.8 %")
     assert "the nearest that are kept" in page.text_content(".explorer-live > small")
     point(page, ".explorer-pointed image", 0.001, 0.001)
-    assert page.text_content(".explorer-said").startswith("Digit shifted 27 px up, 27 px left: STN 0.0 %")
+    assert page.text_content(".explorer-said").startswith("Digit 27 px up, 27 px left: STN 0.0 %")
     page.focus(".explorer-slider input")
     press(page, "ArrowRight")
-    assert page.text_content(".explorer-said").startswith("Digit shifted 27 px up, 24 px left")
+    assert page.text_content(".explorer-said").startswith("Digit 27 px up, 24 px left")
     inked = "[...document.querySelectorAll('canvas')].every(c => c.getContext('2d').getImageData(0, 0, c.width, "
     assert page.evaluate(inked + "c.height).data.some(v => v > 0))")
 
@@ -287,16 +281,16 @@ def test_the_benchmark_tells_the_numbers_of_its_table_and_file(shown):
 
 def test_the_traces_step_through_fixations_and_scenes(shown):
     page = shown("traces")
-    assert "fixation 1 of 2: 0 px down, 0 px right; no answer yet" in page.text_content(".explorer-row")
+    assert "fixation 1 of 2, at the centre; no prediction yet" in page.text_content(".explorer-row")
     page.focus("label:nth-of-type(2) input")
     press(page, "ArrowRight", "ArrowRight", "ArrowRight")
     assert page.text_content("label:nth-of-type(2) output") == "3 of 3"
-    assert "fixation 2 of 2: 4 px down, -8 px right; answer 7 ✓" in page.text_content(".explorer-row")
-    assert "fixation 3 of 3: 4 px down, -8 px right; answer 7 ✓; saccade" in page.text_content(".explorer-row")
+    assert "fixation 2 of 2, 4 px down, 8 px left; classified as 7 ✓" in page.text_content(".explorer-row")
+    assert "fixation 3 of 3, 4 px down, 8 px left; classified as 7 ✓; saccade" in page.text_content(".explorer-row")
     page.focus("label input")
     press(page, "ArrowRight")
     assert page.text_content("label output") == "2 of 2, digit 2"
-    assert "answer 2 ✓" in page.text_content(".explorer-row")
+    assert "classified as 2 ✓" in page.text_content(".explorer-row")
 
 
 @pytest.mark.parametrize("name", EXPLORERS)

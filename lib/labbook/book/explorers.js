@@ -17,6 +17,10 @@ const linear = ([a, b], [c, d]) => x => c + (x - a) / (b - a) * (d - c);
 const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
 const range = n => Array.from({length: n}, (_, k) => k);
 const percent = x => `${(100 * x).toFixed(1)} %`;
+const away = (down, right) => {  // a displacement, in words
+  const part = (value, more, less) => Math.round(value) ? `${Math.abs(Math.round(value))} px ${value > 0 ? more : less}` : "";
+  return [part(down, "down", "up"), part(right, "right", "left")].filter(Boolean).join(", ") || "at the centre";
+};
 const path = points => "M" + points.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L");
 
 function slider(label, least, most, act) {
@@ -142,7 +146,7 @@ const explorers = {};
 
 // data: sprite (a row per setting: each scene and its log-polar view), edge, axes: [name, values], start (positions on
 // the axes), labels, offsets (per setting and scene, pixels), counted, box (colour), systems: name, colour, and per
-// setting and scene: answers, windows (theta), fixations [row, column]; per setting: right (of those counted).
+// setting and scene: predictions, windows (theta), fixations [row, column]; per setting: correct (of those counted).
 explorers.field = (root, live, data) => {
   let at = data.start.slice(), scene = 0, sprite = null;
   const write = [value => `${value} px`, value => `${Math.round(100 * value)} %`, value => `${value}`];
@@ -168,10 +172,10 @@ explorers.field = (root, live, data) => {
     const k = setting(), label = data.labels[scene];
     heading.textContent = reveal.checked ? `the scene: a ${label}` : "the scene: where, and which digit?";
     for (const {system, crop, answer, count} of made) {
-      const given = system.answers[k][scene];
-      answer.textContent = reveal.checked ? `answers ${given} ${given === label ? "✓" : "✗"}` : "answers …";
+      const given = system.predictions[k][scene];
+      answer.textContent = reveal.checked ? `classified as ${given} ${given === label ? "✓" : "✗"}` : "classified as …";
       answer.className = reveal.checked && given === label ? "explorer-right" : reveal.checked ? "explorer-wrong" : "";
-      count.textContent = `right in ${system.right[k]} of ${data.counted} such scenes`;
+      count.textContent = `${system.correct[k]} of ${data.counted} such scenes classified correctly`;
       crop.style.visibility = reveal.checked ? "" : "hidden";
       if (sprite) through(crop, sprite, tile(0), system.windows[k][scene]);
     }
@@ -200,7 +204,7 @@ explorers.field = (root, live, data) => {
   };
   const tell = () => {
     const k = setting(), label = data.labels[scene];
-    const said = made.map(({system}) => `${system.name} ${system.answers[k][scene]} ${system.answers[k][scene] === label ? "right" : "wrong"}`);
+    const said = made.map(({system}) => `${system.name} ${system.predictions[k][scene]} ${system.predictions[k][scene] === label ? "correct" : "wrong"}`);
     sliders.forEach((each, axis) => {
       const shown = write[axis](data.axes[axis][1][at[axis]]);
       each.tell(at[axis], shown, `${shown}; the digit is ${label}: ${said.join(", ")}`);
@@ -213,9 +217,9 @@ explorers.field = (root, live, data) => {
   button.addEventListener("click", () => { scene = (scene + 1) % data.labels.length; tell(); });
   reveal.addEventListener("change", show);
   live.append(...sliders.map(each => each.box), html("div", {class: "explorer-row explorer-tools"}, button,
-    html("label", {}, reveal, "show the answers")), pictures, cards, html("small", {class: "explorer-key"},
-    "Dashed: the digit's frame. Coloured: the window from which each system answers, shown again below; a line: the "
-    + "fixations on the way there."));
+    html("label", {}, reveal, "show the predictions")), pictures, cards, html("small", {class: "explorer-key"},
+    "Dashed: the digit's frame. Coloured: the window that each system classifies, shown again below; a line: the "
+    + "fixations before it."));
   new ResizeObserver(() => requestAnimationFrame(show)).observe(pictures);
   load(data.sprite, image => { sprite = image; show(); });
   tell();
@@ -318,17 +322,12 @@ explorers.curriculum = (root, live, data) => {
 
 // data: names, axis (offsets, pixels), maps (permille, row by row), n, colours (hexadecimal, 0 to 100 %), offsets (of the
 // tiles, along one axis), sprite, size (of a tile), readers (what each system's tile shows), places: for each (row,
-// column) of offsets the stimuli: label, contrast, answers, thetas.
+// column) of offsets the stimuli: label, contrast, predictions, thetas.
 explorers.map = (root, live, data) => {
   const n = data.axis.length, reach = data.axis[n - 1], step = 2 * reach / (n - 1);
   let row = (n - 1) / 2, column = row, sprite = null;
   const nearest = value => data.offsets.reduce((best, each, k) =>
     Math.abs(each - value) < Math.abs(data.offsets[best] - value) ? k : best, 0);
-  const shift = (down, right) => {
-    const part = (value, more, less) => value === 0 ? "" : `${Math.abs(value)} px ${value > 0 ? more : less}`;
-    const parts = [part(down, "down", "up"), part(right, "right", "left")].filter(Boolean);
-    return parts.length ? `shifted ${parts.join(", ")}` : "at the centre";
-  };
 
   const pictures = data.maps.map(map => {
     const canvas = html("canvas", {width: n, height: n}), pen = canvas.getContext("2d");
@@ -383,15 +382,15 @@ explorers.map = (root, live, data) => {
   const tiles = 1 + data.readers.filter(each => each !== null).length;
   const show = () => {
     const i = nearest(data.axis[row]), j = nearest(data.axis[column]), stimuli = data.places[i * data.offsets.length + j];
-    heading.textContent = `Test stimuli ${shift(data.offsets[i], data.offsets[j])}`
+    heading.textContent = `Test stimuli with the digit ${away(data.offsets[i], data.offsets[j])}`
       + (data.offsets[i] === data.axis[row] && data.offsets[j] === data.axis[column] ? ":" : ", the nearest that are kept:");
     const made = stimuli.map((each, k) => {
       const whole = html("canvas"), crops = data.readers.map(reader => reader === null ? null : html("canvas"));
       const card = html("div", {class: "explorer-card"}, html("span", {}, `${each.label}, contrast ${Math.round(100 * each.contrast)} %`),
         whole, ...data.names.map((name, s) => {
-          const right = each.answers[s] === each.label;
+          const right = each.predictions[s] === each.label;
           return html("div", {class: "explorer-answer"}, ...(crops[s] ? [crops[s]] : []),
-            html("span", {class: right ? "explorer-right" : "explorer-wrong"}, `${name}: ${each.answers[s]} ${right ? "✓" : "✗"}`));
+            html("span", {class: right ? "explorer-right" : "explorer-wrong"}, `${name}: ${each.predictions[s]} ${right ? "✓" : "✗"}`));
         }));
       return {card, whole, crops, each, k};
     });
@@ -411,7 +410,7 @@ explorers.map = (root, live, data) => {
   const set = (i, j) => {
     row = clamp(i, 0, n - 1);
     column = clamp(j, 0, n - 1);
-    const where = shift(data.axis[row], data.axis[column]);
+    const where = away(data.axis[row], data.axis[column]);
     const found = data.names.map((name, k) => `${name} ${percent(data.maps[k][row * n + column] / 1000)}`).join(", ");
     said.textContent = `Digit ${where}: ${found} (${data.n} stimuli).`;
     across.tell(column, `${data.axis[column]} px`.replace("-", "−"));
@@ -422,7 +421,7 @@ explorers.map = (root, live, data) => {
   const across = slider("shift right", 0, n - 1, value => set(row, value));
   const down = slider("shift down", 0, n - 1, value => set(value, column));
   live.append(maps.box, across.box, down.box, said, heading, cards, html("small", {class: "explorer-key"},
-    "Dashed: the digit's frame. Orange: the window that the transformer chose; beneath, its crop, and the answers."));
+    "Dashed: the digit's frame. Orange: the transformer's window; beneath, its crop, and the predictions."));
   load(data.sprite, image => { sprite = image; show(); });
   set(row, column);
 };
@@ -432,7 +431,7 @@ explorers.benchmark = (root, live, data) => {
   const records = data.records.map(each => Object.fromEntries(data.fields.map((name, k) => [name, each[k]])));
   const contrasts = [...new Set(records.map(each => each.contrast))].sort((a, b) => b - a);
   const axes = [
-    ["distance of the digit (px)", "eccentricity"], ["numbers looked at", "coefficients"], ["parameters", "parameters"],
+    ["eccentricity (px)", "eccentricity"], ["input values", "coefficients"], ["parameters", "parameters"],
     ["training images", "train_images"], ["training seconds", "train_seconds"],
   ].filter(([, key]) => records.some(each => each[key]));
   let contrast = 0, axis = 0, current = null;
@@ -450,14 +449,14 @@ explorers.benchmark = (root, live, data) => {
   const tell = point => `${point.system.name}, ${key() === "eccentricity" ? `${point.x.toFixed(1)} px` : `${count(point.x)} ${axes[axis][0]}`}`
     + `, contrast ${Math.round(100 * contrasts[contrast])} %: ${percent(point.accuracy)} (${(100 * point.low).toFixed(1)} to `
     + `${(100 * point.high).toFixed(1)}), ${count(point.n_stimuli)} stimuli${point.n_seeds > 1 ? `, ${point.n_seeds} seeds` : ""}`
-    + (key() === "eccentricity" ? "" : "; mean over the distances, and of their bounds");
+    + (key() === "eccentricity" ? "" : "; mean over the eccentricities, and of their bounds");
 
   let shown = [], where = () => [0, 0];
   const mark = (shape, x, y, r, attributes) => shape === 0 ? svg("circle", {cx: x, cy: y, r, ...attributes})
     : svg("path", {d: path(shape === 1 ? [[x - r, y - r], [x + r, y - r], [x + r, y + r], [x - r, y + r]]
       : [[x, y - 1.3 * r], [x + 1.3 * r, y], [x, y + 1.3 * r], [x - 1.3 * r, y]]) + "Z", ...attributes});
   const draw = width => {
-    const left = 36, right = width - 12, top = 12, bottom = 300, plain = key() === "eccentricity";
+    const left = 36, right = width - 12, top = 24, bottom = 300, plain = key() === "eccentricity";
     const xs = shown.map(point => point.x);
     const logs = xs.map(Math.log10);
     const x = plain ? linear([0, Math.max(40, ...xs)], [left, right])
@@ -483,7 +482,7 @@ explorers.benchmark = (root, live, data) => {
     });
     const chosen = shown[current] ? [svg("circle", {cx: where(shown[current])[0], cy: where(shown[current])[1], r: 8, class: "explorer-ring"})] : [];
     return drawing(width, bottom + 40,
-      frame(x, y, [left, right, top, bottom], ticks, [0, 0.25, 0.5, 0.75, 1].map(v => [v, `${100 * v}`]), ""),
+      frame(x, y, [left, right, top, bottom], ticks, [0, 0.25, 0.5, 0.75, 1].map(v => [v, `${100 * v}`]), "accuracy (%)"),
       svg("g", {class: "explorer-axes"},
         svg("line", {x1: left, x2: right, y1: y(0.1), y2: y(0.1), "stroke-dasharray": "2 3", class: "explorer-cursor"}),
         words(right, y(0.1) - 4, "chance", "end"), words((left + right) / 2, bottom + 36, axes[axis][0] + (plain ? "" : ", logarithmic"), "middle")),
@@ -525,7 +524,7 @@ explorers.benchmark = (root, live, data) => {
   const update = () => {
     shown = points();
     const systems = data.systems.filter(system => shown.some(point => point.system === system));
-    const heading = `Accuracy (%), contrast ${Math.round(100 * contrasts[contrast])} %, ${key() === "eccentricity" ? "with 95 % intervals" : "mean over the distances, with the means of their 95 % bounds"}`;
+    const heading = `Accuracy (%), contrast ${Math.round(100 * contrasts[contrast])} %, ${key() === "eccentricity" ? "with 95 % intervals" : "mean over the eccentricities, with the means of their 95 % bounds"}`;
     const value = point => point ? `${(100 * point.accuracy).toFixed(1)} (${(100 * point.low).toFixed(1)} to ${(100 * point.high).toFixed(1)})` : "";
     if (key() === "eccentricity") {
       const xs = [...new Set(shown.map(point => point.x))].sort((a, b) => a - b);
@@ -563,7 +562,7 @@ explorers.benchmark = (root, live, data) => {
 };
 
 // data: sprite (scenes in a column), edge, fovea (pixels), labels, systems: name, colour, traces: fixations [row, column]
-// (pixels from the centre), answers (null: none yet), notes.
+// (pixels from the centre), predictions (null: none yet), notes.
 explorers.traces = (root, live, data) => {
   let scene = 0, step = 0, sprite = null;
   const length = () => Math.max(...data.systems.map(system => system.traces[scene].fixations.length));
@@ -575,11 +574,11 @@ explorers.traces = (root, live, data) => {
     return {system, whole, fovea, said};
   });
   const words_of = (system, k) => {
-    const trace = system.traces[scene], at = Math.min(k, trace.fixations.length - 1), answer = trace.answers[at];
+    const trace = system.traces[scene], at = Math.min(k, trace.fixations.length - 1), answer = trace.predictions[at];
     const [row, column] = trace.fixations[at];
     return {at, trace, right: answer === data.labels[scene], answer,
-      text: `fixation ${at + 1} of ${trace.fixations.length}: ${Math.round(row)} px down, ${Math.round(column)} px right; `
-        + (answer === null ? "no answer yet" : `answer ${answer} ${answer === data.labels[scene] ? "✓" : "✗"}`)
+      text: `fixation ${at + 1} of ${trace.fixations.length}, ${away(row, column)}; `
+        + (answer === null ? "no prediction yet" : `classified as ${answer} ${answer === data.labels[scene] ? "✓" : "✗"}`)
         + (trace.notes[at] ? `; ${trace.notes[at]}` : "")};
   };
   const show = () => {

@@ -1,4 +1,4 @@
-"""In-page explorers: figures that answer back. Each function takes results and displays one output.
+"""In-page explorers: figures that answer back. Each function takes results and returns one output.
 
 An output holds all it needs, script, style and data, and asks neither a kernel nor the network for anything. Beneath
 lies a static picture with its description, for print and for readers without scripts. Equal results are equal bytes.
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 import torch
-from IPython.display import HTML, display
+from IPython.display import HTML
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -37,9 +37,8 @@ from .store import Run
 
 LIMIT = 1_500_000  # bytes of an output
 STILL = 96  # dots per inch of the static picture
-GREYS = 16  # levels of grey in the tiles
 DASHES = ("", "5 2", "1 2")  # of lines, as SVG writes them
-QUALITY = 45  # of lossy tiles, 0 to 100
+FIELDS, TILES = 45, 80  # quality, 0 to 100, of pictures of fields and of small ones
 NOISE = 0.75  # amplitude of the background that a system's name need not mention
 
 
@@ -48,10 +47,6 @@ def _beside(name: str) -> str:
     """Return a file beside this one without what the page does not need: indents, empty lines, lines of comment."""
     lines = [line.strip() for line in Path(__file__).with_name(name).read_text("utf-8").splitlines()]
     return "\n".join(line for line in lines if line and not line.startswith("//"))
-
-
-def _show(kind: str, data: dict, still: Figure, alt: str, caption: str) -> None:
-    display(made(kind, data, still, alt, caption))
 
 
 def made(kind: str, data: dict, still: Figure, alt: str, caption: str, scripts: Sequence[str] = ()) -> HTML:
@@ -83,22 +78,14 @@ def made(kind: str, data: dict, still: Figure, alt: str, caption: str, scripts: 
     return HTML(output)
 
 
-def _sprite(tiles: Tensor, quality: int | None = None) -> str:
-    """Return images (rows, columns, h, w) in [0, 1] as one data URI: a PNG of 16 greys, or with a `quality` (0 to 100)
-    a WebP, a third of the size where there is texture."""
+def _sprite(tiles: Tensor, **options) -> str:
+    """Return images (rows, columns, h, w) in [0, 1] as one data URI, a WebP; options: of how it is written."""
     rows, columns, height, width = tiles.shape
     sheet = tiles.detach().cpu().permute(0, 2, 1, 3).reshape(rows * height, columns * width)
-    if quality is not None:
-        buffer = io.BytesIO()
-        grey = (sheet.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-        Image.fromarray(grey).save(buffer, format="webp", quality=quality, method=6)
-        return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-    levels = (sheet.clamp(0, 1) * (GREYS - 1)).round().to(torch.uint8).numpy()
-    picture = Image.frombytes("P", levels.shape[::-1], levels.tobytes())
-    picture.putpalette([round(255 * k / (GREYS - 1)) for k in range(GREYS) for _ in "rgb"])
     buffer = io.BytesIO()
-    picture.save(buffer, format="png", bits=4, optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    grey = (sheet.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    Image.fromarray(grey).save(buffer, format="webp", method=6, **options)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _rounded(values: Sequence[float], digits: int) -> list[float]:
@@ -114,26 +101,26 @@ def visual_field(
     systems: Mapping[str, SweepOutput],
     caption: str = "",
 ) -> HTML:
-    """Return an explorer of the visual field: sliders for distance, contrast and noise, and a button for another scene;
-    the scene, its log-polar view, and the window, the crop and the answer of each system.
+    """Return an explorer of the visual field: eccentricity, contrast and noise on sliders, and a button for another
+    scene; the scene, its log-polar view, and the window, the crop and the prediction of each system.
 
     Args:
-        grid: of the settings. pictures: see `Sweep.pictures`. systems: name -> what it did with the grid.
+        grid: of the settings. pictures: see `Sweep.pictures`. systems: name -> its output.
 
     Raises:
-        ConfigurationError: more than six systems, or one that saw another grid.
+        ConfigurationError: more than six systems, or one with another grid.
     """
     images, labels, offsets = pictures
     shape = (len(grid.scenes), grid.shown)
     for name, each in systems.items():
         if each.predictions.shape != shape:
-            raise ConfigurationError(f"{name} answered {tuple(each.predictions.shape)} scenes; the grid has {shape}.")
+            raise ConfigurationError(f"{name} has {tuple(each.predictions.shape)} predictions; the grid has {shape}.")
     if not 1 <= len(systems) <= len(COLOURS):
         raise ConfigurationError(f"{len(systems)} systems to show; 1 to {len(COLOURS)} are possible.")
     views = torch.stack([_log_polar(each) for each in images])
-    axes = (("distance", grid.eccentricities), ("contrast", grid.contrasts), ("noise", grid.noises))
+    axes = (("eccentricity", grid.eccentricities), ("contrast", grid.contrasts), ("noise", grid.noises))
     data = {
-        "sprite": _sprite(torch.stack((images, views), 2).flatten(1, 2), QUALITY),
+        "sprite": _sprite(torch.stack((images, views), 2).flatten(1, 2), quality=FIELDS),
         "edge": images.shape[-1],
         "axes": axes,
         "start": [len(values) // 2 for _, values in axes],
@@ -145,10 +132,10 @@ def visual_field(
             {
                 "name": name,
                 "colour": colour,
-                "answers": each.predictions.tolist(),
+                "predictions": each.predictions.tolist(),
                 "windows": [[_rounded(theta.flatten(), 3) for theta in shown] for shown in each.windows],
                 "fixations": [[fixations.int().tolist() for fixations in shown] for shown in each.fixations],
-                "right": each.correct.tolist(),
+                "correct": each.correct.tolist(),
             }
             for (name, each), colour in zip(systems.items(), COLOURS, strict=False)
         ],
@@ -187,8 +174,8 @@ def _log_polar(images: Tensor) -> Tensor:
 # ---- the curriculum -------------------------------------------------------------------------------------------------
 
 
-def curriculum(groups: Mapping[str, Sequence[Run]], caption: str = "") -> None:
-    """Display an explorer of training: a slider moves through the stages, and the windows, their spread, their
+def curriculum(groups: Mapping[str, Sequence[Run]], caption: str = "") -> HTML:
+    """Return an explorer of training: a slider moves through the stages, and the windows, their spread, their
     correlation with the digit and the accuracy follow, a colour per group.
 
     Args:
@@ -238,7 +225,7 @@ def curriculum(groups: Mapping[str, Sequence[Run]], caption: str = "") -> None:
         f"{_span([100 * run.measure('accuracy') for run in runs], 1)} %"
         for name, runs in groups.items()
     )
-    _show("curriculum", data, figures.per_stage(groups, panels), f"{alt}.", caption)
+    return made("curriculum", data, figures.per_stage(groups, panels), f"{alt}.", caption)
 
 
 def _span(values: Sequence[float], digits: int = 2) -> str:
@@ -250,25 +237,25 @@ def _span(values: Sequence[float], digits: int = 2) -> str:
 
 
 def accuracy_map(
-    maps: Mapping[str, Tensor], n: int, stimuli: Stimuli, answers: Mapping[str, Predictions], caption: str = ""
-) -> None:
-    """Display an explorer of accuracy maps: point at a shift, see each system's accuracy there, and some stimuli at the
-    nearest shift that is kept, with window, crop and answers.
+    maps: Mapping[str, Tensor], n: int, stimuli: Stimuli, predictions: Mapping[str, Predictions], caption: str = ""
+) -> HTML:
+    """Return an explorer of accuracy maps: point at a shift, see each system's accuracy there, and some stimuli at the
+    nearest shift that is kept, with window, crop and predictions.
 
     Args:
         maps: name -> accuracies (m, m), 0 to 1, offsets from -27 to 27 along both axes. n: stimuli per position.
-        stimuli: see `evaluation.grid_stimuli`. answers: of the same systems to these.
+        stimuli: see `evaluation.grid_stimuli`. predictions: of the same systems for these.
 
     Raises:
-        ConfigurationError: maps and answers of different systems, or maps of different sizes.
+        ConfigurationError: maps and predictions of different systems, or maps of different sizes.
     """
-    if list(maps) != list(answers) or len({values.shape for values in maps.values()}) != 1:
+    if list(maps) != list(predictions) or len({values.shape for values in maps.values()}) != 1:
         raise ConfigurationError(
-            f"maps of {', '.join(maps)} and answers of {', '.join(answers)}: all must match, and be one size."
+            f"maps of {', '.join(maps)} and predictions of {', '.join(predictions)}: all must match, and be one size."
         )
     size = len(next(iter(maps.values())))
     images, offsets = stimuli.images.cpu(), stimuli.offsets[:, 0].unique().tolist()
-    thetas = [each.theta for each in answers.values()]
+    thetas = [each.theta for each in predictions.values()]
     crops = [sampler.sample(images, theta, images.shape[-1]) for theta in thetas if theta is not None]
     tiles = torch.cat([images, *crops], 1)  # (places * count, tiles, 28, 28)
     readers = [None if theta is None else 1 + k - thetas[:k].count(None) for k, theta in enumerate(thetas)]
@@ -276,7 +263,7 @@ def accuracy_map(
         {
             "label": int(stimuli.labels[k]),
             "contrast": round(float(stimuli.contrast[k]), 2),
-            "answers": [int(each.predicted[k]) for each in answers.values()],
+            "predictions": [int(each.predicted[k]) for each in predictions.values()],
             "thetas": [None if theta is None else _rounded(theta[k].flatten(), 3) for theta in thetas],
         }
         for k in range(len(images))
@@ -290,7 +277,7 @@ def accuracy_map(
         "n": n,
         "colours": [f"{r:02x}{g:02x}{b:02x}" for r, g, b in (255 * ramp).round().astype(int)],
         "offsets": offsets,
-        "sprite": _sprite(tiles.unflatten(0, (-1, count)).flatten(1, 2)),
+        "sprite": _sprite(tiles.unflatten(0, (-1, count)).flatten(1, 2), quality=TILES),
         "size": images.shape[-1],
         "readers": readers,
         "window": ORANGE,
@@ -302,7 +289,7 @@ def accuracy_map(
         f"{name}: {100 * values[middle, middle]:.1f} % at the centre, {100 * values.mean():.1f} % on average."
         for name, values in maps.items()
     )
-    _show("map", data, figures.maps(maps), alt, caption)
+    return made("map", data, figures.maps(maps), alt, caption)
 
 
 # ---- the benchmark --------------------------------------------------------------------------------------------------
@@ -313,9 +300,9 @@ class _Point(NamedTuple):
     interval: tuple[float, float]
 
 
-def benchmark(records: Sequence[Cell], shown: Sequence[str] | None = None, caption: str = "") -> None:
-    """Display an explorer of the benchmark: choose systems and contrast, accuracy against distance or against a cost;
-    values on hover and on focus, as a table, and as CSV.
+def benchmark(records: Sequence[Cell], shown: Sequence[str] | None = None, caption: str = "") -> HTML:
+    """Return an explorer of the benchmark: choose systems and contrast, accuracy against eccentricity or a cost; values
+    on hover and on focus, as a table, and as CSV.
 
     Args:
         records: see `results.Cell`. shown: names of the systems that are shown at first, as measured here at the usual
@@ -368,10 +355,10 @@ def benchmark(records: Sequence[Cell], shown: Sequence[str] | None = None, capti
         ]
         for name in chosen
     }
-    alt = "Accuracy against the digit's distance, a panel per contrast. Mean over all cells: " + "; ".join(
+    alt = "Accuracy against the digit's eccentricity, a panel per contrast. Mean over all cells: " + "; ".join(
         f"{name} {100 * np.mean([point.value for point in each[0].values()]):.1f} %" for name, each in cells.items()
     )
-    _show("benchmark", data, figures.benchmark(cells), f"{alt}.", caption)
+    return made("benchmark", data, figures.benchmark(cells), f"{alt}.", caption)
 
 
 # ---- saccades -------------------------------------------------------------------------------------------------------
@@ -379,22 +366,23 @@ def benchmark(records: Sequence[Cell], shown: Sequence[str] | None = None, capti
 
 @dataclass(frozen=True)
 class Trace:
-    """How a system looked at a scene.
+    """The fixations of a system on a scene.
 
     Raises:
-        ConfigurationError: no fixation, or not an answer and a note for each.
+        ConfigurationError: no fixation, or not a prediction and a note for each.
     """
 
     fixations: Sequence[tuple[float, float]]  # (row, column), pixels from the centre, down and right positive
-    answers: Sequence[int | None]  # after each fixation; None: no answer yet
-    notes: Sequence[str] = ()  # of each fixation: what made it, or how sure the answer is
+    predictions: Sequence[int | None]  # after each fixation; None: none yet
+    notes: Sequence[str] = ()  # of each fixation: what made it, or its probability
 
     def __post_init__(self):
-        lengths = {len(self.fixations), len(self.answers), len(self.notes) or len(self.fixations)}
+        lengths = {len(self.fixations), len(self.predictions), len(self.notes) or len(self.fixations)}
         if len(lengths) != 1 or 0 in lengths:
             raise ConfigurationError(
-                f"A trace of {len(self.fixations)} fixations, {len(self.answers)} answers and {len(self.notes)} notes: "
-                "there must be an answer for each fixation, at least one, and a note for each or for none."
+                f"A trace of {len(self.fixations)} fixations, {len(self.predictions)} predictions and "
+                f"{len(self.notes)} notes: there must be a prediction for each fixation, at least one, and a note for "
+                "each or for none."
             )
 
 
@@ -404,13 +392,13 @@ def traces(
     systems: Mapping[str, Sequence[Trace]],
     fovea: int = EDGE,
     caption: str = "",
-) -> None:
-    """Display an explorer of saccades: step through the fixations of systems over the same scenes, with what the fovea
-    sees and the answer after each.
+) -> HTML:
+    """Return an explorer of saccades: step through the fixations of systems over the same scenes, with the crop
+    at the fovea and the prediction after each.
 
     Args:
         images: scenes (N, h, h) or (N, 1, h, h) in [0, 1]. labels: of the scenes.
-        systems: name -> a trace for each scene. fovea: edge of what a fixation sees in full, pixels.
+        systems: name -> a trace for each scene. fovea: edge of the crop at a fixation, pixels.
 
     Raises:
         ConfigurationError: numbers of scenes, labels and traces that differ.
@@ -422,7 +410,7 @@ def traces(
                 f"{name}: {len(images)} scenes, {len(labels)} labels and {len(each)} traces must be as many."
             )
     data = {
-        "sprite": _sprite(images[:, None]),
+        "sprite": _sprite(images[:, None], quality=TILES),
         "edge": images.shape[-1],
         "fovea": fovea,
         "labels": [int(label) for label in labels],
@@ -433,7 +421,7 @@ def traces(
                 "traces": [
                     {
                         "fixations": [_rounded(fixation, 1) for fixation in trace.fixations],
-                        "answers": [None if answer is None else int(answer) for answer in trace.answers],
+                        "predictions": [None if each is None else int(each) for each in trace.predictions],
                         "notes": list(trace.notes),
                     }
                     for trace in each
@@ -443,14 +431,15 @@ def traces(
         ],
     }
     right = {
-        name: sum(trace.answers[-1] == label for trace, label in zip(each, labels, strict=True))
+        name: sum(trace.predictions[-1] == label for trace, label in zip(each, labels, strict=True))
         for name, each in systems.items()
     }
-    alt = f"{len(labels)} scenes with the fixations of each system as a line. Right in the end: " + ", ".join(
-        f"{name} {count}" for name, count in right.items()
+    alt = (
+        f"{len(labels)} scenes with the fixations of each system as a line. Classified correctly in the end: "
+        + ", ".join(f"{name} {count}" for name, count in right.items())
     )
     kept = min(4, len(labels))
     paths = {name: [trace.fixations for trace in each[:kept]] for name, each in systems.items()}
     colours = [system["colour"] for system in data["systems"]]
     still = figures.scanpaths(images[:kept], labels[:kept], paths, colours)
-    _show("traces", data, still, f"{alt}.", caption)
+    return made("traces", data, still, f"{alt}.", caption)

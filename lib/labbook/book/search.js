@@ -264,7 +264,7 @@ explorers.search = async (root, live, data) => {
     } else said.textContent = `Highest log evidence ${number(found.any[found.best])}, ${apart.toFixed(0)} px from the digit's middle${apart > 14 ? ": it has left the digit" : ""}; ${answer}.`;
     if (now.cell !== null) {
       const here = range(10).map(c => found.evidence[c * SIDE ** 2 + now.cell]), top = tensors.argmax(here), [y, x] = search.place(now.cell);
-      told.textContent = `Place ${Math.abs(y)} px ${y < 0 ? "up" : "down"}, ${Math.abs(x)} px ${x < 0 ? "left" : "right"}: log evidence for any digit ${number(found.any[now.cell])}; highest for ${top} (${number(here[top])}).`;
+      told.textContent = `The place ${away(y, x)}: log evidence for any digit ${number(found.any[now.cell])}; highest for ${top} (${number(here[top])}).`;
     } else told.textContent = now.view
       ? "Map: the posterior over places as estimated from the periphery, relative to its maximum; grey: places examined. Orange: fixations, and the last fovea in the field. Dashed: the digit."
       : `Map: log evidence for any digit at each place, from ${number(LOW)} or less (dark) to ${HIGH} or more (yellow). White: its highest place. Dashed: the digit.`;

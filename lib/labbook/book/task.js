@@ -147,7 +147,7 @@ explorers.task = async (root, live, data) => {
     root.made = {...now, offset: made.offset, image: made.image, texture: made.texture};
     if (trial) return;
     const [down, right] = made.offset, far = Math.hypot(down, right);
-    const text = now.shown ? `A ${now.digit}, ${Math.abs(down)} px ${down < 0 ? "up" : "down"} and ${Math.abs(right)} px ${right < 0 ? "left" : "right"}: eccentricity ${far.toFixed(0)} px. ` : "";
+    const text = now.shown ? `A ${now.digit}, ${away(down, right)}: eccentricity ${far.toFixed(0)} px. ` : "";
     said.textContent = `${text}Contrast over noise: ${now.noise ? (now.contrast / now.noise).toFixed(2) : "∞"}.`;
   }
   const soon = () => { frame ||= requestAnimationFrame(() => { frame = 0; draw(); }); };
