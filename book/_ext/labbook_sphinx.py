@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.errors import ExtensionError
 
 MARK = "% library reference"
 
@@ -40,6 +41,8 @@ def write_library(app, docname, source):
     folder = Path(app.srcdir, "lib", "labbook")
     every = {path.stem: path for path in sorted(folder.rglob("*.py")) if not path.stem.startswith("_")}
     if found[1]:
+        if gone := [name for name in found[1].split() if name not in every]:
+            raise ExtensionError(f"{docname} describes modules that are not in lib/labbook: {', '.join(gone)}")
         paths = [every[name] for name in found[1].split()]
         written = map(module, paths)
     else:

@@ -110,6 +110,13 @@ def test_the_book_can_be_cited_by_the_version_that_it_is():
         assert each.get("doi", each.get("url")) in known
 
 
+def test_every_module_of_the_library_is_described_on_one_page():
+    pages = "\n".join(path.read_text("utf-8") for path in (ROOT / "book").glob("library*.md"))
+    named = " ".join(re.findall(r"(?m)^% library reference: (.*)$", pages)).split()
+    modules = [path.stem for path in (ROOT / "lib" / "labbook").rglob("*.py") if not path.stem.startswith("_")]
+    assert sorted(named) == sorted(modules)
+
+
 @pytest.fixture(scope="module")
 def html(tmp_path_factory):
     """The rendered book."""

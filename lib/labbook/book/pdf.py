@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -77,8 +78,9 @@ def _run(command: list[str], what: str) -> None:
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"The book was not {what} within {PATIENCE} seconds.") from None
     if done.returncode:
-        last = ([line for line in (done.stdout + done.stderr).splitlines() if line.strip()] or ["no reason given"])[-1]
-        raise RuntimeError(f"The book cannot be {what}: {last.strip()}")
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        causes = [line for line in said if re.match(r"[\w.]*(Error|Exception): .", line)] or said[-1:]
+        raise RuntimeError(f"The book cannot be {what}: {causes[-1] if causes else 'no reason given'}")
 
 
 if __name__ == "__main__":
