@@ -29,6 +29,7 @@ from ..errors import ConfigurationError
 from ..evaluation import CONTRASTS, Predictions, Proportion
 from ..experiments.claim import Claim, judge
 from ..stimuli import ECCENTRICITIES, Scene128, Stimuli, StimulusConfig, window
+from . import claims as ledger
 from . import rerun, results, verdicts
 from .chapter import Here, root
 from .store import Run, Store
@@ -107,6 +108,11 @@ def numbers(**values: float | str) -> None:
     """Glue values under their names, for `{glue:text}` in the Markdown of the page."""
     for name, value in values.items():
         glue(name, value, display=False)
+
+
+def stated(*names: str) -> None:
+    """Glue what the lab-book stated of claims, in its words, under their names: `c21`."""
+    numbers(**{name.lower(): ledger.claims()[name]["stated"] for name in names})
 
 
 def say(text: str) -> None:
