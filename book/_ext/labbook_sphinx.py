@@ -1,4 +1,4 @@
-"""Additions to Sphinx: MathJax without a network, the library's pages from docstrings, Colab, lighter downloads.
+"""Additions to Sphinx: MathJax without a network, the library's pages from docstrings, buttons, lighter downloads.
 
 MathJax lies in `mathjax/` beside this file, one script and one folder of fonts of its npm package. They are copied into
 the output and do not lie in the root `_static/`, because Jupyter Book adds every script it finds there to every page.
@@ -184,11 +184,17 @@ def escape(text):
 
 
 def configure(app, config):
-    """Take MathJax from the book itself; a button for Colab, if `_config.yml` says where the repository is."""
+    """Take MathJax from the book itself; if `_config.yml` says where the repository is, link to it, to each page's
+    source, and to Colab and Binder, which run a chapter."""
     config.mathjax_path = "mathjax/tex-chtml.js"
     config.html_context["default_mode"] = "auto"  # light or dark as the reader's system is
     if config.html_theme_options.get("repository_url"):
-        config.html_theme_options["launch_buttons"] = {"colab_url": "https://colab.research.google.com"}
+        hosts = {"colab_url": "https://colab.research.google.com", "binderhub_url": "https://mybinder.org"}
+        config.html_theme_options |= {
+            "launch_buttons": {"notebook_interface": "jupyterlab"} | hosts,
+            "use_repository_button": True,
+            "use_source_button": True,
+        }
 
 
 UNIT = re.compile(r"(?<![\w.])(\d[\d.,]*) ?%(?!\w)|(?<=\d) (?=px\b|\d{3}\b)")

@@ -1,11 +1,14 @@
 """The cell that installs the library in Colab."""
 
+import re
 import subprocess
 import sys
 from types import ModuleType
 
 import nbformat
 import pytest
+import yaml
+from here import ROOT
 
 from labbook.book import chapter, colab
 from labbook.errors import ConfigurationError
@@ -70,6 +73,28 @@ def test_an_address_that_colab_cannot_open_is_refused(root):
     config.write_text("title: a book\n", "utf-8")
     assert colab.repository(config) is None
     assert colab.repository(root / "nothing.yml") is None
+
+
+def test_every_link_to_the_repository_comes_from_one_setting(root):
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    config["repository"]["url"] = HERE.url
+    config["sphinx"] = {"local_extensions": {"labbook_sphinx": str(ROOT / "book" / "_ext")}}
+    for unneeded in ("logo", "bibtex_bibfiles"):
+        del config[unneeded]
+    (root / "_config.yml").write_text(yaml.safe_dump(config), "utf-8")
+    (root / "lib" / "labbook").mkdir(parents=True)
+    (root / "_toc.yml").write_text("format: jb-book\nroot: book/week1\n", "utf-8")
+    start = "from jupyter_book.cli.main import main; main()"
+    subprocess.run([sys.executable, "-c", start, "build", "-q", root], check=True, capture_output=True)
+    page = (root / "_build" / "html" / "book" / "week1.html").read_text("utf-8")
+    linked = set(re.findall(r'href="(https://[^"]*lab-book[^"]*)"', page))
+    repository, path = "github.com/owner/lab-book", "book/week1.ipynb"
+    assert linked >= {
+        f"https://{repository}",
+        f"https://{repository}/blob/main/{path}?plain=1",
+        f"https://colab.research.google.com/github/owner/lab-book/blob/main/{path}",
+        f"https://mybinder.org/v2/gh/owner/lab-book/main?urlpath=lab/tree/{path}",
+    }
 
 
 def test_a_sealed_chapter_stays_sealed(tmp_path):
