@@ -11,7 +11,7 @@ from pathlib import Path
 import nbval.kernel
 from jupyter_client.manager import KernelManager
 
-from labbook.book import chapter
+from labbook.book import execution
 
 CARD = str(Path(__file__).parents[1] / "tests" / "pretend_card")  # where there is no real one
 
@@ -20,7 +20,7 @@ class LocalKernelManager(KernelManager):
     """A kernel manager whose sockets are files, in a folder that is removed with the kernel."""
 
     def __init__(self, **settings):
-        self._sockets = chapter.sockets()
+        self._sockets = execution.sockets()
         super().__init__(transport="ipc", ip=f"{self._sockets.name}/s", **settings)
 
     def start_kernel(self, **settings) -> None:

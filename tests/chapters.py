@@ -7,36 +7,22 @@ from pathlib import Path
 import nbformat
 from here import ROOT
 
+from labbook.book import parameters
+
 OLD = "It reads 40.2 % of 10,000 digits after 3 seeds, at a rate of 1e-3."
 
-
-PARAMETERS = """
-profile: str = "auto"  # smoke, quick or full
-seed: int = 0  # the first seed
-n_seeds: int = 3  # how many
-device: str = "cpu"  # auto, cpu, cuda
-runs: str = "reuse"  # or retrain
-data: str = "auto"  # mnist or digits
-out: str = ""  # a folder
-contrast: float = 0.7  # of the digit
-optimiser: str = "sgd"  # or adam
-stds: list[int] = [0, 15]  # of the shift, in pixels
-"""
-CHECK = """
-from labbook.book import chapter
-here = chapter.begin(
-    {name!r}, globals(), contrast=chapter.number(0.05, 1.0), optimiser=chapter.one_of("sgd", "adam"),
-    stds=chapter.list_of(chapter.integer(0, 27)))
-"""
+NAME = "week2_adam_vs_sgd"  # whose parameters these chapters have
+PARAMETERS = parameters.cell(parameters.declared(NAME)).replace('"auto"  # where', '"cpu"  # where')
+CHECK = f'from labbook.book import parameters\nsettings = parameters.check("{NAME}", globals())'
 
 
-def write_chapter(folder: Path, name: str, *cells: str, parameters: str = PARAMETERS, check: str = CHECK) -> Path:
+def write_chapter(folder: Path, name: str, *cells: str, check: str = CHECK) -> Path:
     """Write notebooks/NAME.ipynb below the folder: title, parameters, check, then the cells given."""
     v4 = nbformat.v4
     made = [
         v4.new_markdown_cell(f"# {name}", id="title"),
-        v4.new_code_cell(parameters.strip(), id="parameters", metadata={"tags": ["parameters"]}),
-        v4.new_code_cell(check.strip().format(name=name), id="check", metadata={"tags": ["check"]}),
+        v4.new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]}),
+        v4.new_code_cell(check, id="check", metadata={"tags": ["check"]}),
         *(v4.new_code_cell(source, id=f"cell-{place}") for place, source in enumerate(cells)),
     ]
     path = folder / "notebooks" / f"{name}.ipynb"

@@ -10,7 +10,7 @@ import torch
 from here import ROOT
 
 from labbook import digits
-from labbook.book import chapter
+from labbook.book import checkout as book_checkout
 
 torch.set_num_threads(1)  # as in the trainings: two threads would compete with the processes that some tests start
 
@@ -53,7 +53,7 @@ def mnist(mnist_root) -> digits.DigitSets:
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """An empty checkout; kernels started from it find the library."""
-    monkeypatch.setattr(chapter, "root", lambda: tmp_path)
+    monkeypatch.setattr(book_checkout, "root", lambda: tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "lib"))
     monkeypatch.delenv("LABBOOK_PROFILE", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -32,7 +32,9 @@ from trainings import KILLED as TRAININGS
 from trainings import one, processes, same, to_the_end, weights
 
 from labbook import digits, files, machine, models, training
-from labbook.book import chapter, claims, outcome
+from labbook.book import checkout as book_checkout
+from labbook.book import claims, outcome
+from labbook.book import pages as executed_pages
 from labbook.book import store as runs
 from labbook.errors import ConfigurationError
 from labbook.ops import cli, sweep
@@ -112,7 +114,7 @@ def _lib(folder: Path, *words: str) -> None:
     """Be `python -m labbook` in a checkout."""
     os.chdir(folder)
     os.environ |= {"PYTHONPATH": str(ROOT / "lib"), "LABBOOK_PROFILE": "smoke"}
-    chapter.root = lambda: folder
+    book_checkout.root = lambda: folder
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
         cli.app(words)
 
@@ -169,7 +171,7 @@ def _notebook(version: int) -> nbformat.NotebookNode:
 def write_book(folder: Path) -> None:
     """Publish one chapter over itself, and collect the claims."""
     for version in itertools.count():
-        chapter.publish(_notebook(version), folder / "week1_a.ipynb")
+        executed_pages.publish(_notebook(version), folder / "week1_a.ipynb")
         outcome.write(_notebook(version), "week1_a", folder)
         claims.write(folder)
         (folder / "begun").touch()
@@ -195,7 +197,7 @@ def runs_are_whole(folder: Path) -> bool:
 
 def book_is_whole(folder: Path) -> bool:
     """The chapter is one version, entire, and the file of claims entire too."""
-    sources = {cell.source for cell in chapter.read(folder / "week1_a.ipynb").cells}
+    sources = {cell.source for cell in executed_pages.read(folder / "week1_a.ipynb").cells}
     return len(sources) == 1 and len(json.loads((folder / "results" / "claims.json").read_bytes())) == 94
 
 
@@ -268,9 +270,9 @@ def kill_publication(times: int, folder: Path, moments: random.Random) -> int:
         if process.exitcode != -signal.SIGKILL:  # it had ended before
             continue
         tried += 1
-        shown = [chapter.read(page) for page in pages]  # the whole one of before, or the whole new one
+        shown = [executed_pages.read(page) for page in pages]  # the whole one of before, or the whole new one
         survived += (
-            all(json.loads(chapter.glued(page, "claims"))[0]["seeds"][0] <= seed for page in shown)
+            all(json.loads(executed_pages.glued(page, "claims"))[0]["seeds"][0] <= seed for page in shown)
             and len(json.loads((folder / "book" / "results" / "claims.json").read_bytes())) == 94
         )
         for path in folder.glob("book/runs/*"):
@@ -358,7 +360,7 @@ def _publish(place: Path) -> tuple[Callable, Callable, int]:
 
     def write():
         notebook = _notebook(next(versions))
-        chapter.publish(notebook, place / "week1_a.ipynb")
+        executed_pages.publish(notebook, place / "week1_a.ipynb")
         outcome.write(notebook, "week1_a", place)
         claims.write(place)
 
@@ -406,7 +408,7 @@ def _samples(folder: Path) -> dict[str, tuple[Path, Callable]]:
         TASK,
         sweep.Execution("0" * 16, notebook=nbformat.writes(_notebook(0)).encode()),
     )
-    chapter.publish(_notebook(0), page := folder / "book" / "week1_a.ipynb")
+    executed_pages.publish(_notebook(0), page := folder / "book" / "week1_a.ipynb")
     (evaluation,) = run.folder.glob("accuracy-*.json")
     recall = lambda: sweep.recall(folder / "sweep", TASK)  # noqa: E731
     samples = {
@@ -417,7 +419,7 @@ def _samples(folder: Path) -> dict[str, tuple[Path, Callable]]:
         "checkpoint": (folder / "checkpoint", state.load),
         "record of a sweep": (folder / "sweep" / f"{TASK.id}.json", recall),
         "notebook of a sweep": (folder / "sweep" / f"{TASK.id}.ipynb", recall),
-        "executed chapter": (page, lambda: chapter.read(page)),
+        "executed chapter": (page, lambda: executed_pages.read(page)),
     }
     if "LABBOOK_DATA" in os.environ:  # the smallest of the four, unpacked
         raw, name = folder / "raw", "t10k-labels-idx1-ubyte"
@@ -481,7 +483,7 @@ def run_beside(times: int, folder: Path, moments: random.Random) -> int:
         pair = [_started(_lib, folder, "run", "--publish", "--seed", str(seed)) for _ in (0, 1)]
         for process in pair:
             process.join()
-        record = json.loads(chapter.glued(chapter.read(folder / "book" / "week1_a.ipynb"), "claims"))[0]
+        record = json.loads(executed_pages.glued(executed_pages.read(folder / "book" / "week1_a.ipynb"), "claims"))[0]
         good += record["seeds"] == [seed] and [process.exitcode for process in pair] == [0, 0]
     return good
 

@@ -15,7 +15,9 @@ from safetensors.torch import save
 from typer.testing import CliRunner
 
 from labbook import curriculum, files, models, retina, rng
-from labbook.book import chapter, store
+from labbook.book import checkout as book_checkout
+from labbook.book import execution, pages, parameters, store
+from labbook.book.declarations import CHAPTERS
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.ops import cli
@@ -74,14 +76,9 @@ def test_what_cannot_be_shown_is_refused_all_the_same(value):
         name = next(field.name for field in fields(good) if field.type in ("int", "float"))
         with pytest.raises(ConfigurationError, match=f"{name}=.{{,300}} must be"):
             replace(good, **{name: value})
-    for rule in (
-        chapter.integer(0, 9),
-        chapter.number(0, 9),
-        chapter.one_of("sgd", "adam"),
-        chapter.list_of(chapter.flag()),
-    ):
-        with pytest.raises(ConfigurationError, match=r"^x.{,300} must be"):
-            rule.check("x", value)
+    for declaration, name in ((parameters.Common, "seed"), (parameters.Common, "runs"), (CHAPTERS["beyond"], "images")):
+        with pytest.raises(ConfigurationError, match=rf"^{name}=.{{,300}} must be"):
+            parameters.read(declaration, {name: value})
 
 
 drawn = st.fixed_dictionaries(
@@ -153,7 +150,7 @@ def test_any_option_of_a_model_is_refused_by_name(model, option, value):
 WORDS = [
     "run", "sweep", "drift", "build", "claims", "data", "-p", "--parameter", "--profile", "--seed", "--out",
     "--publish", "--workers", "--scheduler", "--data", "week1", "week1_a", "week", "seed=1", "seed=0..2",
-    "contrast=2", "=", "--", "-", "profile=smoke", "stds=[0,", "stds=[0,9]", "nothing=1", "--help", "0", "-1", "1e99",
+    "noise=2", "=", "--", "-", "profile=smoke", "stds=[0,", "stds=[0,9]", "nothing=1", "--help", "0", "-1", "1e99",
     "tcp://nowhere", "\0", "é",
 ]
 # fmt: on
@@ -166,10 +163,10 @@ WORDS = [
 @example(["drift", "week1"])
 def test_any_words_are_understood_or_refused_without_a_traceback(a_checkout, words):
     with pytest.MonkeyPatch.context() as patch:  # what passes every check ends there
-        patch.setattr(chapter, "root", lambda: a_checkout)
+        patch.setattr(book_checkout, "root", lambda: a_checkout)
         patch.setattr(cli, "_render", lambda *given: None)
         for work in (
-            "labbook.book.chapter.execute",
+            "labbook.book.execution.execute",
             "labbook.ops.sweep.run",
             "labbook.digits.load",
             "labbook.ops.bench.main",
@@ -191,7 +188,7 @@ def a_checkout(tmp_path_factory):
 
 
 def _stopped(*given, **options):
-    raise chapter.Failed("stopped")
+    raise execution.Failed("stopped")
 
 
 # ---- hostile values --------------------------------------------------------------------------------------------------
@@ -208,16 +205,8 @@ HOSTILE = [
 
 def test_hostile_values_of_parameters_stay_values(checkout):
     """papermill writes values into a cell as source; each of them must come back as the value it was."""
-    parameters = "profile: str = 'auto'\nseed: int = 0\nn_seeds: int = 1\ndevice: str = 'cpu'\nruns: str = 'reuse'\n"
-    parameters += "data: str = 'auto'\nout: str = ''\nwords: list[str] = ['']"
-    check = (
-        "from labbook.book import chapter\n"
-        "here = chapter.begin({name!r}, globals(), words=chapter.list_of(chapter.text()))"
-    )
-    path = write_chapter(
-        checkout, "week1_a", "import json; print(json.dumps(words))", parameters=parameters, check=check
-    )
-    notebook = chapter.execute(path, {"words": HOSTILE}, checkout / "out.ipynb")
+    path = write_chapter(checkout, "week1_a", "import json; print(json.dumps(words))", check="pass")
+    notebook = execution.execute(path, {"words": HOSTILE}, checkout / "out.ipynb")
     assert json.loads(notebook.cells[-1].outputs[0].text) == HOSTILE
     assert not list(checkout.rglob("sprung"))
 
@@ -237,7 +226,7 @@ def test_hostile_metadata_of_a_notebook_do_nothing(checkout):
     )
     notebook.cells[-1].metadata.update({"execution": {"x": trap}, "tags": ["raises-exception", "skip"], "mystnb": trap})
     nbformat.write(notebook, path)
-    made = chapter.execute(path, {}, checkout / "out.ipynb")
+    made = execution.execute(path, {}, checkout / "out.ipynb")
     assert made.cells[-1].outputs[0].text == "fine\n"
     assert set(made.metadata) == {"kernelspec", "language_info"} and made.metadata.kernelspec.name == "python3"
     assert not list(checkout.rglob("sprung")) and not Path("/sprung").exists()
@@ -250,7 +239,7 @@ def test_what_is_no_notebook_is_refused_by_name(tmp_path, content):
     path = tmp_path / "page.ipynb"
     path.write_text(content)
     with pytest.raises(ConfigurationError, match=f"{path} cannot be read as a notebook"):
-        chapter.read(path).cells[0]
+        pages.read(path).cells[0]
 
 
 class _Trap:

@@ -20,7 +20,7 @@ import yaml
 from chapters import PARAMETERS, write_chapter
 from here import ROOT
 
-from labbook.book import chapter
+from labbook.book import pages
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # other people's
 
@@ -31,7 +31,7 @@ def path(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "lib"))
     monkeypatch.delenv("LABBOOK_PROFILE", raising=False)
     monkeypatch.chdir(tmp_path)
-    return write_chapter(tmp_path, "week1_a", "here.seed, contrast, stds")
+    return write_chapter(tmp_path, "week1_a", "settings.seed, noise, len(stds)")
 
 
 def tool(*words: object, given: str | None = None) -> subprocess.CompletedProcess:
@@ -44,15 +44,15 @@ def answer(path: Path) -> str:
 
 
 def test_papermill_with_its_own_names(path):
-    done = tool("papermill", path, "out.ipynb", "--inject-paths", "-p", "seed", 3, "-r", "contrast", "1e-1")
+    done = tool("papermill", path, "out.ipynb", "--inject-paths", "-p", "seed", 3, "-r", "noise", "1e-1")
     assert done.returncode == 0, done.stderr
-    assert answer("out.ipynb") == "(3, 0.1, [0, 15])"
+    assert answer("out.ipynb") == "(3, 0.1, 16)"
 
 
-@pytest.mark.parametrize("name", ["chapter", "In", "_labbook_checked", "here"])
+@pytest.mark.parametrize("name", ["parameters", "In", "_labbook_checked", "settings"])
 def test_papermill_with_a_name_that_a_later_cell_hides(path, name):
     done = tool("papermill", path, "out.ipynb", "-p", name, 3)
-    assert done.returncode and f"week1_a has no parameter {name!r}" in done.stderr
+    assert done.returncode and f"week2_adam_vs_sgd has no parameter {name!r}" in done.stderr
 
 
 slow = pytest.mark.slow
@@ -62,11 +62,11 @@ slow = pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "meant"),
     [
-        (["-y", "{contrast: 1e-1, stds: [1e0]}"], None),
-        (["-y", "{contrast: 1e-1, stds: [3]}"], "(0, 0.1, [3])"),
-        (["-b", "c2VlZDogNQ=="], "(5, 0.7, [0, 15])"),
-        (["-f", "values.yaml"], "(7, 0.2, [0, 15])"),
-        (["-r", "seed", "4", "--cwd", "/"], "(4, 0.7, [0, 15])"),
+        (["-y", "{noise: 1e-1, stds: [1e0x]}"], None),
+        (["-y", "{noise: 1e-1, stds: [1e0]}"], "(0, 0.1, 1)"),
+        (["-b", "c2VlZDogNQ=="], "(5, 0.75, 16)"),
+        (["-f", "values.yaml"], "(7, 0.2, 16)"),
+        (["-r", "seed", "4", "--cwd", "/"], "(4, 0.75, 16)"),
     ],
 )
 def test_papermill_with_each_way_to_give_values(path, options, meant):
@@ -76,17 +76,17 @@ def test_papermill_with_each_way_to_give_values(path, options, meant):
     if meant:
         assert answer("out.ipynb") == meant
     else:
-        assert "stds[0]='1e0' must be a whole number from 0 to 27." in done.stderr
+        assert "stds[0]='1e0x' must be a number from 0 to 1000 px." in done.stderr
 
 
 @slow
 @pytest.mark.parametrize(
     ("values", "meant"),
     [
-        ({"stds": (1, 2)}, "(0, 0.7, [1, 2])"),
-        ({"contrast": np.float64(0.5)}, "(0, 0.5, [0, 15])"),
+        ({"stds": (1, 2)}, "(0, 0.75, 2)"),
+        ({"noise": np.float64(0.5)}, "(0, 0.5, 16)"),
         ({"seed": True}, "seed=True must be a whole number"),
-        ({"contrast": None}, "contrast=None must be a number from 0.05 to 1.0."),
+        ({"noise": None}, "noise=None must be a number from 0 to 1."),
     ],
 )
 def test_the_api_of_papermill(path, values, meant):
@@ -103,7 +103,7 @@ def test_the_api_of_papermill(path, values, meant):
 def test_papermill_from_standard_input_to_standard_output(path):
     done = tool("papermill", "-", "-", "-p", "seed", 3, given=path.read_text())
     Path("out.ipynb").write_text(done.stdout)
-    assert answer("out.ipynb") == "(3, 0.7, [0, 15])"
+    assert answer("out.ipynb") == "(3, 0.75, 16)"
 
 
 @slow
@@ -114,14 +114,14 @@ def test_what_papermill_prepared_others_execute(path, words):
     assert tool("papermill", path, "out.ipynb", "-p", "seed", 3, "--prepare-only").returncode == 0
     done = tool(*words, "out.ipynb")
     assert done.returncode == 0, done.stderr
-    assert answer("out.ipynb") == "(3, 0.7, [0, 15])"
+    assert answer("out.ipynb") == "(3, 0.75, 16)"
 
 
 @slow
 def test_the_api_of_nbclient(path):
     notebook = nbformat.read(path, 4)
     nbclient.NotebookClient(notebook, kernel_name="python3").execute()
-    assert notebook.cells[-1].outputs[0].data["text/plain"] == "(0, 0.7, [0, 15])"
+    assert notebook.cells[-1].outputs[0].data["text/plain"] == "(0, 0.75, 16)"
 
 
 @slow
@@ -137,7 +137,7 @@ def test_jupyter_book_executes_a_chapter(path, tmp_path, mode):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     page = tmp_path / "_build" / "html" / "notebooks" / "week1_a.html"
-    assert "(0, 0.7, [0, 15])" in re.sub("<[^>]*>", "", page.read_text("utf-8"))
+    assert "(0, 0.75, 16)" in re.sub("<[^>]*>", "", page.read_text("utf-8"))
 
 
 @slow
@@ -153,10 +153,10 @@ def test_a_chapter_as_a_test(path, options):
 @slow
 def test_a_run_over_an_executed_chapter_does_not_keep_its_seal(path):
     page = path.with_name("page.ipynb")
-    chapter.write(page, chapter.normalise(nbformat.read(path, 4)))
-    assert chapter.read(page).metadata[chapter.SEAL]
+    pages.write(page, pages.normalise(nbformat.read(path, 4)))
+    assert pages.read(page).metadata[pages.SEAL]
     assert tool("papermill", page, "out.ipynb").returncode == 0
-    assert chapter.read(Path("out.ipynb"))
+    assert pages.read(Path("out.ipynb"))
 
 
 @slow
@@ -164,7 +164,7 @@ def test_a_library_without_its_book_is_refused_in_the_first_check(path, tmp_path
     shutil.copytree(ROOT / "lib" / "labbook", tmp_path / "site" / "labbook")  # as a wheel is unpacked
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     done = tool("papermill", path, "out.ipynb")
-    assert done.returncode and "week1_a needs a checkout of the lab-book" in done.stderr
+    assert done.returncode and "week2_adam_vs_sgd needs a checkout of the lab-book" in done.stderr
     done = tool("papermill", path, "out.ipynb", "--cwd", ROOT / "notebooks")
     assert done.returncode == 0, done.stderr
 
@@ -178,9 +178,11 @@ def test_a_folder_of_the_callers_own_named_lib_shadows_nothing(path, tmp_path):
 
 
 @slow
-def test_help_of_papermill_names_every_parameter(path):
-    shown = tool("papermill", "--help-notebook", path).stdout
-    assert all(line.partition(":")[0] in shown for line in PARAMETERS.strip().splitlines())
+def test_help_of_papermill_shows_every_parameter_with_its_range(path):
+    shown = " ".join(tool("papermill", "--help-notebook", path).stdout.split())
+    for line in PARAMETERS.splitlines():
+        name, meaning = line.partition(":")[0], line.partition("#")[2]
+        assert name in shown and " ".join(meaning.split()) in shown  # with its range
 
 
 # ---- a wheel, in an environment and a folder that know nothing of the checkout --------------------------------------
@@ -245,9 +247,9 @@ def test_every_command_works_without_a_checkout_or_refuses_at_once(installed, tm
 
 @slow
 def test_an_installed_library_finds_the_checkout_of_the_chapter_or_refuses(installed, tmp_path):
-    path = write_chapter(tmp_path, "week1_a", "here.seed")
+    path = write_chapter(tmp_path, "week1_a", "settings.seed")
     done = installed("papermill", path, tmp_path / "out.ipynb", cwd=tmp_path)
-    assert done.returncode and "week1_a needs a checkout of the lab-book, and " in done.stderr
+    assert done.returncode and "week2_adam_vs_sgd needs a checkout of the lab-book, and " in done.stderr
     (tmp_path / "_toc.yml").touch()
     done = installed("papermill", path, tmp_path / "out.ipynb", cwd=path.parent)
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from here import PRETEND_CARD
 
-from labbook.book import chapter
+from labbook.book import checkout as book_checkout
 
 SIDES = """
 import numpy, torch
@@ -140,7 +140,7 @@ def test_every_result_is_on_the_cpu_and_the_same_as_there():
 
 
 def test_no_chapter_asks_where_a_tensor_is():
-    for path in chapter.chapters():
+    for path in book_checkout.chapters():
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
                 assert not re.search(r"here\.device|device=|\.cpu\(|\.cuda\(", cell.source), path

@@ -9,8 +9,8 @@ from here import ROOT
 from torch import nn
 
 from labbook import classifiers, curriculum, evaluation, models, retina, rng, training, whatwhere, where
-from labbook.book import chapter
 from labbook.book import store as runs
+from labbook.book.declarations import CHAPTERS
 from labbook.classifiers import TransformerOutput
 from labbook.errors import ConfigurationError
 from labbook.experiments import pathways, systems
@@ -230,7 +230,7 @@ def test_the_systems_are_the_runs_that_the_chapters_published():
 
 def test_the_benchmark_takes_no_more_seeds_than_the_chapters_train():
     for name, system in systems.SYSTEMS.items():
-        declared = chapter.declared(chapter.root() / "notebooks" / f"{system.chapter}.ipynb")
+        declared = CHAPTERS[system.chapter].model_fields
         seeds = "n_seeds_polar" if name == "foveal searcher" else "n_seeds"
         assert 1 <= system.n_seeds <= declared[seeds].default, name
 

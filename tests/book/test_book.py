@@ -11,7 +11,7 @@ import pytest
 import yaml
 from here import ROOT
 
-from labbook.book import chapter, claims, colab, outcome, results
+from labbook.book import claims, colab, outcome, pages, results
 from labbook.book import store as runs
 
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -24,7 +24,7 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def page(name):
-    return chapter.read(ROOT / "book" / f"{name}.ipynb")  # every byte of it, if it is sealed
+    return pages.read(ROOT / "book" / f"{name}.ipynb")  # every byte of it, if it is sealed
 
 
 def test_a_published_chapter_is_the_source_executed(name, page):
@@ -32,7 +32,7 @@ def test_a_published_chapter_is_the_source_executed(name, page):
     executed = [cell.source for cell in page.cells if cell.id not in ("injected-parameters", colab.CELL)]
     assert executed == [cell.source for cell in source.cells]
     for cell in page.cells:
-        assert chapter.ERROR_TAG not in cell.metadata.get("tags", [])
+        assert pages.ERROR_TAG not in cell.metadata.get("tags", [])
         assert not any(output.output_type == "error" for output in cell.get("outputs", []))
     where = colab.repository(ROOT / "_config.yml")
     given = [cell.source for cell in page.cells if cell.id == colab.CELL]
@@ -49,7 +49,7 @@ def test_every_figure_is_described(page):
 def test_every_claim_written_down_is_judged_by_its_chapter():
     records = []
     for name in CHAPTERS:
-        made = chapter.glued(nbformat.read(ROOT / "book" / f"{name}.ipynb", 4), "claims")
+        made = pages.glued(nbformat.read(ROOT / "book" / f"{name}.ipynb", 4), "claims")
         records += json.loads(made or "[]")  # a chapter of our own makes none
     known = claims.claims()
     due = [name for name, claim in known.items() if claim.get("chapter") in (None, *CHAPTERS)]
@@ -70,7 +70,7 @@ def test_the_file_of_claims_says_what_the_chapters_say():
 
 
 def test_the_file_of_the_benchmark_says_what_its_chapter_says():
-    told = [chapter.glued(nbformat.read(ROOT / "book" / f"{name}.ipynb", 4), "benchmark") for name in CHAPTERS]
+    told = [pages.glued(nbformat.read(ROOT / "book" / f"{name}.ipynb", 4), "benchmark") for name in CHAPTERS]
     told = [each for each in told if each]
     path = ROOT / "book" / "results" / "benchmark.json"
     assert [path.read_text("utf-8")] == told if path.exists() else not told
@@ -80,7 +80,7 @@ def test_the_file_of_the_benchmark_says_what_its_chapter_says():
 
 def test_the_runs_behind_a_chapter_are_published_and_intact(name, page):
     store = runs.Store(ROOT / "book" / "runs", ROOT / "nowhere")
-    manifest = json.loads(chapter.glued(page, "runs"))
+    manifest = json.loads(pages.glued(page, "runs"))
     assert manifest or name in ("primer_logpolar", "primer_task")  # which train nothing
     for entry in manifest:
         run = runs.read_run(store.published / entry["id"])  # all of it belongs there

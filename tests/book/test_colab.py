@@ -10,7 +10,7 @@ import pytest
 import yaml
 from here import ROOT
 
-from labbook.book import chapter, colab
+from labbook.book import colab, pages
 from labbook.errors import ConfigurationError
 
 HERE = colab.Repository("https://github.com/owner/lab-book", "main")
@@ -100,6 +100,6 @@ def test_every_link_to_the_repository_comes_from_one_setting(root):
 def test_a_sealed_chapter_stays_sealed(tmp_path):
     (tmp_path / "_config.yml").write_text("repository:\n  url: https://github.com/owner/lab-book\n", "utf-8")
     path = tmp_path / "book" / "week1.ipynb"
-    chapter.publish(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]), path)
+    pages.publish(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]), path)
     assert colab.write(tmp_path) == 1
-    assert len(chapter.read(path).cells) == 2 and chapter.SEAL in chapter.read(path).metadata
+    assert len(pages.read(path).cells) == 2 and pages.SEAL in pages.read(path).metadata

@@ -322,13 +322,13 @@ def test_without_scripts_and_on_paper_there_is_the_picture(shown):
 
 
 def test_the_explorers_of_the_book_begin(alone):
-    from labbook.book import chapter
+    from labbook.book import pages
 
     figure = re.compile(r'<figure class="plot explorer".*?</figure>', re.DOTALL)
     for path in sorted((ROOT / "book").glob("*.ipynb")):
         htmls = [
             "".join(o.get("data", {}).get(kind, ""))
-            for c in chapter.read(path).cells
+            for c in pages.read(path).cells
             for o in c.get("outputs", [])
             for kind in ("text/html", "application/papermill.record/text/html")  # the latter is shown by another page
         ]

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from labbook import files
-from labbook.book import figures, report
-from labbook.book.chapter import COMMON, Here
+from labbook.book import checkout, figures, report
+from labbook.book.declarations import Week1
 from labbook.book.store import Run
 from labbook.curriculum import growing
 from labbook.errors import ConfigurationError
@@ -19,15 +19,13 @@ from labbook.evaluation import Proportion
 from labbook.stimuli import Scene28
 from labbook.training import Training
 
-VALUES = dict.fromkeys(COMMON, "") | {"device": "cpu"}
-
 
 @pytest.fixture
 def page(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "root", lambda: tmp_path)
+    monkeypatch.setattr(checkout, "root", lambda: tmp_path)
 
     def make(profile="quick", runs="reuse"):
-        return report.Page(Here("week1_noisy_stn", profile, 0, 2, runs, "digits", None, VALUES))
+        return report.Page(Week1(profile=profile, n_seeds=2, runs=runs, data="digits", device="cpu"))
 
     return make
 
@@ -49,7 +47,6 @@ def test_numbers_are_written_with_what_they_are_worth():
 def test_a_page_takes_the_longest_runs_that_it_may_and_says_what_was_shortened(page, shown):
     training = Training("tutorial", growing([0, 5], 3, 0.01, Scene28()), fraction=0.1, data="digits")
     small = page()
-    small.here.parameters["device"] = "cpu"
     cut = small.obtain(training, quick=200)
     assert [run.training.get("seed", 0) for run in cut] == [0, 1]
     assert small.shortened == {run.id for run in cut}

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from labbook.book import report, verdicts
-from labbook.book.chapter import COMMON, Here, root
+from labbook.book import checkout, report, verdicts
+from labbook.book.checkout import root
+from labbook.book.declarations import Week1
 from labbook.curriculum import growing
 from labbook.errors import ConfigurationError
 from labbook.experiments import claim as of
@@ -15,17 +16,16 @@ from labbook.experiments import claims, week1
 from labbook.stimuli import Scene28
 from labbook.training import Training
 
-VALUES = dict.fromkeys(COMMON, "") | {"device": "cpu"}
 SMALL = Training("tutorial", growing([0], 2, 0.01, Scene28()), fraction=0.1, data="digits")
 CLAIM = replace(claims()["C3"], own={"run": replace(SMALL, data="mnist")})
 
 
 @pytest.fixture
 def page(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "root", lambda: tmp_path)
+    monkeypatch.setattr(checkout, "root", lambda: tmp_path)
 
     def make(profile="quick", runs="reuse"):
-        return report.Page(Here("week1_noisy_stn", profile, 0, 2, runs, "digits", None, VALUES))
+        return report.Page(Week1(profile=profile, n_seeds=2, runs=runs, data="digits", device="cpu"))
 
     return make
 

@@ -12,7 +12,8 @@ from trainings import one
 from typer.testing import CliRunner
 
 from labbook import files
-from labbook.book import chapter, claims, outcome, store, verify
+from labbook.book import checkout as book_checkout
+from labbook.book import claims, outcome, pages, store, verify
 from labbook.ops import cli
 
 SMALL = one("tutorial")
@@ -40,10 +41,10 @@ def made(tmp_path, few, monkeypatch):
         metadata={"scrapbook": {"name": "runs"}},
     )
     cell = nbformat.v4.new_code_cell("", outputs=[output], id="runs")
-    chapter.write(book / "week1_a.ipynb", nbformat.v4.new_notebook(cells=[cell]))
+    pages.write(book / "week1_a.ipynb", nbformat.v4.new_notebook(cells=[cell]))
     outcome.write_all(book)
     claims.write(book)
-    monkeypatch.setattr(chapter, "root", lambda: tmp_path)
+    monkeypatch.setattr(book_checkout, "root", lambda: tmp_path)
     return tmp_path
 
 

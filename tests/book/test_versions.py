@@ -4,7 +4,7 @@ import importlib.metadata
 
 import pytest
 
-from labbook.book import chapter, versions
+from labbook.book import parameters, versions
 from labbook.errors import ConfigurationError
 
 
@@ -33,7 +33,7 @@ def test_what_is_missing_or_too_old_is_named_in_one_sentence(monkeypatch, found,
     if not wrong:
         return versions.check()
     with pytest.raises(ConfigurationError) as refused:
-        chapter.begin("week1_noisy_stn", {})
+        parameters.check("week1_noisy_stn", {})
     assert str(refused.value) == f"labbook needs these packages, or newer ones: {wrong}"
 
 

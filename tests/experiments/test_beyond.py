@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from labbook import classifiers, evaluation, models
-from labbook.book import chapter, report, store
+from labbook.book import report, store
+from labbook.book.parameters import Trains
 from labbook.config import Training, describe, name_of, parse, shortened
 from labbook.digits import DigitSets
 from labbook.experiments import beyond, card
@@ -101,8 +102,7 @@ def test_a_gpu_session_measures_them(few, name, monkeypatch, tmp_path):
     """Smoke: what is counted is stored with the run, and found again without the model."""
     [entry] = (each for each in card.card_trainings() if each.name == name)
     tiny = small(entry.trainings[0], few)
-    here = chapter.Here("gpu", "smoke", 0, 1, "reuse", few.name, tmp_path, {"device": "cpu"})
-    page = report.Page(here)
+    page = report.Page(Trains(profile="smoke", device="cpu", data=few.name, out=str(tmp_path)))
     page.store = store.Store(tmp_path / "none", tmp_path / "runs")
     run = page.store.get_or_train(tiny, few)
     lane = type("Lane", (), {"page": page})

@@ -126,9 +126,9 @@ def test_what_only_one_of_the_two_shows_counts_as_beyond():
 
 
 def test_the_command_compares_with_the_parameters_that_were_published(checkout, monkeypatch):
-    write_chapter(checkout, "week1_a", "print(f'accuracy {contrast:.3f} with {here.profile}')")
+    write_chapter(checkout, "week1_a", "print(f'accuracy {noise:.3f} with {settings.profile}')")
     run = lambda *words: CliRunner().invoke(cli.app, words)  # noqa: E731
-    published = ("run", "week1", "--publish", "-p", "contrast=0.6", "--profile", "smoke")
+    published = ("run", "week1", "--publish", "-p", "noise=0.6", "--profile", "smoke")
     assert run(*published).exit_code == 0
     monkeypatch.delenv("LABBOOK_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(checkout / "cache"))
@@ -141,7 +141,7 @@ def test_the_command_compares_with_the_parameters_that_were_published(checkout, 
     assert run(*published, "-p", "data=digits").exit_code == 0
     done = run("drift")
     assert done.exit_code == 0 and "1 numbers compared, 0 within tolerance, 0 beyond" in done.output
-    done = run("drift", "week1", "-p", "contrast=0.9")
+    done = run("drift", "week1", "-p", "noise=0.9")
     assert done.exit_code == 1 and done.stderr == "1 of 1 chapters differ by more: week1_a.\n"
     (record,) = json.loads((checkout / "_build" / "drift" / "drift.json").read_bytes())
     assert not (checkout / "book" / "results" / "drift.json").exists()

@@ -16,7 +16,7 @@ from here import PRETEND_CARD, ROOT
 from typer.testing import CliRunner
 
 from labbook import evaluation
-from labbook.book import chapter
+from labbook.book import checkout as book_checkout
 from labbook.config import Training, name_of
 from labbook.curriculum import growing
 from labbook.errors import ConfigurationError
@@ -231,7 +231,7 @@ def test_the_command_trains_in_processes_packs_and_the_pack_is_imported(tmp_path
     assert late.exit_code == 75 and "Left: STN-28, Adam 0.001." in late.output, late.output
     done = CliRunner().invoke(cli.app, command)
     assert done.exit_code == 0 and "STN-28, Adam 0.001, trained: seed 0:" in done.output, done.output
-    monkeypatch.setattr(chapter, "root", lambda: tmp_path / "book's place")
+    monkeypatch.setattr(book_checkout, "root", lambda: tmp_path / "book's place")
     parts = [str(path) for path in pack.found(tmp_path / "pack")]
     brought = CliRunner().invoke(cli.app, ["import", *parts])
     assert brought.exit_code == 0 and "5 of 5 runs brought in." in brought.output, brought.output
@@ -265,8 +265,8 @@ def test_the_list_names_every_training():
 
 
 def test_chapters_run_side_by_side_and_one_that_fails_holds_up_nothing(tmp_path, monkeypatch):
-    chapters = [chapter.root() / "notebooks" / "nothing.ipynb", *chapter.find(["week1"])]
-    monkeypatch.setattr(chapter, "chapters", lambda: chapters)
+    chapters = [book_checkout.root() / "notebooks" / "nothing.ipynb", *book_checkout.find(["week1"])]
+    monkeypatch.setattr(book_checkout, "chapters", lambda: chapters)
     said = []
     rows = gpu.smoke(gpu.Asked(tmp_path, data="digits"), time.monotonic() + 300, said.append)
     assert [(row["chapter"], row["ended"] == "done") for row in rows] == [("nothing", False), ("week1_noisy_stn", True)]

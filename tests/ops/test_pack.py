@@ -9,7 +9,8 @@ import torch
 from typer.testing import CliRunner
 
 from labbook import files
-from labbook.book import chapter, store
+from labbook.book import checkout as book_checkout
+from labbook.book import store
 from labbook.config import Training, name_of
 from labbook.curriculum import growing
 from labbook.errors import ConfigurationError
@@ -228,7 +229,7 @@ def test_a_run_under_another_name_is_refused(trained, tmp_path):
 
 
 def test_the_command_brings_a_pack_in(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(chapter, "root", lambda: tmp_path / "checkout")
+    monkeypatch.setattr(book_checkout, "root", lambda: tmp_path / "checkout")
     parts = packed(trained[0], tmp_path)
     done = CliRunner().invoke(cli.app, ["import", *map(str, parts)])
     assert done.exit_code == 0 and "1 of 1 runs brought in." in done.output, done.output

@@ -108,6 +108,6 @@ def write_locks(book: Path, why: str = "") -> list[str]:
 if __name__ == "__main__":  # python -m labbook.book.claims [WHY]
     import sys
 
-    from . import chapter as here
+    from .checkout import root
 
-    print("changed:", ", ".join(write_locks(here.root() / "book", " ".join(sys.argv[1:]))) or "none")
+    print("changed:", ", ".join(write_locks(root() / "book", " ".join(sys.argv[1:]))) or "none")

@@ -14,7 +14,7 @@ import nbformat
 import yaml
 
 from ..errors import ConfigurationError
-from . import chapter
+from . import pages
 
 CELL = "colab"  # id of the cell
 SOURCE = """\
@@ -76,10 +76,10 @@ def write(root: Path) -> int:
     """Give every executed chapter in `book/` the cell that `_config.yml` asks for; return how many changed."""
     where, changed = repository(root / "_config.yml"), 0
     for path in sorted((root / "book").glob("*.ipynb")):
-        notebook = chapter.read(path)
+        notebook = pages.read(path)
         before = [cell.source for cell in notebook.cells]
         give(notebook, where)
         if [cell.source for cell in notebook.cells] != before:
-            chapter.write(path, notebook)
+            pages.write(path, notebook)
             changed += 1
     return changed

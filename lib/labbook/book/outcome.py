@@ -14,7 +14,7 @@ import nbformat
 
 from .. import files
 from ..errors import ConfigurationError
-from . import chapter
+from . import pages
 
 FIELDS = {  # field -> its type, and what it holds
     "chapter": (str, "name of the chapter"),
@@ -34,7 +34,7 @@ def of(notebook: nbformat.NotebookNode, name: str) -> dict:
     Raises:
         ConfigurationError: what it glued is no JSON, or of another kind.
     """
-    glued = {key: chapter.glued(notebook, key) for key in ("answer", "claims", "benchmark", "runs")}
+    glued = {key: pages.glued(notebook, key) for key in ("answer", "claims", "benchmark", "runs")}
     try:
         claims, cells, runs = (json.loads(glued[key] or "[]") for key in ("claims", "benchmark", "runs"))
         found = {"chapter": name, "answer": glued["answer"] or "", "claims": claims, "systems": _systems(cells)}
@@ -103,7 +103,7 @@ def write_all(book: Path) -> list[Path]:
     Raises:
         ConfigurationError: a chapter cannot be read, or see `write`.
     """
-    return [write(chapter.read(path), path.stem, book) for path in sorted(book.glob("*.ipynb"))]
+    return [write(pages.read(path), path.stem, book) for path in sorted(book.glob("*.ipynb"))]
 
 
 def read(path: Path) -> dict:

@@ -29,9 +29,9 @@ from ..errors import ConfigurationError
 from ..evaluation import CONTRASTS, Predictions, Proportion
 from ..experiments.claim import Claim, judge
 from ..stimuli import ECCENTRICITIES, Scene128, Stimuli, StimulusConfig, window
+from . import checkout, rerun, results, verdicts
 from . import claims as ledger
-from . import rerun, results, verdicts
-from .chapter import Here, root
+from .parameters import Common
 from .store import Run, Store
 
 QUICK_IMAGES, SMOKE_IMAGES = 40_000, 400  # training images of a shortened run
@@ -98,9 +98,9 @@ def source(function: Callable) -> None:
     display(Markdown(f"`{function.__module__}.{function.__qualname__}`:\n\n```python\n{code.rstrip()}\n```"))
 
 
-def remade(here: Here) -> None:
+def remade(settings: Common) -> None:
     """Display how to run a page again that uses no training run."""
-    display(HTML(rerun.box(here, time.process_time(), [])))
+    display(HTML(rerun.box(settings, time.process_time(), [])))
     glue("runs", "[]", display=False)
 
 
@@ -127,17 +127,18 @@ class Page:
     store has them, shortened ones otherwise. "smoke": a few steps, from nothing.
 
     Args:
-        here: the checked parameters.
+        settings: the checked parameters.
 
     Trainings and evaluations compute on the chapter's device, from digits on the CPU, so that stimuli are the same on
     every machine; all that a page returns, and `store.model`, is on the CPU.
     """
 
-    def __init__(self, here: Here):
-        self.here = here
-        reuse = here.runs == "reuse" and here.profile != "smoke"
-        self.sets = digits.load(here.data, root() / "book" / "digits" if reuse else None)
-        self.store = Store(root() / "book" / "runs", (here.out or root() / "_build") / "runs", reuse, print)
+    def __init__(self, settings: Common):
+        self.settings = settings
+        reuse = settings.runs == "reuse" and settings.profile != "smoke"
+        self.sets = digits.load(settings.data, checkout.root() / "book" / "digits" if reuse else None)
+        precision = getattr(settings, "precision", "auto")  # of a chapter that trains
+        self.store = Store(checkout.root() / "book" / "runs", settings.folder, reuse, print, precision=precision)
         self.records: list[dict] = []
         self.shortened: set[str] = set()  # ids of runs on a schedule shorter than the chapter asks for
 
@@ -145,7 +146,7 @@ class Page:
 
     def _tested(self, n: int) -> int:
         """Return how many test digits stand for `n`: as many as there are, in smoke 8."""
-        return 8 if self.here.profile == "smoke" else min(n, len(self.sets.test))
+        return 8 if self.settings.profile == "smoke" else min(n, len(self.sets.test))
 
     def obtain(self, training: Training, seeds: Sequence[int] | None = None, quick: int | None = None) -> list[Run]:
         """Return one run per seed (default: the chapter's), the longest that the profile and the store allow.
@@ -156,16 +157,16 @@ class Page:
         """
         n, cost = len(self.sets.train), HEAVY.get(training.model, 1)
         limit = quick or QUICK_IMAGES // cost
-        every = [seeded(training, seed, self.sets.name) for seed in (self.here.seeds if seeds is None else seeds)]
+        every = [seeded(training, seed, self.sets.name) for seed in (self.settings.seeds if seeds is None else seeds)]
         wanted = [
             {
                 "full": [whole],
                 "quick": [whole] if whole.images(n) <= limit else [whole, shortened(whole, limit, n)],
                 "smoke": [shortened(whole, SMOKE_IMAGES // cost, n, stages=2)],
-            }[self.here.profile]
+            }[self.settings.profile]
             for whole in every
         ]
-        obtained = self.store.get_or_train_many(wanted, self.sets, self.here.device)
+        obtained = self.store.get_or_train_many(wanted, self.sets, self.settings.torch_device)
         for run, whole in zip(obtained, every, strict=True):
             if run.images < whole.images(n):
                 self.shortened.add(run.id)
@@ -175,11 +176,11 @@ class Page:
         self, run: Run, name: str, compute: Callable[[nn.Module], object], others: Sequence[Run] = (), **settings
     ) -> Any:
         """Return an evaluation of a run, see `Store.evaluate`; `compute` gets the model on the chapter's device."""
-        return self.store.evaluate(run, name, compute, self.here.device, others, **settings)
+        return self.store.evaluate(run, name, compute, self.settings.torch_device, others, **settings)
 
     def accuracy(self, run: Run, scene: StimulusConfig, seed: int = 0) -> Proportion:
         """Return the accuracy of a run on the test digits, fixed stimuli of a scene (smoke: of 200 digits)."""
-        n = 200 if self.here.profile == "smoke" else len(self.sets.test)
+        n = 200 if self.settings.profile == "smoke" else len(self.sets.test)
 
         def compute(model):
             proportion = evaluation.accuracy(model, self.sets.test, scene, n, seed)
@@ -265,7 +266,7 @@ class Page:
         scene = Scene128(noise=noise)
 
         def compute(model):
-            named = {run.id: run.model(self.here.device) for run in whats}
+            named = {run.id: run.model(self.settings.torch_device) for run in whats}
             cells = evaluation.cells(scene).values()
             found = [whatwhere.measure(named, model, self.sets.test, each, n, saccades) for each in cells]
             return [[asdict(each[run.id]) for each in found] for run in whats]
@@ -288,7 +289,7 @@ class Page:
         stimuli = evaluation.fixed_stimuli(self.sets.test, scene, min(n, len(self.sets.test)))
 
         def compute(model):
-            seen = whatwhere.trace(what.model(self.here.device), model, stimuli.images)
+            seen = whatwhere.trace(what.model(self.settings.torch_device), model, stimuli.images)
             return [seen.fixations.tolist(), seen.posterior.argmax(2).tolist()]
 
         settings = {"what": what.id, "scene": plain(scene), "n": n}
@@ -331,7 +332,7 @@ class Page:
 
         def compute(model):
             with torch.inference_mode():
-                trace = model.search(stimuli.images.to(self.here.device), saccades)
+                trace = model.search(stimuli.images.to(self.settings.torch_device), saccades)
             rounded = [[[round(p, 4) for p in look] for look in each] for each in trace.posteriors.tolist()]
             worth = [[round(w, 4) for w in each] for each in trace.confidence.tolist()]
             return [trace.fixations.tolist(), trace.expected.tolist(), rounded, worth, trace.made.tolist()]
@@ -345,11 +346,11 @@ class Page:
 
         def compute(model):
             model.eval()
-            named = what and what.model(self.here.device)
+            named = what and what.model(self.settings.torch_device)
 
             def look(images):
                 if named is None:
-                    seen = model(images.to(self.here.device))
+                    seen = model(images.to(self.settings.torch_device))
                     return seen.logits.argmax(1), seen.theta, torch.zeros(len(images), 0, 2)
                 seen = whatwhere.trace(named, model, images)
                 return seen.posterior[-1].argmax(1), window(seen.fixations[-1]), seen.fixations.transpose(0, 1)
@@ -374,7 +375,7 @@ class Page:
             "full": [(n, 1)],
             "quick": [(n, 1), (min(n, 100), 3)],
             "smoke": [(20, 9)],
-        }[self.here.profile]
+        }[self.settings.profile]
         for count, step in ladder:
             settings = {"scene": plain(scene), "n": count, "step": step}
             if (values := self.store.load_result(run, "map", read=torch.tensor, **settings)) is not None:
@@ -401,7 +402,7 @@ class Page:
             for name, (run, whole) in schedules.items()
             if run.images < 0.85 * whole
         ]
-        if self.here.profile == "smoke":
+        if self.settings.profile == "smoke":
             text = "This page is a smoke test: a few steps of training, numbers without meaning."
         elif cut:
             text = "Shortened schedules, as a share of the training images of 2021: " + "; ".join(cut) + "."
@@ -425,11 +426,11 @@ class Page:
         """
         stored, pilot, shortened = verdicts.Stored(self, self.sets.name), dict(pilot or {}), set(shortened)
         for each in claims:
-            if self.here.profile == "full":
+            if self.settings.profile == "full":
                 stored.train(each)
             said = {"pilot": pilot.pop(each.name, ""), "shortened": each.name in shortened}
             found = judge(each, stored.find, stored, **said)
-            self.records.append(verdicts.record(each, found, self.here.name, root()))
+            self.records.append(verdicts.record(each, found, self.settings.chapter, checkout.root()))
         if pilot:
             raise ConfigurationError(f"There is no claim {', '.join(pilot)} on this page.")
         table(
@@ -480,14 +481,15 @@ class Page:
     def provenance(self) -> None:
         """Display how to run the page again, and where it is from; glue the runs that it used as `runs` (JSON)."""
         where = self.store.used.values()
-        display(HTML(rerun.box(self.here, time.process_time(), list(where))))
+        display(HTML(rerun.box(self.settings, time.process_time(), list(where))))
         machines = sorted({f"{run.machine['device']}, torch {run.machine['torch']}" for run in where})
         versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
         minutes = sum(run.seconds for run in where) / 60
         display(
             Markdown(
-                f"*Provenance. Data: {self.sets.origin}. Seeds: {', '.join(map(str, self.here.seeds))}. Profile: "
-                f"{self.here.profile}, runs={self.here.runs}. Analysis: {versions}. Training: {len(where)} runs, "
+                f"*Provenance. Data: {self.sets.origin}. Seeds: {', '.join(map(str, self.settings.seeds))}. "
+                f"Profile: {self.settings.profile}, runs={self.settings.runs}. Analysis: {versions}. "
+                f"Training: {len(where)} runs, "
                 f"{minutes:.0f} minutes on {'; '.join(machines)}. Code: {_commit()}.*"
             )
         )
@@ -530,7 +532,7 @@ def _answers(kept: dict, labels: Tensor, offsets: Tensor) -> Predictions:
 def _commit() -> str:
     """Return the commit of the code, with a mark if files beside the executed pages have changed since."""
     try:
-        command = ("git", "-C", str(root()))
+        command = ("git", "-C", str(checkout.root()))
         commit = subprocess.run(
             (*command, "rev-parse", "--short=10", "HEAD"), capture_output=True, text=True, check=True
         )

@@ -8,28 +8,23 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from . import chapter
-from .chapter import Here
+from .parameters import Common, allowed
 from .store import Run
 
 BOUNDS = (10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)  # seconds; times are told as less than one of these
 UNTOLD = ("device", "data", "runs", "out", "profile")  # parameters of every chapter that its page explains elsewhere
 
 
-def commands(here: Here) -> tuple[str, str]:
+def commands(settings: Common) -> tuple[str, str]:
     """Return the two command lines that make a page again, papermill's and ours: with every parameter that differs from
-    what the chapter declares, but for the folder of new runs."""
-    declared = _declared(here)
-    changed = {
-        name: value for name, value in here.parameters.items() if name != "out" and value != declared[name].default
-    }
-    if here.parameters["profile"] == "auto" and here.profile != "quick":  # LABBOOK_PROFILE decided
-        changed = {"profile": here.profile, **changed}
-    papermill = ["papermill", f"notebooks/{here.name}.ipynb", "out.ipynb"]
-    ours = ["python", "-m", "labbook", "run", here.name]
-    for name, value in changed.items():
-        papermill += ["-y", json.dumps({name: value})] if isinstance(value, list) else ["-p", name, str(value)]
-        ours += ["-p", f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"]
+    its default, but for the folder of new runs."""
+    standard = {name: field.default for name, field in type(settings).model_fields.items()} | {"profile": "quick"}
+    papermill = ["papermill", f"notebooks/{settings.chapter}.ipynb", "out.ipynb"]
+    ours = ["python", "-m", "labbook", "run", settings.chapter]
+    for name, value in settings.model_dump(exclude={"out"}).items():
+        if value != standard[name]:
+            papermill += ["-y", json.dumps({name: value})] if isinstance(value, list) else ["-p", name, str(value)]
+            ours += ["-p", f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"]
     return shlex.join(papermill), shlex.join(ours)
 
 
@@ -44,13 +39,13 @@ def within(seconds: float) -> str:
     return f"less than {number} {unit}{'s' if number > 1 else ''}"
 
 
-def box(here: Here, seconds: float, runs: Sequence[Run]) -> str:
+def box(settings: Common, seconds: float, runs: Sequence[Run]) -> str:
     """Return the box (HTML).
 
     Args:
         seconds: processor time of this page so far. runs: that the page used.
     """
-    papermill, ours = (f'<div class="highlight"><pre>{html.escape(line)}\n</pre></div>' for line in commands(here))
+    papermill, ours = (f'<div class="highlight"><pre>{html.escape(line)}\n</pre></div>' for line in commands(settings))
     minutes = sum(run.seconds for run in runs) / 60
     machines = "; ".join(sorted({run.machine["device"] for run in runs}))
     trained = (
@@ -60,8 +55,9 @@ def box(here: Here, seconds: float, runs: Sequence[Run]) -> str:
         else ""
     )
     rows = "".join(
-        f"<tr><td><code>{name}</code></td><td>{_value(here.parameters[name])}</td><td>{html.escape(each.meaning)}</td></tr>"
-        for name, each in _declared(here).items()
+        f"<tr><td><code>{name}</code></td><td>{_value(getattr(settings, name))}</td>"
+        f"<td>{html.escape(each.description)}</td><td>{html.escape(allowed(each))}</td></tr>"
+        for name, each in type(settings).model_fields.items()
         if name not in UNTOLD
     )
     return (
@@ -70,13 +66,9 @@ def box(here: Here, seconds: float, runs: Sequence[Run]) -> str:
         f"{papermill}<p>or, with names and values checked before the start:</p>{ours}"
         "<details><summary>Parameters worth changing</summary><p>Add <code>-p NAME VALUE</code> to the first command "
         "or <code>-p NAME=VALUE</code> to the second.</p>"
-        "<table><thead><tr><th>name</th><th>here</th><th>meaning</th></tr></thead>"
+        "<table><thead><tr><th>name</th><th>here</th><th>meaning</th><th>allowed</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></details></div>"
     )
-
-
-def _declared(here: Here) -> dict[str, chapter.Declared]:
-    return chapter.declared(chapter.root() / "notebooks" / f"{here.name}.ipynb")
 
 
 def _value(value: Any) -> str:

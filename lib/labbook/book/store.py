@@ -267,6 +267,7 @@ class Store:
         published: folder of runs that come with the book, read only. local: folder for new runs.
         reuse: whether stored runs are used at all; without it everything is trained and computed anew, once.
         say: receives a line per stage of a training, and whom it waits for. until: when trainings stop, see `train`.
+        precision: of new trainings; "auto": as each declares.
     """
 
     def __init__(
@@ -276,9 +277,10 @@ class Store:
         reuse: bool = True,
         say: Callable[[str], None] | None = None,
         until: float = math.inf,
+        precision: str = "auto",
     ):
         self.published, self.local, self.reuse, self.say = Path(published), Path(local), reuse, say
-        self.until = until
+        self.until, self.precision = until, precision
         self.used: dict[str, Run] = {}  # in the order of use
         self.shown: set[str] = set()  # ids of the runs whose weights were asked for
 
@@ -329,12 +331,14 @@ class Store:
         return run or self.used.get(name_of(candidates[-1])) or candidates[-1]
 
     def _suited(self, training: Training, device: str) -> Training:
-        """Return a training in a precision that is fast on a device, and likewise a start that is not stored."""
+        """Return a training in the precision asked for, if it is fast on a device, and likewise a start that is not
+        stored."""
         start = training.start
         if start is not None and not (self.reuse and self.find(start)):
             start = self._suited(start, device)
         fast = {"tf32": torch.device(device).type == "cuda", "bfloat16": models.fast_in_bfloat16(device)}
-        precision = training.precision if fast.get(training.precision) else "float32"
+        wanted = training.precision if self.precision == "auto" else self.precision
+        precision = wanted if fast.get(wanted) else "float32"
         return replace(training, start=start, precision=precision)
 
     # ---- training ----

@@ -28,7 +28,7 @@ from ..evaluation import Proportion
 from ..stimuli import EDGE, FIELD
 from ..transformers import ATN, Transformer
 from . import explorers, tensors
-from .chapter import root
+from .checkout import root
 from .figures import AMBER, BLUE, COLUMN, GREEN, INK, ORANGE, SKY, styled
 from .store import Run, read_evaluation, read_run
 

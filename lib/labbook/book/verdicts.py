@@ -23,8 +23,8 @@ from ..digits import DigitSets
 from ..errors import ConfigurationError
 from ..experiments import claim as of
 from ..experiments.claim import Claim, Judgement
-from .chapter import Here
 from .claims import claims
+from .parameters import Common
 from .store import Run, Store
 
 MAP_STIMULI, MAP_STEP = 300, 3  # of an accuracy map: stimuli at each offset, and pixels between offsets
@@ -54,7 +54,7 @@ RECORD = {  # field -> what it holds
 class Shows(Protocol):
     """What a page gives to those who judge: its store and digits, and evaluations of runs."""
 
-    here: Here
+    settings: Common
     store: Store
     sets: DigitSets
 
@@ -91,7 +91,7 @@ class Stored:
                 for each in of.PRECISIONS
                 for run in self.find(of.in_precision(training, each))
             }
-            self.page.obtain(training, [seed for seed in self.page.here.seeds if seed not in stored])
+            self.page.obtain(training, [seed for seed in self.page.settings.seeds if seed not in stored])
 
     def accuracy(self, run: Run, scene) -> float:
         with _weights_needed():

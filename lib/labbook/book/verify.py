@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import digits, files
 from ..errors import ConfigurationError
-from . import chapter, claims, outcome, store
+from . import claims, outcome, pages, store
 from .store import NAME, POINTER, RECORD, WEIGHTS, Run
 
 PASSING = (".lock", ".holder", ".part")  # what trainings under way leave in a local store, beside checkpoints
@@ -110,11 +110,11 @@ def _store_of_others(check: Check, root: Path, runs: dict[str, Run]) -> None:
 
 def _chapter(check: Check, page: Path, runs: dict[str, Run]) -> None:
     """Check an executed chapter, that its outcome as data is its own, and that what it used is published."""
-    found = check.look("chapters", lambda: outcome.of(chapter.read(page), page.stem))
+    found = check.look("chapters", lambda: outcome.of(pages.read(page), page.stem))
     if found is None:
         return
-    metadata = chapter.read(page).metadata
-    check.require(chapter.SEAL in metadata and "papermill" not in metadata, f"{page} has no seal of its own.")
+    metadata = pages.read(page).metadata
+    check.require(pages.SEAL in metadata and "papermill" not in metadata, f"{page} has no seal of its own.")
     path = page.parent / "results" / f"{page.stem}.json"
     same = path.exists() and path.read_bytes() == outcome.content(found)
     check.require(same, f"{path} does not say what its chapter says.")

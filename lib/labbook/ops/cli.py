@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .. import files
-from ..book import chapter, claims, colab, outcome
+from ..book import checkout, claims, colab, execution, outcome, pages, parameters
 from ..errors import ConfigurationError
 from . import processes
 
@@ -34,7 +34,7 @@ class Commands(typer.core.TyperGroup):
                 return super().invoke(ctx)
         except ConfigurationError as refusal:
             line, code = f"Refused: {refusal}", 2
-        except chapter.Failed as failure:
+        except execution.Failed as failure:
             line, code = str(failure), 1
         except KeyboardInterrupt:
             line, code = "Interrupted; the same command resumes training runs from their last checkpoints.", 130
@@ -88,18 +88,18 @@ def run(
     `python -m labbook run week1 --profile smoke -p optimiser=adam -p stds=0,15`
     """
     pairs = [*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile, seed=seed))]
-    paths = chapter.find(words or ())
+    paths = checkout.find(words or ())
     if publish:
         _require_committed()
-    values = [chapter.overrides(path, pairs) for path in paths]
-    pages = [
-        chapter.root() / "book" / path.name for path, given in zip(paths, values, strict=True) if "data" not in given
+    values = [parameters.overrides(path, pairs) for path in paths]
+    replaced = [
+        checkout.root() / "book" / path.name for path, given in zip(paths, values, strict=True) if "data" not in given
     ]
-    if publish and any(page.exists() and "Data: MNIST" in page.read_text("utf-8") for page in pages):
+    if publish and any(page.exists() and "Data: MNIST" in page.read_text("utf-8") for page in replaced):
         from .. import digits
 
-        digits.load("mnist", chapter.root() / "book" / "digits")  # not replaced by one of other digits
-    _run(paths, values, out or chapter.root() / "_build" / "notebooks", publish)
+        digits.load("mnist", checkout.root() / "book" / "digits")  # not replaced by one of other digits
+    _run(paths, values, out or checkout.root() / "_build" / "notebooks", publish)
 
 
 def _require_committed() -> None:
@@ -107,7 +107,7 @@ def _require_committed() -> None:
     command = [
         "git",
         "-C",
-        str(chapter.root()),
+        str(checkout.root()),
         "status",
         "--porcelain",
         "--untracked-files=all",
@@ -133,7 +133,7 @@ def _given(**options: Any) -> Iterable[tuple[str, Any]]:
 def _run(paths: list[Path], values: list[dict[str, Any]], folder: Path, publish: bool = False) -> dict[Path, Any]:
     """Check every chapter, then execute one after the other; return the executed notebooks by their paths."""
     for path, given in zip(paths, values, strict=True):
-        chapter.check(path, given)
+        parameters.read(parameters.of(path), given)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     executed = {}
@@ -148,11 +148,11 @@ def _run(paths: list[Path], values: list[dict[str, Any]], folder: Path, publish:
                 bars.update(cells, completed=done, total=total)
 
             output = folder / path.name
-            notebook = chapter.execute(path, given, output, count)
+            notebook = execution.execute(path, given, output, count)
             if publish:
                 _publish_runs(notebook, given)
-                colab.give(notebook, colab.repository(chapter.root() / "_config.yml"))
-                chapter.publish(notebook, output := chapter.root() / "book" / path.name)
+                colab.give(notebook, colab.repository(checkout.root() / "_config.yml"))
+                pages.publish(notebook, output := checkout.root() / "book" / path.name)
                 _publish_results(notebook, path.stem, output.parent)
             executed[output] = notebook
             bars.remove_task(cells)
@@ -163,18 +163,18 @@ def _run(paths: list[Path], values: list[dict[str, Any]], folder: Path, publish:
 
 def _publish_runs(notebook: Any, given: dict[str, Any]) -> None:
     """Copy the training runs that a chapter used to book/runs/."""
-    if manifest := chapter.glued(notebook, "runs"):
+    if manifest := pages.glued(notebook, "runs"):
         from ..book import store
 
-        made = Path(os.path.expanduser(given.get("out", "")) or chapter.root() / "_build")
-        store.publish(json.loads(manifest), made / "runs", chapter.root() / "book" / "runs")
+        made = Path(given.get("out") or checkout.root() / "_build")
+        store.publish(json.loads(manifest), made / "runs", checkout.root() / "book" / "runs")
 
 
 def _publish_results(notebook: Any, name: str, book: Path) -> None:
     """Write book/results/: what this chapter found, the verdicts of all chapters, and the benchmark if it made it."""
     outcome.write(notebook, name, book)
     claims.write(book)
-    if benchmark := chapter.glued(notebook, "benchmark"):
+    if benchmark := pages.glued(notebook, "benchmark"):
         files.write(book / "results" / "benchmark.json", benchmark.encode())
 
 
@@ -208,10 +208,10 @@ def sweep_(
 
     if workers and scheduler:
         raise ConfigurationError(f"workers={workers} is for this machine; the scheduler has workers of its own.")
-    (path,) = chapter.find([word])
+    (path,) = checkout.find([word])
     pairs = _one_data([*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile))])
     tasks = sweep.grid(path, pairs)
-    folder = out or chapter.root() / "_build" / "sweeps" / path.stem
+    folder = out or checkout.root() / "_build" / "sweeps" / path.stem
     console = Console(highlight=False, markup=False, soft_wrap=True)
     where = f"the Dask workers of {scheduler}" if scheduler else f"{workers or sweep.local_workers()} local workers"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -229,7 +229,7 @@ def sweep_(
     table = sweep.write_tables(folder, tasks, outcomes)
     console.print(f"The table: {os.path.relpath(table)}")
     if failed := [task for task in tasks if not outcomes[task.id].done]:
-        raise chapter.Failed(
+        raise execution.Failed(
             f"{len(failed)} of {len(tasks)} executions failed, the first at {failed[0].words}: "
             f"{outcomes[failed[0].id].message}\nThe same command tries them again."
         )
@@ -246,7 +246,7 @@ def _one_data(pairs: list[str]) -> list[str]:
 
     profile = given.get("profile") or os.environ.get("LABBOOK_PROFILE", "")
     trains = "smoke" in profile or "retrain" in given.get("runs", "")
-    name = digits.load("auto", None if trains else chapter.root() / "book" / "digits").name
+    name = digits.load("auto", None if trains else checkout.root() / "book" / "digits").name
     data = ",".join(dict.fromkeys(name if each == "auto" else each for each in wanted))
     return [*(pair for pair in pairs if not pair.startswith("data=")), f"data={data}"]
 
@@ -265,8 +265,8 @@ def build(
     book/ is not touched: its pages and the fresh chapters meet in _build/source. LABBOOK_PROFILE sets another profile
     than quick. The log of the rendering is _build/book.log.
     """
-    made = chapter.checkout("build") / "_build"
-    chapters = [] if no_run else _run(every := chapter.chapters(), [{}] * len(every), made / "notebooks")
+    made = checkout.needed("build") / "_build"
+    chapters = [] if no_run else _run(every := checkout.chapters(), [{}] * len(every), made / "notebooks")
     try:
         _stage(made / "source", chapters)
         _render(made / "source", made, strict)
@@ -279,7 +279,7 @@ def build(
         try:
             typer.echo(f"The book as one file: {os.path.relpath(printer.make(made / 'source', made))}")
         except RuntimeError as error:
-            raise chapter.Failed(str(error)) from None
+            raise execution.Failed(str(error)) from None
 
 
 def _stage(source: Path, chapters: Iterable[Path]) -> None:
@@ -287,7 +287,7 @@ def _stage(source: Path, chapters: Iterable[Path]) -> None:
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
     unread = shutil.ignore_patterns("__pycache__", ".*", "*.safetensors")
-    for part in chapter.root().iterdir():
+    for part in checkout.root().iterdir():
         if part.name in ("book", "lib") or (part.name.startswith("_") and part.name not in ("_build", "__pycache__")):
             copy = shutil.copy2 if part.is_file() else lambda *where: shutil.copytree(*where, ignore=unread)
             copy(part, source / part.name)
@@ -303,13 +303,13 @@ def _render(source: Path, made: Path, strict: bool) -> None:
     command = [sys.executable, "-c", start, "build", *options, "--path-output", str(made.parent), str(source)]
     log = made / "book.log"
     with open(log, "w", encoding="utf-8") as file:
-        done = subprocess.run(command, cwd=chapter.root(), stdout=file, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(command, cwd=checkout.root(), stdout=file, stderr=subprocess.STDOUT, check=False)
     said = re.sub(r"\x1b\[[\d;]*m", "", log.read_text("utf-8", errors="replace")).replace(f"{source}{os.sep}", "")
     for line in re.findall(r".*\b(?:WARNING|ERROR)\b.*", said):
         typer.echo(line, err=True)
     if done.returncode:
         cause = (re.findall(r"^.*(?:Error|Exception): .*\S", said, re.M) or ["see the warnings above"])[-1]
-        raise chapter.Failed(f"jupyter-book failed: {cause}\nIts log: {os.path.relpath(log)}")
+        raise execution.Failed(f"jupyter-book failed: {cause}\nIts log: {os.path.relpath(log)}")
 
 
 # ---------------------------------------------------------------- gpu, import
@@ -346,7 +346,7 @@ def gpu_(
 
     `labbook gpu --minutes 9 --pack pack`, and on the machine of the book: `labbook import pack/*.zip`
     """
-    chapter.COMMON["data"].check("data", data)
+    parameters.read(parameters.Common, {"data": data})
     if names:
         from ..experiments import card
 
@@ -354,10 +354,10 @@ def gpu_(
             number = f"{len(entry.trainings)} training{'s' * (len(entry.trainings) > 1)}"
             typer.echo(f"{entry.minutes:>6.1f} minutes  {number:<14}{entry.name}")
         return
-    place = chapter.device(device)
+    place = parameters.device(device)
     from . import gpu
 
-    folder = (out or chapter.root() / "_build" / "gpu").resolve()
+    folder = (out or checkout.root() / "_build" / "gpu").resolve()
     asked = gpu.Asked(
         folder,
         place,
@@ -388,7 +388,7 @@ def import_(
     """
     from . import pack
 
-    root = chapter.checkout("import")
+    root = checkout.needed("import")
     pack.bring(parts, root / "book", (out or root / "_build") / "runs", typer.echo)
 
 
@@ -420,26 +420,27 @@ def drift_(
     from . import compare
 
     os.environ.setdefault("LABBOOK_PROFILE", "quick")
-    book, folder = chapter.root() / "book", chapter.root() / "_build" / "drift"
-    paths = [path for path in chapter.find(words or ()) if words or (book / path.name).exists()]
-    pages = [chapter.read(book / path.name) for path in paths]
+    book, folder = checkout.root() / "book", checkout.root() / "_build" / "drift"
+    paths = [path for path in checkout.find(words or ()) if words or (book / path.name).exists()]
+    published = [pages.read(book / path.name) for path in paths]
     values = [
-        compare.parameters(page) | chapter.overrides(path, pairs or ()) for path, page in zip(paths, pages, strict=True)
+        compare.parameters(page) | parameters.overrides(path, pairs or ())
+        for path, page in zip(paths, published, strict=True)
     ]
     if not all("data" in given for given in values):
         digits.load("mnist", book / "digits")  # not other digits than the published ones
     executed = _run(paths, values, folder)
     records = []
-    for path, page, given, fresh in zip(paths, pages, values, executed.values(), strict=True):
-        here = chapter.check(path, given)
-        settings = {"profile": here.profile, "runs": here.runs, "on": processor(), "torch": torch.__version__}
+    for path, page, given, fresh in zip(paths, published, values, executed.values(), strict=True):
+        settings = parameters.read(parameters.of(path), given)
+        settings = {"profile": settings.profile, "runs": settings.runs, "on": processor(), "torch": torch.__version__}
         found = compare.compare(page, fresh)
         records.append(compare.record(found, book / path.name, settings))
         typer.echo(f"{path.stem}: {found}")
     compare.keep(records, (book / "results" if publish else folder) / "drift.json")
     drifted = [record["chapter"] for record in records if not record["held"]]
     if drifted:
-        raise chapter.Failed(f"{len(drifted)} of {len(records)} chapters differ by more: {', '.join(drifted)}.")
+        raise execution.Failed(f"{len(drifted)} of {len(records)} chapters differ by more: {', '.join(drifted)}.")
 
 
 # ---------------------------------------------------------------- results, changes, colab, data, bench
@@ -458,10 +459,10 @@ def results_(
     from a merge.
     """
     for path in notebooks or ():
-        typer.echo(outcome.content(outcome.of(chapter.read(path), path.stem)).decode(), nl=False)
+        typer.echo(outcome.content(outcome.of(pages.read(path), path.stem)).decode(), nl=False)
     if notebooks:
         return
-    book = chapter.checkout("results") / "book"
+    book = checkout.needed("results") / "book"
     written = outcome.write_all(book)
     path = claims.write(book)
     given = [record["verdict"] for record in json.loads(path.read_bytes())]
@@ -477,7 +478,7 @@ def changes_() -> None:
     """
     from ..book import changes
 
-    path = changes.write(chapter.checkout("changes"))
+    path = changes.write(checkout.needed("changes"))
     records = json.loads(path.read_bytes())
     pages = {record["page"] for record in records}
     typer.echo(f"{os.path.relpath(path)}: {len(records)} changes of {len(pages)} chapters")
@@ -489,7 +490,7 @@ def colab_() -> None:
 
     The address is `repository` in _config.yml; `run --publish` gives the cell by itself.
     """
-    root = chapter.checkout("colab")
+    root = checkout.needed("colab")
     where, changed = colab.repository(root / "_config.yml"), colab.write(root)
     typer.echo(
         f"{changed} chapters changed: {f'the cell installs from {where.url}' if where else 'no address, no cell'}"
@@ -506,13 +507,13 @@ def verify_(
     """
     from ..book import verify
 
-    root = chapter.checkout("verify")
+    root = checkout.needed("verify")
     found = verify.verify(root / "book", (out or root / "_build") / "runs")
     for fault in found.faults:
         typer.echo(fault)
     counted = ", ".join(f"{number} {kind}" for kind, number in found.counts.items())
     if found.faults:
-        raise chapter.Failed(f"{len(found.faults)} faults in {counted}.")
+        raise execution.Failed(f"{len(found.faults)} faults in {counted}.")
     typer.echo(f"All belongs together: {counted}.")
 
 
@@ -525,7 +526,7 @@ def data(
     MNIST is looked for in the folder LABBOOK_DATA (it holds MNIST/raw), then downloaded; without either, auto takes the
     digits that scikit-learn brings, and says why. What is stored is analysed with the test digits in book/digits.
     """
-    chapter.COMMON["data"].check("data", data)
+    parameters.read(parameters.Common, {"data": data})
     from .. import digits
 
     sets = digits.load(data)

@@ -27,7 +27,7 @@ from typing import Any
 import nbformat
 
 from .. import files
-from ..book import chapter
+from ..book import checkout
 from ..errors import ConfigurationError
 
 RELATIVE = 1e-3  # of the larger of two numbers
@@ -241,7 +241,7 @@ def keep(records: Iterable[dict], path: Path) -> list[dict]:
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigurationError(f"{path} cannot be read as records of drift: {error}; delete it.") from None
     held |= {each["chapter"]: each for each in records}
-    order = [each.stem for each in chapter.chapters()]
+    order = [each.stem for each in checkout.chapters()]
     every = [
         held[name]
         for name in sorted(held, key=lambda name: (name not in order, order.index(name) if name in order else 0))

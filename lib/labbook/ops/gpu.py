@@ -45,7 +45,7 @@ import psutil
 import torch
 
 from .. import digits, evaluation, files, stimuli
-from ..book import chapter, store
+from ..book import checkout, store
 from ..book.store import Run, Store
 from ..config import Training, name_of, seeded
 from ..errors import ConfigurationError, choose, within
@@ -118,7 +118,7 @@ def smoke(asked: Asked, until: float, say: Callable[[str], None]) -> list[dict]:
 
     A chapter that fails, or takes too long, is told of and holds up nothing.
     """
-    waiting, running, rows = list(chapter.chapters()), {}, []
+    waiting, running, rows = list(checkout.chapters()), {}, []
     folder = asked.folder / "chapters"
     folder.mkdir(parents=True, exist_ok=True)
     started, cores = time.monotonic(), os.cpu_count() or 1
@@ -132,7 +132,7 @@ def smoke(asked: Asked, until: float, say: Callable[[str], None]) -> list[dict]:
             with open(folder / f"{name}.log", "wb") as log:
                 process = subprocess.Popen(
                     command,
-                    cwd=chapter.root(),
+                    cwd=checkout.root(),
                     env=os.environ
                     | processes.child_environment()
                     | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
@@ -261,6 +261,7 @@ class Worker:
 
     def __init__(self, asked: Asked, until: float, say: Callable[[str], None]):
         from ..book import report  # IPython and matplotlib, which nothing but evaluations needs here
+        from ..book.parameters import Trains
 
         self.asked, self.until, self.say = asked, until, say
         self.sets = digits.load(asked.data).to(asked.device)
@@ -268,10 +269,9 @@ class Worker:
             evaluation.keep_stimuli(asked.device)
         self.change = asked.change(self.sets)
         self.entries = {entry.name: entry for entry in asked.entries(self.sets)}
-        self.store = Store(chapter.root() / "book" / "runs", asked.folder / "runs", say=say, until=until)
+        self.store = Store(checkout.root() / "book" / "runs", asked.folder / "runs", say=say, until=until)
         profile = "full" if asked.share == 1 else "smoke"
-        parameters = {"device": asked.device}
-        self.page = report.Page(chapter.Here("gpu", profile, 0, 1, "reuse", asked.data, asked.folder, parameters))
+        self.page = report.Page(Trains(profile=profile, device=asked.device, data=asked.data, out=str(asked.folder)))
         self.page.store = self.store
 
     def do(self, name: str) -> list[dict]:
@@ -417,7 +417,7 @@ class Session:
         self.path, self.log = asked.folder / "session.json", asked.folder / "session.log"
         self._say, self.packed = say, time.monotonic()
         self.record = self._read()
-        self.store = Store(chapter.root() / "book" / "runs", asked.folder / "runs")
+        self.store = Store(checkout.root() / "book" / "runs", asked.folder / "runs")
 
     def say(self, line: str) -> None:
         """Tell, and log, a line of progress with its second."""

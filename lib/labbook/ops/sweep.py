@@ -30,7 +30,7 @@ from typing import Any
 import nbformat
 
 from .. import files
-from ..book import chapter, outcome
+from ..book import checkout, outcome, parameters
 from ..errors import ConfigurationError
 from . import processes
 
@@ -100,32 +100,31 @@ def grid(path: Path, pairs: Iterable[str]) -> list[Task]:
         ConfigurationError: what `labbook run` would refuse of a single value, a name given twice, a list without
             brackets, or too large a grid.
     """
-    declared = chapter.parameters(path)
-    axes: dict[str, list[Any]] = {}
+    declared = parameters.of(path)
+    axes: dict[str, list[str]] = {}
     for pair in pairs:
         name, equals, written = pair.partition("=")
         if name in axes:
             raise ConfigurationError(f"{name} is given twice; write {name}=A,B,C.")
-        if not equals or name not in declared:
-            chapter.overrides(path, [pair])  # refuses it
-        if declared[name].startswith("list") and "," in written and "[" not in written:
+        if not equals or name not in declared.model_fields:
+            parameters.overrides(path, [pair])  # refuses it
+        if isinstance(declared.model_fields[name].default, list) and "," in written and "[" not in written:
             raise ConfigurationError(
                 f"{name}={written} is one list or several? Write {name}=[{written}], or each list in brackets."
             )
-        axes[name] = [chapter.interpret(each, declared[name]) for each in alternatives(written)]
+        axes[name] = alternatives(written)
     size = 1
     for values in axes.values():
         size *= len(values)
     if size > MOST:
         raise ConfigurationError(f"this grid has {size} combinations; at most {MOST} make a sweep.")
-    version, check, tasks = code(path), chapter.checker(path), {}
+    version, tasks = code(path), {}
     for combination in itertools.product(*axes.values()):
-        values = dict(zip(axes, combination, strict=True))
-        here = check(values)
-        whole = here.parameters | {"profile": here.profile, "out": ""}
-        content = json.dumps([path.stem, whole, version], sort_keys=True)
+        settings = parameters.read(declared, dict(zip(axes, combination, strict=True)))
+        content = json.dumps([path.stem, settings.model_dump() | {"out": ""}, version], sort_keys=True)
         name = files.digest(content.encode())[:16]
-        tasks.setdefault(name, Task(path.stem, values | {"profile": here.profile}, version, name))
+        values = {word: getattr(settings, word) for word in dict.fromkeys([*axes, "profile"])}
+        tasks.setdefault(name, Task(path.stem, values, version, name))
     return list(tasks.values())
 
 
@@ -168,7 +167,7 @@ def execute(task: Task, gpus: tuple[str, ...] = ()) -> Execution:
     Args:
         gpus: of this machine, on which its workers take turns.
     """
-    path = chapter.root() / "notebooks" / f"{task.chapter}.ipynb"
+    path = checkout.root() / "notebooks" / f"{task.chapter}.ipynb"
     host = socket.gethostname()
     if not path.is_file() or code(path) != task.code:
         return Execution(task.id, f"{host} has another version of {task.chapter} or of the library", host=host)
@@ -177,13 +176,13 @@ def execute(task: Task, gpus: tuple[str, ...] = ()) -> Execution:
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
     with tempfile.TemporaryDirectory(prefix="labbook-") as folder:
-        pairs = [word for name, value in task.values.items() for word in ("-p", f"{name}={json.dumps(value)}")]
+        pairs = [word for name, value in task.values.items() for word in ("-p", f"{name}={_written(value)}")]
         command = [sys.executable, "-m", "labbook", "run", task.chapter, *pairs, "--out", folder]
         began = time.perf_counter()
         with open(Path(folder, "said"), "w+b") as said:
             process = subprocess.Popen(
                 command,
-                cwd=chapter.root(),
+                cwd=checkout.root(),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -240,7 +239,7 @@ def _place() -> tuple[int, Callable[[], bool]]:
 
 def _trainings(manifest: list[dict], out: str | None) -> list[dict]:
     """Return what the training runs of a chapter's manifest came to."""
-    places = (chapter.root() / "book" / "runs", (Path(out).expanduser() if out else chapter.root() / "_build") / "runs")
+    places = [folder / "runs" for folder in (checkout.root() / "book", Path(out or checkout.root() / "_build"))]
     rows = []
     for entry in manifest:
         pointer = next(filter(Path.is_file, (place / entry["id"] / "current.json" for place in places)), None)
