@@ -14,7 +14,7 @@ from labbook.curriculum import Stage
 from labbook.engine import Engine
 from labbook.errors import ConfigurationError
 from labbook.experiments import recipes
-from labbook.searcher import RunningStandardisation
+from labbook.peripheries import RunningStandardisation
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Diverged, Outcome, Paused, train, train_together
 
@@ -67,7 +67,7 @@ def recorded(monkeypatch):
     """The CPU as a device where steps are captured, after a pretence."""
     captured = []
     monkeypatch.setattr(engine, "lane", lambda device, draws: Lane())
-    monkeypatch.setattr(RunningStandardisation, "_follow", RunningStandardisation._follow_on_gpu)
+    monkeypatch.setattr(RunningStandardisation, "_update", RunningStandardisation._update_on_gpu)
     monkeypatch.setattr(engine, "Captured", lambda *given: captured.append(Recorded(*given)) or captured[-1])
     return captured
 
@@ -120,7 +120,7 @@ def test_captured_steps_are_those_done_one_by_one(tiny, name, recorded):
 def test_a_checkpoint_goes_on_captured_or_not(tiny, tmp_path, monkeypatch, name, first):
     """A run broken off in the middle of its second epoch, and taken up by the other kind of loop."""
     whole, saves = train(made(name), tiny), []
-    monkeypatch.setattr(RunningStandardisation, "_follow", RunningStandardisation._follow_on_gpu)
+    monkeypatch.setattr(RunningStandardisation, "_update", RunningStandardisation._update_on_gpu)
 
     def loop(captured: bool) -> None:
         monkeypatch.setattr(engine, "lane", lambda device, draws: Lane() if captured else engine.Lane())

@@ -197,9 +197,9 @@ def test_an_eye_that_may_stop_stops_when_nothing_better_is_expected():
     posterior[..., 7] = confidence
     posterior[1, :, 2] = 0.6
     trace = whatwhere.Scanpath(torch.zeros(3, 2, 2, dtype=torch.int64), posterior, torch.full((2, 2), 0.7))
-    assert trace.n_looks(stop=True).tolist() == [1, 3]
-    assert trace.n_looks().tolist() == [3, 3]
-    assert trace.predicted(trace.n_looks(stop=True)).tolist() == [7, 7] and trace.predicted(2).tolist() == [2, 2]
+    assert trace.needed().tolist() == [1, 3]
+    assert trace.predicted(trace.needed()).tolist() == [7, 7]
+    assert trace.predicted(torch.tensor([2, 3])).tolist() == [2, 7]
 
 
 # ---- what is counted ------------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_counts_are_those_of_the_traces(sets, table):
     assert list(found["lenet"].right) == (trace.posterior.argmax(2) == stimuli.labels).sum(1).tolist()
     assert found["three"].right == (int((stimuli.labels == 3).sum()),) * 3
     assert found["three"].hits == found["lenet"].hits and found["lenet"].hits[0] == 0 < found["lenet"].hits[2]
-    assert found["lenet"].made == int((trace.n_looks(stop=True) - 1).sum())
+    assert found["lenet"].made == int((trace.needed() - 1).sum())
     assert found["lenet"].accuracy(1).n == 130
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -173,6 +173,32 @@ def cells(scene: Scene128 | None = None) -> dict[tuple[float, float], Scene128]:
         for contrast in CONTRASTS
         for radius in ECCENTRICITIES
     }
+
+
+def count(
+    of_batch: Callable[[Stimuli], Mapping[str, Tensor]],
+    digits: Digits,
+    scene: StimulusConfig,
+    n: int,
+    device: torch.device | str,
+    seed: int = 0,
+) -> dict[str, list]:
+    """Sum what `of_batch` returns, name -> truth values or whole numbers (B,) or (B, k), over the fixed stimuli of `n`
+    digits, a batch at a time on `device`; the sums are plain data."""
+    totals: dict[str, Tensor] = {}
+    for part in stream(digits, scene, n, seed):
+        for batch in batches(part, device):
+            for name, values in of_batch(batch).items():
+                totals[name] = totals.get(name, 0) + values.sum(0)
+    return {name: total.tolist() for name, total in totals.items()}
+
+
+def count_in_cells(
+    of_batch: Callable[[Stimuli], Mapping[str, Tensor]], digits: Digits, n: int, device: torch.device | str
+) -> dict[str, list]:
+    """Return `count` in every cell of the benchmark: name -> one entry per cell, in the order of `cells`."""
+    found = [count(of_batch, digits, scene, n, device) for scene in cells().values()]
+    return {name: [each[name] for each in found] for name in found[0]}
 
 
 def benchmark(

@@ -178,24 +178,25 @@ def near_digit(output: EvidenceOutput, offsets: Tensor, edge: int = stimuli.FIEL
 
 @torch.inference_mode()
 def benchmark(models: Sequence[EvidenceMap], digits: Digits, n: int) -> dict[str, list]:
-    """Count in every cell of the benchmark, plain data, all on the same stimuli: right answers of each map, and of all
-    together (their log posteriors added); of the first map right answers when it is told the place, `told`; fields in
-    which its place is further than 8 pixels from the digit, `astray`, and wrong answers among them, `lost`."""
-    counts = {"right": [[] for _ in models], "together": [], "told": [], "astray": [], "lost": []}
-    for scene in evaluation.cells().values():
-        totals = torch.zeros(len(models) + 4, dtype=torch.int64)
-        for part in evaluation.stream(digits, scene, n):
-            for images, labels, offsets, _ in evaluation.batches(part, device_of(models[0])):
-                outputs = [model.eval()(images) for model in models]
-                right = [output.logits.argmax(1) == labels for output in outputs]
-                pooled = sum(output.logits.log_softmax(1) for output in outputs).argmax(1) == labels
-                told = at_true_place(outputs[0], offsets, stride=models[0].stride).argmax(1) == labels
-                astray = ~near_digit(outputs[0], offsets)
-                each = torch.stack((*right, pooled, told, astray, astray & ~right[0]))
-                totals += each.sum(1).cpu()
-        *rights, together, told, astray, lost = totals.tolist()
-        for row, count in zip(counts["right"], rights, strict=True):
-            row.append(count)
-        for name, count in zip(("together", "told", "astray", "lost"), (together, told, astray, lost), strict=True):
-            counts[name].append(count)
-    return counts
+    """Count in every cell of the benchmark, all on the same `n` stimuli, as plain data.
+
+    Returns:
+        right: for each map, its correct predictions in each cell; together: those of all maps, whose log posteriors are
+        added; of the first map: told, correct predictions `at_true_place`; astray, fields in which its place is not
+        `near_digit`, and lost, the wrong predictions of these.
+    """
+
+    def count(batch):
+        outputs = [model.eval()(batch.images) for model in models]
+        correct = [output.logits.argmax(1) == batch.labels for output in outputs]
+        astray = ~near_digit(outputs[0], batch.offsets)
+        return {
+            "right": torch.stack(correct, 1),
+            "together": sum(output.logits.log_softmax(1) for output in outputs).argmax(1) == batch.labels,
+            "told": at_true_place(outputs[0], batch.offsets, stride=models[0].stride).argmax(1) == batch.labels,
+            "astray": astray,
+            "lost": astray & ~correct[0],
+        }
+
+    counts = evaluation.count_in_cells(count, digits, n, device_of(models[0]))
+    return {**counts, "right": [list(row) for row in zip(*counts["right"], strict=True)]}

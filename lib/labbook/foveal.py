@@ -1,24 +1,25 @@
-"""A foveal searcher taught by an evidence map: the sum over places, computed only where a periphery expects the digit.
+"""A foveal searcher: an evidence map computed only where a periphery expects the digit.
 
 An evidence map (see `evidence`) computes the evidence s_c(p) for each digit c at all 676 places p of the field. Here
 the same network sees a fovea of 44x44 pixels only, 25 places at a time. Where to direct it is estimated from the
 coefficients of a log-polar retina by a small *where* network, whose map over the retina's cells is evaluated at the
-places. The where network is taught by the evidence map, which was itself trained from the labels of fields alone: its
-target is the posterior over places, given the label,
+places. Its teacher is the evidence map, which was itself trained from the labels of fields alone: the target is the
+posterior over places, given the label,
 
     q(p) = p(p | image, label) = softmax over p of s_label(p),     loss = - sum over p of q(p) log softmax_p v(p),
 
 so that neither positions nor crops are needed. In a search each fixation is the one whose fovea holds most of the
-posterior that is not yet examined; the answer is the softmax of the evidence summed over the places examined. With all
-places examined it would be the evidence map's own answer.
+posterior that is not yet examined; the prediction is the softmax of the evidence summed over the places examined. With
+all places examined it would be the evidence map's own.
 
 Convention
-    places      as in `evidence`: (row, column), pixels from the middle of the field, n = 676 of them
-    gaze        (B, 2) the place the eye is directed at, on which the retina is centred
+    places      as in `evidence`: (row, column), pixels from the centre of the field, n = 676 of them
+    gaze        int64 (B, 2), the place that the eye is directed at, on which the retina is centred
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -30,8 +31,8 @@ from .classifiers import device_of
 from .digits import Digits
 from .errors import ConfigurationError, within
 from .evidence import EvidenceMap
+from .peripheries import LogPolarPeriphery, apart, best_made, of_each
 from .retina import GREY, WhatWhere
-from .searcher import LogPolarPeriphery
 from .stimuli import EDGE, FIELD
 
 
@@ -48,9 +49,9 @@ class FovealOutput(NamedTuple):
 
 
 class FovealTrace(NamedTuple):
-    """A search of s fixations: fixations (B, s, 2); expected (B, s), the posterior probability that the periphery gave
-    to the fovea's places before each; found (B, s), the log evidence for any digit in each fovea; evidence (B, s, 10),
-    that of all places examined so far; made (B,), how many fixations were made before the search stopped."""
+    """A search of s fixations: fixations (B, s, 2), pixels; expected (B, s), the posterior probability of the places
+    in the fovea, as estimated before each; found (B, s), the log evidence for any digit in each fovea; evidence
+    (B, s, 10), that of all places examined so far; made (B,), how many fixations were made until it stopped."""
 
     fixations: Tensor
     expected: Tensor
@@ -61,7 +62,7 @@ class FovealTrace(NamedTuple):
     @property
     def logits(self) -> Tensor:
         """The evidence (B, 10) when the search stopped."""
-        return self.evidence[torch.arange(len(self.made), device=self.made.device), self.made - 1]
+        return of_each(self.evidence, self.made - 1)
 
     @property
     def predicted(self) -> Tensor:
@@ -71,27 +72,13 @@ class FovealTrace(NamedTuple):
     @property
     def fixation(self) -> Tensor:
         """The fixation (B, 2) with the highest evidence of those made."""
-        made = torch.arange(self.found.shape[1], device=self.made.device) < self.made[:, None]
-        best = self.found.where(made, float("-inf")).argmax(1)
-        return self.fixations[torch.arange(len(self.made), device=self.made.device), best]
+        return of_each(self.fixations, best_made(self.found, self.made))
 
     def stopped(self, sure: float) -> FovealTrace:
         """Return the search that would have stopped when its evidence for any digit reached `sure`."""
         still = self.evidence.logsumexp(2) < sure  # (B, s): it goes on
         made = still.int().cumprod(1).sum(1) + 1
         return self._replace(made=made.clamp(max=self.evidence.shape[1]))
-
-    def cut(self, saccades: int) -> FovealTrace:
-        """Return the search that would have been allowed fewer saccades: its first are the same."""
-        return FovealTrace(*(each[:, :saccades] for each in self[:4]), self.made.clamp(max=saccades))
-
-
-class StandardisedPeriphery(LogPolarPeriphery):
-    """The where network of the log-polar searcher; its features are standardised by running statistics."""
-
-    def __init__(self, retina: str | WhatWhere = "whatwhere", width: int = 96):
-        super().__init__(retina, width)
-        self.standard = nn.BatchNorm1d(self.settings.n, affine=False)
 
 
 class FovealEvidence(nn.Module):
@@ -115,7 +102,6 @@ class FovealEvidence(nn.Module):
     kaiming = True  # see `classifiers.initialise`
     draws = True  # in training mode, from the global generator
     teacher = "what"  # the part that a run of "evidence" may begin with
-    draws = True  # from the global generator, in training: see `engine.draws`
 
     def __init__(
         self,
@@ -134,7 +120,7 @@ class FovealEvidence(nn.Module):
         self.saccades = within("saccades", saccades, 1, 100, whole=True)
         self.sure = within("sure", sure, -100, 1000)
         self.near = within("near", near, 0, FIELD, "pixels")
-        self.where = StandardisedPeriphery(retina, width)
+        self.where = LogPolarPeriphery(retina, width, partial(nn.BatchNorm1d, affine=False))
         self.margin, edge = self.where.margin, self.where.settings.field
         self.what = EvidenceMap(what_width)
         self.register_buffer("grid", evidence.places(edge).to(torch.int64), persistent=False)  # (n, 2)
@@ -231,10 +217,10 @@ class FovealEvidence(nn.Module):
             found.append(local.flatten(1).logsumexp(1))
             total.append(inner.logsumexp(2))
             if turn < s - 1:
-                apart = (self.grid - gaze[:, None]).float().norm(dim=2)
+                distance = apart(self.grid, gaze)
                 fresh = self.glance(image, gaze).log_softmax(1)
-                posterior = torch.where(apart < nearest, fresh, posterior)
-                nearest = torch.minimum(apart, nearest)
+                posterior = torch.where(distance < nearest, fresh, posterior)
+                nearest = torch.minimum(distance, nearest)
         fixations, expected, found, total = (torch.stack(each, 1) for each in (fixations, expected, found, total))
         return FovealTrace(fixations, expected, found, total, torch.full((n,), s, device=image.device)).stopped(sure)
 
@@ -256,27 +242,24 @@ SURE = (10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 1e9)  # log evidence at which a sear
 
 @torch.inference_mode()
 def benchmark(model: FovealEvidence, digits: Digits, n: int, saccades: int = 5) -> dict[str, list]:
-    """Count in every cell of the benchmark, plain data, all on the same stimuli: `right`, right answers after exactly
-    1, 2, ... fixations; `hit`, fields in which one of them was within 8 pixels of the digit; for each of `SURE` the
-    right answers, `stopped`, and the fixations made, `made`, of searches that stop there; `map`, right answers of the
-    evidence map on the whole field."""
-    counts: dict[str, list] = {"right": [], "hit": [], "stopped": [], "made": [], "map": []}
+    """Count in every cell of the benchmark, all on the same `n` stimuli, as plain data.
+
+    Returns:
+        For each cell: right, correct predictions after exactly 1, 2, ... fixations; hit, fields in which one of them
+        was within 8 pixels of the digit; for each of `SURE` stopped, the correct predictions, and made, the fixations,
+        of searches that stop there; map, correct predictions of the evidence map on the whole field.
+    """
     model.eval()
-    for scene in evaluation.cells().values():
-        totals = {name: 0 for name in counts}
-        for part in evaluation.stream(digits, scene, n):
-            for images, labels, offsets, _ in evaluation.batches(part, device_of(model)):
-                trace = model.search(images, saccades, SURE[-1])
-                apart = (trace.fixations - offsets[:, None]).float().norm(dim=2)  # (B, s)
-                searches = [trace.stopped(sure) for sure in SURE]
-                found = {
-                    "right": trace.evidence.argmax(2) == labels[:, None],
-                    "hit": apart.cummin(1).values <= 8,
-                    "stopped": torch.stack([each.predicted == labels for each in searches], 1),
-                    "made": torch.stack([each.made for each in searches], 1),
-                    "map": (model.what(images).logits.argmax(1) == labels)[:, None],
-                }
-                totals = {name: totals[name] + each.sum(0).cpu() for name, each in found.items()}
-        for name, total in totals.items():
-            counts[name].append(total.tolist())
-    return counts
+
+    def count(batch):
+        trace, labels = model.search(batch.images, saccades, SURE[-1]), batch.labels
+        searches = [trace.stopped(sure) for sure in SURE]
+        return {
+            "right": trace.evidence.argmax(2) == labels[:, None],
+            "hit": apart(trace.fixations, batch.offsets).cummin(1).values <= 8,
+            "stopped": torch.stack([each.predicted == labels for each in searches], 1),
+            "made": torch.stack([each.made for each in searches], 1),
+            "map": (model.what(batch.images).logits.argmax(1) == labels)[:, None],
+        }
+
+    return evaluation.count_in_cells(count, digits, n, device_of(model))

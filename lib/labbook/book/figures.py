@@ -26,6 +26,7 @@ from torch import Tensor
 
 from ..classifiers import TransformerOutput
 from ..evaluation import CONTRASTS, Proportion
+from ..foveal import FovealTrace
 from ..gradient_alignment import GradientAlignment
 from ..psychometrics import Fit
 from ..searcher import SearchTrace
@@ -653,7 +654,7 @@ def outcomes(groups: Mapping[str, Mapping[str, Sequence[Run]]]) -> Figure:
 
 @styled
 def searches(
-    batch: Stimuli, trace: SearchTrace, columns: int = 6, cells: tuple[Tensor, Tensor] | None = None
+    batch: Stimuli, trace: SearchTrace | FovealTrace, columns: int = 6, cells: tuple[Tensor, Tensor] | None = None
 ) -> Figure:
     """Show searches: scenes with the fixations made, joined and numbered (orange), and the digit's true frame (blue,
     dashed); titles: the answer, with the label where they differ.

@@ -296,17 +296,21 @@ class Page:
         fixations, named = self.evaluate(where, "traces", compute, [what], read=_tensors(2), **settings)
         return stimuli, fixations, named
 
-    def searches(self, run: Run, n: int = 1000, saccades: int = 5) -> searcher.Benchmark:
-        """Return how a searcher's run does in the 27 cells, on the first `n` test digits (smoke: 8), with at most
-        1, 2, ... saccades and with perfect fixations."""
+    def searches(self, run: Run, n: int = 1000, saccades: int = 5) -> list[dict[tuple[float, float], Proportion]]:
+        """Return the accuracy of a searcher's run in the 27 cells with at most 1, 2, ... saccades, on the first `n`
+        test digits (smoke: 8)."""
         n = self._tested(n)
 
         def compute(model):
             return searcher.benchmark(model, self.sets.test, n, saccades)
 
-        return self.evaluate(
-            run, "searches", compute, read=lambda counts: searcher.Benchmark.read(counts, n), n=n, saccades=saccades
-        )
+        def read(counts):
+            return [
+                {cell: Proportion(int(k), n) for cell, k in zip(cells, row, strict=True)} for row in counts["right"]
+            ]
+
+        cells = evaluation.cells()
+        return self.evaluate(run, "searches", compute, read=read, n=n, saccades=saccades)
 
     def limits(self, run: Run, n: int = 1000) -> dict[str, list]:
         """Return what `evidence.benchmark` counts of an evidence map, on the first `n` test digits (smoke: 8)."""
