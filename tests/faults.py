@@ -423,9 +423,8 @@ def _samples(folder: Path) -> dict[str, tuple[Path, Callable]]:
     }
     if "LABBOOK_DATA" in os.environ:  # the smallest of the four, unpacked
         raw, name = folder / "raw", "t10k-labels-idx1-ubyte"
-        content = digits._read_idx(Path(os.environ["LABBOOK_DATA"]).expanduser() / "MNIST" / "raw", name)
-        files.write(raw / name, b"\0\0\x08\x01" + len(content).to_bytes(4, "big") + content.tobytes())
-        samples["data, MNIST's"] = (raw / name, lambda: digits._read_idx(raw, name))
+        files.write(raw / name, digits._content(Path(os.environ["LABBOOK_DATA"]).expanduser() / "MNIST" / "raw", name))
+        samples["data, MNIST's"] = (raw / name, lambda: digits._content(raw, name))
     return samples
 
 

@@ -1,9 +1,8 @@
 """Handwritten digits as uint8 tensors, with their provenance.
 
-MNIST (LeCun et al. 1998) is read from the folder that `LABBOOK_DATA` names (a torchvision root: `MNIST/raw/`, plain or
-gz files), else from torchvision's own download. Its test digits come with the book: where only those are looked at, as
-when an analysis of stored trainings is executed again, nothing else is needed. Without MNIST, `data="auto"` falls back
-to the 1 797 digits that come with scikit-learn, brought to 28x28.
+MNIST (LeCun et al. 1998) is read from the folder that `LABBOOK_DATA` names (it holds `MNIST/raw/` with the four files,
+plain or gz), else downloaded once. Its test digits come with the book: an analysis of stored trainings needs no other
+digits. Without MNIST, `data="auto"` falls back to the 1 797 digits that come with scikit-learn, brought to 28x28.
 """
 
 from __future__ import annotations
@@ -11,16 +10,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import struct
-import warnings
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
@@ -28,17 +24,10 @@ from torch import Tensor
 from . import files
 from .errors import ConfigurationError, choose
 
-LARGEST = 16 + 60_000 * 28 * 28  # bytes of MNIST's largest file, uncompressed
 TRAINING_DIGITS = 60_000
 HELD_OUT = 5_000  # training digits of MNIST kept for validation; the test digits serve reported evaluations alone
 
-# Checksums of the uncompressed IDX files, so that plain and gz files are held to the same standard.
-_MNIST_SHA256 = {
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-}
+# ---- sets of digits -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -56,50 +45,46 @@ class Digits:
 
     def to(self, device: torch.device | str) -> Digits:
         """Return the same digits on `device`."""
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+        return Digits(self.images.to(device), self.labels.to(device), self.first, self.part)
 
     def __getitem__(self, rows: slice) -> Digits:
-        """Return a contiguous part; its frozen stimuli stay those of the whole."""
+        """Return a contiguous part; its frozen stimuli stay those of the whole.
+
+        >>> digits = Digits(torch.zeros(5, 28, 28, dtype=torch.uint8), torch.arange(5))
+        >>> len(digits[2:]), digits[2:].first
+        (3, 2)
+        """
         start, _, step = rows.indices(len(self))
         if step != 1:
             raise ConfigurationError(f"Digits are cut with step 1, not {step}: frozen stimuli depend on the position.")
-        return replace(self, images=self.images[rows], labels=self.labels[rows], first=self.first + start)
+        return Digits(self.images[rows], self.labels[rows], self.first + start, self.part)
 
 
-class Deferred(Digits):
-    """Digits that are got when they are first looked at; how many there are is known before."""
+class DeferredDigits(Digits):
+    """`n` digits that are loaded when their images or labels are first needed."""
 
-    def __init__(self, n: int, first: int, get: Callable[[], Digits]):
-        for name, value in (("n", n), ("first", first), ("get", get)):
-            object.__setattr__(self, name, value)
+    def __init__(self, n: int, first: int, load: Callable[[], Digits]):
+        vars(self).update(n=n, first=first, load=load)
 
-    @property
-    def images(self) -> Tensor:
-        """The images."""
-        return self.get().images
-
-    @property
-    def labels(self) -> Tensor:
-        """The labels."""
-        return self.get().labels
+    def __getattr__(self, name: str) -> Tensor:
+        if name not in ("images", "labels"):
+            raise AttributeError(name)
+        return getattr(self.load(), name)
 
     def __len__(self) -> int:
         return self.n
 
     def to(self, device: torch.device | str) -> Digits:
         """Return the same digits on `device`; on the CPU still deferred."""
-        return self if torch.device(device).type == "cpu" else self.get().to(device)
-
-    def __getitem__(self, rows: slice) -> Digits:
-        return self.get()[rows]
+        return self if torch.device(device).type == "cpu" else super().to(device)
 
 
 @dataclass(frozen=True)
 class DigitSets:
-    """Training, validation and test digits, and where they come from.
+    """Training, validation and test digits, and their provenance.
 
-    `name` is "mnist" or "digits", `origin` says it in words, `folder` is the place of MNIST's files, `why` the reason
-    why these digits stand in for MNIST.
+    `name` is "mnist" or "digits", `origin` says it in words, `folder` is where MNIST's files are, `why` the reason why
+    these digits replace MNIST.
     """
 
     train: Digits
@@ -112,8 +97,7 @@ class DigitSets:
 
     def to(self, device: torch.device | str) -> DigitSets:
         """Return the same sets on `device`."""
-        parts = {part: getattr(self, part).to(device) for part in ("train", "validation", "test")}
-        return replace(self, **parts)
+        return replace(self, **{part: getattr(self, part).to(device) for part in ("train", "validation", "test")})
 
     @cached_property
     def sha256(self) -> str:
@@ -129,52 +113,78 @@ def load(data: str = "auto", tests: Path | None = None) -> DigitSets:
     """Return the digits that `data` asks for.
 
     Args:
-        data: "mnist" (never falls back), "digits" (scikit-learn's), or "auto" (MNIST if it can be had).
-        tests: folder that holds MNIST/raw/ with the test digits alone. Where the others are not on this machine, they
-            are then got when they are first looked at, and not before.
+        data: "mnist" (never falls back), "digits" (scikit-learn's), or "auto" (MNIST if it is available).
+        tests: folder that holds MNIST/raw/ with the test digits alone. Unless `LABBOOK_DATA` names another, the
+            training and validation digits are then loaded when they are first needed, and not before.
 
     Raises:
-        ConfigurationError: an unknown name; MNIST asked for and not to be had; a truncated or altered file, named with
+        ConfigurationError: an unknown name; MNIST asked for and not available; a truncated or altered file, named with
             both checksums.
     """
     if choose("data", data, ("auto", "mnist", "digits")) == "digits":
         return _bundled()
-    named = os.environ.get("LABBOOK_DATA")
-    if named:
+    if named := os.environ.get("LABBOOK_DATA"):
         return _mnist(_named(Path(named).expanduser()))
-    if tests is not None and (tests / "MNIST" / "raw").is_dir() and not _whole(_cache() / "MNIST" / "raw"):
+    if tests is not None and (tests / "MNIST" / "raw").is_dir():
         return _test_digits(tests / "MNIST" / "raw")
     try:
         return _cached()
     except Missing as missing:
         if data == "auto":
             return replace(_bundled(), why=str(missing))
-        raise ConfigurationError(
-            f"data='mnist' finds no MNIST: {missing} Name a folder that holds MNIST/raw/ in LABBOOK_DATA, connect to "
-            "the network, or use data='digits'."
-        ) from None
-
-
-def banner(sets: DigitSets) -> str:
-    """Return the notice that a page must open with when it does not show MNIST, else an empty string."""
-    if sets.name == "mnist":
-        return ""
-    return (
-        f"These pages were made with the {len(sets.train) + len(sets.validation) + len(sets.test)} digits bundled "
-        f"with scikit-learn{', because MNIST could not be had' if sets.why else ''}. Their numbers are no stand-in for "
-        f"MNIST results.{f' {sets.why}' if sets.why else ''}"
-    )
+        raise missing.sentence("data='mnist' finds no MNIST") from None
 
 
 # ---- MNIST ----------------------------------------------------------------------------------------------------------
 
+MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"  # PyTorch's
+LARGEST = 16 + 60_000 * 28 * 28  # bytes of MNIST's largest file, uncompressed
+_MNIST_SHA256 = {  # of the uncompressed files, so that plain and gz files are held to the same standard
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
 
 class Missing(Exception):
-    """MNIST cannot be had: says why, in a sentence."""
+    """MNIST is not available: says why, in a sentence."""
+
+    def sentence(self, problem: str) -> ConfigurationError:
+        """Return the error for whoever needs it, with the cures."""
+        return ConfigurationError(
+            f"{problem}: {self} Name a folder that holds MNIST/raw/ in LABBOOK_DATA, connect to the network, or use "
+            "data='digits'."
+        )
+
+
+def _mnist(raw: Path) -> DigitSets:
+    train, test = _part(raw, "train"), _part(raw, "t10k")
+    return DigitSets(train[:-HELD_OUT], train[-HELD_OUT:], test, "mnist", _origin(len(train), len(test)), raw)
+
+
+def _test_digits(raw: Path) -> DigitSets:
+    """Return MNIST of which only the test digits are there as yet."""
+
+    @cache
+    def every() -> DigitSets:
+        try:
+            return _cached()
+        except Missing as missing:
+            raise missing.sentence("A new training needs MNIST") from None
+
+    test, n = _part(raw, "t10k"), TRAINING_DIGITS - HELD_OUT
+    train = DeferredDigits(n, 0, lambda: every().train)
+    validation = DeferredDigits(HELD_OUT, n, lambda: every().validation)
+    return DigitSets(train, validation, test, "mnist", _origin(TRAINING_DIGITS, len(test)), raw)
+
+
+def _origin(train: int, test: int) -> str:
+    return f"MNIST, {train:,} + {test:,} digits"
 
 
 def _named(root: Path) -> Path:
-    """Return the folder with the four IDX files that LABBOOK_DATA names."""
+    """Return the folder with the four files that LABBOOK_DATA names."""
     if (raw := root / "MNIST" / "raw").is_dir():
         return raw
     above = [each for each in list(root.parents)[:2] if (each / "MNIST" / "raw").is_dir()]
@@ -186,139 +196,67 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lab-book"
 
 
-def _whole(raw: Path) -> bool:
-    """Return whether all four files are there, whatever they hold."""
-    return all(_find(raw, name) for name in _MNIST_SHA256)
-
-
 def _cached() -> DigitSets:
-    """Return MNIST from the cache; what lacks there, or is truncated or altered, is downloaded.
+    """Return MNIST from the cache; a file that is missing there, truncated or altered is downloaded.
 
     Raises:
         Missing: there is no network, or no room, or something else came.
     """
-    root = _cache()
-    raw = root / "MNIST" / "raw"
-    if _whole(raw):
-        with suppress(ConfigurationError):
-            return _mnist(raw)
+    root, raw = _cache(), _cache() / "MNIST" / "raw"
+    with suppress(ConfigurationError):
+        return _mnist(raw)
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        raw.mkdir(parents=True, exist_ok=True)
         with FileLock(root / "download.lock"):
-            for path in _broken(raw):  # torchvision would take it for whole
-                path.unlink()
-            _torchvision_datasets().MNIST(str(root), download=True)
-    except (ImportError, OSError, RuntimeError) as error:  # no torchvision; no network, or no room: it raises either
-        first, *_, last = (str(error).strip().splitlines() or [type(error).__name__]) * 2
-        reason = first if first == last else f"{first.rstrip(':')}: {last}"  # torchvision's first and last line
-        raise Missing(f"its download into {root} failed ({reason.rstrip('.')}).") from None
-    if broken := _broken(raw):
-        raise Missing(f"what was downloaded is not MNIST: {broken[0]} has another checksum.")
+            for name in filter(lambda name: not _intact(raw, name), _MNIST_SHA256):
+                (raw / name).unlink(missing_ok=True)
+                torch.hub.download_url_to_file(f"{MIRROR}{name}.gz", str(raw / f"{name}.gz"), progress=False)
+                if not _intact(raw, name):
+                    raise Missing(f"what was downloaded is not MNIST: {raw / name}.gz has another checksum.")
+    except OSError as error:
+        raise Missing(f"its download into {root} failed ({str(error).rstrip('.')}).") from None
     return _mnist(raw)
 
 
-def _broken(raw: Path) -> list[Path]:
-    """Return the files of MNIST in a folder that are not what they should be."""
-    found = []
-    for name in _MNIST_SHA256:
-        for path in filter(Path.exists, (raw / f"{name}.gz", raw / name)):
-            try:
-                _content(path, name)
-            except ConfigurationError:
-                found.append(path)
-    return found
-
-
-def _torchvision_datasets():
-    """Import `torchvision.datasets`, also where torchvision's compiled part does not fit a CPU build of torch."""
+def _intact(raw: Path, name: str) -> bool:
     try:
-        from torchvision import datasets
-    except RuntimeError:  # "operator torchvision::nms does not exist"
-        global _stubs  # the definitions last as long as their library object
-        _stubs = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            _stubs.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from torchvision import datasets
-    return datasets
+        return bool(_content(raw, name))
+    except ConfigurationError:
+        return False
 
 
-def _find(raw: Path, name: str) -> Path | None:
-    return next((path for path in (raw / f"{name}.gz", raw / name) if path.is_file()), None)
+def _part(raw: Path, prefix: str) -> Digits:
+    """Return the digits of one pair of files: headers of 16 and of 8 bytes, then a byte a pixel or a label."""
+    images, labels = (
+        torch.frombuffer(bytearray(_content(raw, f"{prefix}-{name}")), dtype=torch.uint8, offset=header)
+        for name, header in (("images-idx3-ubyte", 16), ("labels-idx1-ubyte", 8))
+    )
+    return Digits(images.view(-1, 28, 28), labels.long(), part=int(prefix == "t10k"))
 
 
-def _read_idx(raw: Path, name: str) -> np.ndarray:
-    """Return the array of an IDX file after checking every byte of it."""
-    path = _find(raw, name)
-    if path is None:
-        raise ConfigurationError(f"{raw} lacks {name} (plain or .gz).")
-    content = _content(path, name)
-    dimensions = content[3]
-    shape = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-
-
-def _content(path: Path, name: str) -> bytes:
-    """Return the uncompressed content of a file, no more of it than the largest has.
+def _content(raw: Path, name: str) -> bytes:
+    """Return the uncompressed content of a file, no more of it than the largest has, after checking every byte.
 
     Raises:
-        ConfigurationError: it cannot be read, or is truncated or altered.
+        ConfigurationError: there is no such file, it cannot be read, or is truncated or altered.
     """
-    expected = _MNIST_SHA256[name]
+    path = next((path for path in (raw / f"{name}.gz", raw / name) if path.is_file()), None)
+    if path is None:
+        raise ConfigurationError(f"{raw} lacks {name} (plain or .gz).")
+    expected, cure = _MNIST_SHA256[name], "put the original in its place."
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
             content = file.read(LARGEST + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ConfigurationError(
             f"{path} is truncated or altered ({error}): expected SHA-256 {expected} of its content, found none that "
-            f"can be read (the file itself: {_sha256(files.read(path))}); put the original in its place."
+            f"can be read (the file itself: {files.digest(files.read(path))}); {cure}"
         ) from None
     except OSError as error:
         raise ConfigurationError(f"Cannot read {path}: {error.strerror or error}.") from None
-    if (found := _sha256(content)) != expected:
-        raise ConfigurationError(
-            f"{path} is truncated or altered: expected SHA-256 {expected}, found {found}; put the original in "
-            "its place."
-        )
+    if (found := files.digest(content)) != expected:
+        raise ConfigurationError(f"{path} is truncated or altered: expected SHA-256 {expected}, found {found}; {cure}")
     return content
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _part(raw: Path, prefix: str) -> Digits:
-    images, labels = (_read_idx(raw, f"{prefix}-{part}") for part in ("images-idx3-ubyte", "labels-idx1-ubyte"))
-    return Digits(torch.from_numpy(images.copy()), torch.from_numpy(labels.copy()).long(), part=int(prefix == "t10k"))
-
-
-def _mnist(raw: Path) -> DigitSets:
-    train, test = _part(raw, "train"), _part(raw, "t10k")
-    return DigitSets(train[:-HELD_OUT], train[-HELD_OUT:], test, "mnist", _origin(len(train), len(test)), raw)
-
-
-def _test_digits(raw: Path) -> DigitSets:
-    """Return MNIST of which only the test digits are there as yet."""
-
-    @lru_cache(maxsize=1)
-    def every() -> DigitSets:
-        try:
-            return _cached()
-        except Missing as missing:
-            raise ConfigurationError(
-                f"A new training needs MNIST: {missing} Name a folder that holds MNIST/raw/ in LABBOOK_DATA, connect "
-                "to the network, or use data='digits'."
-            ) from None
-
-    test, n = _part(raw, "t10k"), TRAINING_DIGITS - HELD_OUT
-    train = Deferred(n, 0, lambda: every().train)
-    validation = Deferred(HELD_OUT, n, lambda: every().validation)
-    return DigitSets(train, validation, test, "mnist", _origin(TRAINING_DIGITS, len(test)), raw)
-
-
-def _origin(train: int, test: int) -> str:
-    return f"MNIST, {train:,} + {test:,} digits"
 
 
 # ---- scikit-learn's digits ------------------------------------------------------------------------------------------
@@ -342,6 +280,5 @@ def _bundled() -> DigitSets:
     images = (images * 255).round().to(torch.uint8)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(2021))
     every = Digits(images[order], torch.from_numpy(bunch.target).long()[order])
-    return DigitSets(
-        every[:1200], every[1200:1400], every[1400:], "digits", f"scikit-learn's digits, {len(every)} of 8x8 pixels"
-    )
+    origin = f"scikit-learn's digits, {len(every)} of 8x8 pixels"
+    return DigitSets(every[:1200], every[1200:1400], every[1400:], "digits", origin)

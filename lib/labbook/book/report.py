@@ -399,7 +399,7 @@ class Page:
         Args:
             schedules: name of an experiment -> one of its runs, and the number of images of the 2021 schedule.
         """
-        if text := digits.banner(self.sets):
+        if text := _other_digits(self.sets):
             display(HTML(f'<div class="banner banner-data"><p>{text}</p></div>'))
         cut = [
             f"{name} {percent(run.images / whole)}"
@@ -506,6 +506,17 @@ def _measured(record: Mapping) -> str:
         return record["measured"]
     kind = "shortened schedule" if record["evidence"] == "shortened" else "pilot, not counted"
     return f"<span>{html.escape(record['measured'])}</span> <em>{kind}: {html.escape(record['pilot'])}</em>"
+
+
+def _other_digits(sets: digits.DigitSets) -> str:
+    """Return the notice that a page must open with when it does not show MNIST, else an empty string."""
+    if sets.name == "mnist":
+        return ""
+    return (
+        f"These pages were made with the {len(sets.train) + len(sets.validation) + len(sets.test)} digits bundled "
+        f"with scikit-learn{', because MNIST could not be had' if sets.why else ''}. Their numbers are no stand-in for "
+        f"MNIST results.{f' {sets.why}' if sets.why else ''}"
+    )
 
 
 def _kept(found: Predictions) -> dict:
