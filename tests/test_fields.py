@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import config, evaluation, fields, models, rng, stimuli
+from labbook import config, evaluation, models, rng, stimuli
 from labbook.errors import ConfigurationError
 from labbook.fields import Cluttered, Field
 from labbook.stimuli import Scene128
@@ -46,7 +46,7 @@ def test_digit_and_texture_keep_their_ratio_at_every_size(sets, size):
     images, offsets = draw(sets, law, 100)[0], draw(sets, law, 100).offsets
     peak = stimuli.crops(images, offsets).flatten(1).amax(1) - images.flatten(1).median(1).values
     texture = images[:, 0][:, stimuli.disc("cpu", size) > 0].std(1)
-    assert (peak / texture).median() == pytest.approx(0.25 / (0.75 / 2 / fields.SPREAD) * 1.05, rel=0.12)
+    assert (peak / texture).median() == pytest.approx(0.25 / (0.75 / 2 / Field.extreme) * 1.05, rel=0.12)
 
 
 def test_clutter_is_pieces_of_other_digits_added_and_clipped(sets):

@@ -215,15 +215,6 @@ def test_textures_of_the_field_have_the_study_s_spread():
     assert z.flatten(1).std(1).mean().item() == pytest.approx(0.126, abs=0.003)
 
 
-def test_slices_of_the_bank_are_what_the_gather_gives():
-    bank = clouds.Bank(128, 5)
-    generator = rng.generator("slices")
-    choice = torch.randint(5, (12,), generator=generator)
-    top, left = torch.randint(128, (2, 12), generator=generator)
-    mirror = torch.arange(12) % 2 == 0
-    assert torch.equal(bank._slices(choice, top, left, mirror), bank._gathered(choice, top, left, mirror))
-
-
 # ---- oracle ----------------------------------------------------------------------------------------------------------
 
 

@@ -1,9 +1,9 @@
 """Other fields: smaller and larger ones than 128x128 pixels, and the cluttered ones of the literature.
 
-Two laws beside those of `stimuli`, with its conventions. `Field` is `Scene128` at another size: digits keep their 28
-pixels, eccentricities scale with the room that is left around a digit. `Cluttered` is the translated MNIST with pieces
-of other digits on which recurrent attention and spatial transformers were tested (Mnih et al. 2014, and its published
-generator; Jaderberg et al. 2015).
+Two distributions beside those of `stimuli`, with its conventions. `Field` is `Scene128` at another size: digits keep
+their 28 pixels, eccentricities scale with the room that is left around a digit. `Cluttered` is the translated MNIST
+with pieces of other digits on which recurrent attention and spatial transformers were tested (Mnih et al. 2014, and its
+published generator; Jaderberg et al. 2015).
 """
 
 from __future__ import annotations
@@ -13,22 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .digits import Digits
 from .errors import ConfigurationError, choose, within
-from .stimuli import EDGE, FIELD, MARGIN, Scene128, StimulusConfig, compose_field
-
-SPREAD = 0.5 / 0.126  # the largest magnitude of a texture of 128x128 pixels, in its standard deviations, on average
+from .stimuli import EDGE, FIELD, MARGIN, Scene128, StimulusConfig
 
 
-@dataclass(frozen=True)
-class Field(Scene128):
-    """The law of `Scene128` in a square of `size` pixels.
+class Sized:
+    """A square image of `size` pixels, an even number from 32 to 1024."""
 
-    A larger texture has larger extremes. So that contrast and noise mean the same at all sizes, noise is the amplitude
-    that a texture of 128x128 pixels with the same standard deviation has on average, not that of its own extremes.
-    """
-
-    size: int = FIELD  # edge of the field, pixels; even
+    size: int
 
     def __post_init__(self):
         within("size", self.size, 32, 1024, "pixels", whole=True)
@@ -38,7 +30,7 @@ class Field(Scene128):
 
     @property
     def edge(self) -> int:
-        """Edge of the field, pixels."""
+        """Edge of the image, pixels."""
         return self.size
 
     @property
@@ -46,18 +38,34 @@ class Field(Scene128):
         """The largest offset, pixels."""
         return (self.size - EDGE) // 2
 
+
+@dataclass(frozen=True)
+class Field(Sized, Scene128):
+    """The distribution of `Scene128` in a square of `size` pixels.
+
+    A larger texture has larger extremes. So that contrast and noise mean the same at all sizes, noise is the amplitude
+    that a texture of 128x128 pixels with the same standard deviation has on average, not that of its own extremes.
+    """
+
+    size: int = FIELD  # edge of the field, pixels; even
+
+    extreme = (
+        0.5 / 0.126
+    )  # the largest magnitude of a texture of 128x128 pixels, in its standard deviations, on average
+
     @classmethod
     def sized(cls, size: int, **settings) -> Field:
-        """Return the law whose eccentricities fill the same share of the room around a digit as at 128 pixels."""
+        """Return the distribution whose eccentricities fill the same share of the room around a digit as at 128 pixels.
+
+        >>> Field.sized(64).std, Field.sized(64).reach
+        (14.4, 18)
+        """
         farthest = 40 * ((size - EDGE) // 2) / MARGIN
         return cls(std=farthest, offset_max=farthest, size=size, **settings)
 
-    def compose(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
-        return compose_field(ink, offsets, contrast, texture, self.noise, SPREAD)
-
 
 @dataclass(frozen=True)
-class Cluttered(StimulusConfig):
+class Cluttered(Sized, StimulusConfig):
     """A digit anywhere on black, among pieces of other digits: what overlaps is added and clipped at white.
 
     The defaults are those of recurrent attention at 60x60 pixels; 100 pixels have 8 pieces. Spatial transformers were
@@ -70,37 +78,16 @@ class Cluttered(StimulusConfig):
     piece: int = 8  # edge of each, pixels
 
     def __post_init__(self):
-        within("size", self.size, 32, 1024, "pixels", whole=True)
-        if self.size % 2:
-            raise ConfigurationError(f"size={self.size} must be even: a digit of 28 pixels has its middle between two.")
         super().__post_init__()
         within("pieces", self.pieces, 0, 1000, whole=True)
         within("piece", self.piece, 1, EDGE, "pixels", whole=True)
         choose("draws", self.draws, ("fresh",))
 
-    @property
-    def edge(self) -> int:
-        """Edge of the image, pixels."""
-        return self.size
-
-    @property
-    def reach(self) -> int:
-        """The largest offset, pixels."""
-        return (self.size - EDGE) // 2
-
     def fresh(self, n: int, generator: torch.Generator) -> Tensor:
         drawn = torch.randint(2 * self.reach + 1, (n, 2), generator=generator, device=generator.device)
         return drawn - self.reach
 
-    def paint(
-        self,
-        digits: Digits,
-        rows: Tensor,
-        offsets: Tensor,
-        contrast: Tensor,
-        key: Tensor | None,
-        generator: torch.Generator,
-    ) -> Tensor:
+    def paint(self, digits, rows, offsets, contrast, key, generator):
         n, size = len(rows), self.size
         flat = torch.zeros(n, size * size, device=rows.device)
         if self.pieces:

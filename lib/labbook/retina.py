@@ -1,18 +1,14 @@
 """Log-polar retinas: fixed linear maps from a 128x128 scene to a few hundred or thousand features.
 
 Two retinas of the study: `WhatWhere` (2.4, with its colliculus, 2.5) is a set of log-Gabor filters on the whitened
-scene, their period growing with eccentricity; `Polo` (2.3) shows one small set of filters to the central crops of a
+scene, their period growing with eccentricity; `Polo` (2.3) applies one small set of filters to the central crops of a
 Laplacian pyramid. Each is defined once, step by step (`Retina.steps`), and computed folded (`Retina.__call__`).
-
-Folded: every map is a list of full-field kernels, and the kernels of one ring span few row profiles and few column
-profiles, since near the centre they are small and far out they are smooth. With an orthonormal basis of the rows R
-(m, 128) and of the columns C (m, 128), a kernel is R^T core C, and a feature is <core, R image C^T>, with m between 30
-and 70 instead of 128. Pyramid and whitening are part of the kernels and cost nothing.
 
 Convention
     image       (B, 1, 128, 128) in [0, 1], grey is 0.5
     positions   pixels of the field, (row, column) = (down, right); offsets are relative to pixel (64, 64)
-    azimuth     radians, from down towards right; the unit at angle psi lies at centre + r (cos psi, sin psi)
+    azimuth     radians, from down towards right; the unit at angle psi lies at centre + r (cos psi, sin psi); in every
+                other ring the azimuths are shifted by half a step
     orientation of a filter's wave vector, relative to the azimuth
     frequency   cycles per pixel of the field
     features    (B, n) float32; WhatWhere: (orientation, azimuth, ring, phase); Polo: part after part, each
@@ -22,6 +18,7 @@ Convention
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -32,21 +29,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import ConfigurationError, choose, shown, within
-from .stimuli import EDGE, FIELD, MARGIN
+from .stimuli import EDGE, FIELD, MARGIN, cut
 
 GREY = 0.5
-
-# What folding leaves out of a ring's kernels, relative to their norm. On scenes it changes the features of WhatWhere by
-# 0.1 % of their standard deviation (the clip of 2021: 1 to 3 %), those of Polo not beyond float32.
-TOLERANCE = 3e-4
-RIDGE = 1e-3  # singular values below this, relative to the largest, are damped in the inverse
-
 
 # ---- settings -------------------------------------------------------------------------------------------------------
 
 
 class Settings:
-    """What follows from the settings of every retina; `visual_field` is the edge of its scenes, pixels."""
+    """What follows from the settings of every retina; `field` is the edge of its scenes, pixels."""
 
     field: int
 
@@ -65,6 +56,11 @@ class Settings:
         """Share of the scene's numbers that is saved, 1 - n / field^2."""
         return 1 - self.n / self.field**2
 
+    def _check_counts(self, **highest: int) -> None:
+        for name, high in highest.items():
+            within(name, getattr(self, name), 1, high, whole=True)
+        within("field", self.field, 16, 512, whole=True)
+
 
 @dataclass(frozen=True)
 class WhatWhere(Settings):
@@ -72,6 +68,9 @@ class WhatWhere(Settings):
 
     Raises:
         ConfigurationError: a value outside the bounds that its field names.
+
+    >>> WhatWhere().n, [round(radius, 1) for radius in WhatWhere().radii[::3]]
+    (2880, [2.3, 6.5, 18.3, 51.4])
     """
 
     orientations: int = 6
@@ -87,11 +86,7 @@ class WhatWhere(Settings):
     field: int = FIELD
 
     def __post_init__(self):
-        within("field", self.field, 16, 512, whole=True)
-        within("orientations", self.orientations, 1, 64, whole=True)
-        within("azimuths", self.azimuths, 1, 360, whole=True)
-        within("rings", self.rings, 1, 64, whole=True)
-        within("phases", self.phases, 1, 2, whole=True)
+        self._check_counts(orientations=64, azimuths=360, rings=64, phases=2)
         within("rho", self.rho, 1.01, 10)
         within("reach", self.reach, 0.01, 1)
         within("sf_max", self.sf_max, 0.01, 0.5, "cycles per pixel")
@@ -139,15 +134,12 @@ class Pyramid(Settings):
     field: int = FIELD
 
     def __post_init__(self):
-        within("field", self.field, 16, 512, whole=True)
+        self._check_counts(orientations=64, azimuths=360, rings=64)
         within("width", self.width, 4, 512, whole=True)
         if self.width > self.field:
             raise ConfigurationError(f"width={self.width} must not exceed the field, {self.field} pixels.")
         within("levels", self.levels, 1 if self.low_pass else 2, 16, whole=True)
         within("base", self.base, 1.05, 8)
-        within("rings", self.rings, 1, 64, whole=True)
-        within("azimuths", self.azimuths, 1, 360, whole=True)
-        within("orientations", self.orientations, 1, 64, whole=True)
         within("r_min", self.r_min, 0, self.width / 2, "pixels of the crop")
         within("r_max", self.r_max, 0, self.width / 2, "pixels of the crop")
         if self.r_min >= self.r_max:
@@ -192,26 +184,20 @@ class Pyramid(Settings):
         """Radius of each ring of each level, pixels of the field."""
         return [r * self.base**level for level in range(self.kept) for r in self.ring_radii]
 
-    @property
-    def frequencies(self) -> list[float]:
-        """Nominal frequency of each ring of each level, cycles per pixel of the field."""
-        return [f / self.base**level for level in range(self.kept) for f in self.ring_frequencies]
-
 
 @dataclass(frozen=True)
 class Polo(Settings):
     """One pyramid, or several side by side.
 
     Raises:
-        ConfigurationError: no part, or parts that do not see the same field.
+        ConfigurationError: no part, or parts over different fields.
     """
 
     parts: tuple[Pyramid, ...] = (Pyramid(),)
 
     def __post_init__(self):
-        parts = self.parts
-        pyramids = isinstance(parts, tuple) and parts and all(isinstance(part, Pyramid) for part in parts)
-        if not pyramids or len({part.field for part in parts}) > 1:
+        pyramids = isinstance(self.parts, tuple) and all(isinstance(part, Pyramid) for part in self.parts)
+        if not pyramids or len({part.field for part in self.parts}) != 1:
             raise ConfigurationError(
                 f"parts={shown(self.parts)} must be a tuple of pyramids, at least one, over one and the same field."
             )
@@ -258,9 +244,7 @@ class _Grid:
         self.mask *= 1 - torch.exp(-0.5 * (self.radius * n / 0.5) ** 2)
 
 
-def _log_gabor(
-    grid: _Grid, row: float, column: float, sf: float, b_sf: float, angles: Tensor, b_theta: float
-) -> Tensor:
+def log_gabor(grid: _Grid, row: float, column: float, sf: float, b_sf: float, angles: Tensor, b_theta: float) -> Tensor:
     """Return complex log-Gabor filters (n, h, w) centred at (row, column), one per orientation in `angles` (n,).
 
     Real part: the even filter; imaginary part: the odd one (its phase is pi / 2). A single bump in frequency.
@@ -273,38 +257,34 @@ def _log_gabor(
     return torch.fft.ifft2(spectrum)
 
 
-def _normalised(filters: Tensor) -> Tensor:
-    """Subtract each filter's median, then divide by its largest magnitude, (..., h, w)."""
-    filters = _balanced(filters)
-    return filters / filters.abs().amax((-2, -1), keepdim=True)
+def _ring(
+    settings: WhatWhere | Pyramid, ring: int, size: int, radius: float, sf: float, b_sf: float, b_theta: float
+) -> Tensor:
+    """Return the complex filters of a ring in an image of `size` pixels, (orientations, azimuths, size, size)."""
+    grid, columns = _Grid(size), []
+    turns = math.pi / settings.orientations * torch.arange(settings.orientations, dtype=torch.float64)
+    for k in range(settings.azimuths):
+        psi = (k + 0.5 * (ring % 2)) * 2 * math.pi / settings.azimuths
+        centre = size // 2 + radius * math.cos(psi), size // 2 + radius * math.sin(psi)
+        columns.append(log_gabor(grid, *centre, sf, b_sf, turns + psi, b_theta))
+    return torch.stack(columns, 1)
 
 
 def _balanced(filters: Tensor) -> Tensor:
-    median = np.median(filters.numpy(), axis=(-2, -1), keepdims=True)  # mean of the two middle values, unlike torch's
-    return filters - torch.from_numpy(median)
+    """Subtract each filter's median, (..., h, w): the mean of the two middle values, unlike torch's."""
+    return filters - torch.from_numpy(np.median(filters.numpy(), axis=(-2, -1), keepdims=True))
 
 
-def whatwhere_filters(retina: WhatWhere, ring: int) -> Tensor:
-    """Return the filters of one ring, (orientations, azimuths, phases, h, w) float64, in [-1, 1] (study 2.4)."""
-    return _normalised(_raw_whatwhere(retina, ring))
+def whatwhere_filters(retina: WhatWhere, ring: int, normalised: bool = True) -> Tensor:
+    """Return the filters of one ring, (orientations, azimuths, phases, h, w) float64 (study 2.4).
 
-
-def whatwhere_peaks(retina: WhatWhere, ring: int) -> Tensor:
-    """Return by what the filters of one ring were divided, (orientations, azimuths, phases) float64."""
-    return _balanced(_raw_whatwhere(retina, ring)).abs().amax((-2, -1))
-
-
-def _raw_whatwhere(retina: WhatWhere, ring: int) -> Tensor:
-    grid, n = _Grid(retina.field), retina.field
-    radius, sf = retina.radii[ring], retina.frequencies[ring]
-    turns = math.pi / retina.orientations * torch.arange(retina.orientations, dtype=torch.float64)
-    columns = []
-    for k in range(retina.azimuths):
-        psi = (k + 0.5 * (ring % 2)) * 2 * math.pi / retina.azimuths
-        centre = n / 2 + radius * math.cos(psi), n / 2 + radius * math.sin(psi)
-        z = _log_gabor(grid, *centre, sf, retina.b_sf, turns + psi, math.pi / (2 * retina.orientations))
-        columns.append(torch.stack((z.real, z.imag)[: retina.phases], 1))  # (orientations, phases, h, w)
-    return torch.stack(columns, 1)
+    Args:
+        normalised: whether each is divided by its largest magnitude.
+    """
+    radius, sf, b_theta = retina.radii[ring], retina.frequencies[ring], math.pi / (2 * retina.orientations)
+    z = _ring(retina, ring, retina.field, radius, sf, retina.b_sf, b_theta)
+    filters = _balanced(torch.stack((z.real, z.imag)[: retina.phases], 2))
+    return filters / filters.abs().amax((-2, -1), keepdim=True) if normalised else filters
 
 
 def polo_filters(pyramid: Pyramid) -> Tensor:
@@ -313,30 +293,23 @@ def polo_filters(pyramid: Pyramid) -> Tensor:
     The library's printed extrema of 2021 are -0.3125 (width 32) and -0.2759 (width 64); its version of 2024 gives the
     -0.2794 and -0.2555 that this formula gives.
     """
-    grid, half = _Grid(pyramid.width), pyramid.width // 2
-    turns = math.pi / pyramid.orientations * torch.arange(pyramid.orientations, dtype=torch.float64)
-    cells = []
-    for i, (radius, sf) in enumerate(zip(pyramid.ring_radii, pyramid.ring_frequencies, strict=True)):
-        for k in range(pyramid.azimuths):
-            psi = (k + 0.5 * (i % 2)) * 2 * math.pi / pyramid.azimuths
-            centre = half + radius * math.cos(psi), half + radius * math.sin(psi)
-            cells.append(_log_gabor(grid, *centre, sf, pyramid.b_sf, turns + psi, pyramid.b_theta).real)
-    return _normalised(torch.stack(cells, 1).unflatten(1, (pyramid.rings, pyramid.azimuths)))
+    rings = enumerate(zip(pyramid.ring_radii, pyramid.ring_frequencies, strict=True))
+    filters = [
+        _ring(pyramid, i, pyramid.width, radius, sf, pyramid.b_sf, pyramid.b_theta).real for i, (radius, sf) in rings
+    ]
+    filters = _balanced(torch.stack(filters, 1))
+    return filters / filters.abs().amax((-2, -1), keepdim=True)
 
 
-# ---- steps ----------------------------------------------------------------------------------------------------------
+# ---- what comes before the filters ----------------------------------------------------------------------------------
 
 
 def recentred(images: Tensor, fixations: Tensor) -> Tensor:
-    """Return fields (B, 1, h, h) laid around fixations (B, 2), grey beyond the old ones: what a moved eye sees."""
+    """Return fields (B, 1, h, h) centred on fixations (B, 2), grey beyond the old ones: the input after a saccade."""
     edge = images.shape[-1]
     margin = (edge - EDGE) // 2  # fixations go no further
     padded = F.pad(images[:, 0], (margin,) * 4, value=GREY)  # of 128 pixels: (B, 228, 228)
-    start = margin + fixations.clamp(-margin, margin)  # (B, 2)
-    axis = torch.arange(edge, device=images.device)
-    width = padded.shape[-1]
-    index = (start[:, :1] + axis)[:, :, None] * width + (start[:, 1:] + axis)[:, None]  # (B, h, h)
-    return padded.flatten(1).gather(1, index.flatten(1)).view(-1, 1, edge, edge)
+    return cut(padded, margin + fixations.clamp(-margin, margin), edge)[:, None]
 
 
 def whitening(n: int) -> Tensor:
@@ -347,7 +320,11 @@ def whitening(n: int) -> Tensor:
 
 
 def whiten(images: Tensor) -> Tensor:
-    """Whiten (..., n, n): each frequency gets the same power if the scene's spectrum is 1/f^1.4; the mean is lost."""
+    """Whiten (..., n, n): each frequency gets the same power if the scene's spectrum is 1/f^1.4; the mean is lost.
+
+    2021 also cut the result, about grey, to [0, 1]: not linear, and here left out (1 to 3 % of the features' standard
+    deviation over scenes).
+    """
     n = images.shape[-1]
     gain = whitening(n)[:, : n // 2 + 1].to(images)
     return torch.fft.irfft2(torch.fft.rfft2(images) * gain, s=(n, n))
@@ -358,45 +335,37 @@ def crops(images: Tensor, pyramid: Pyramid) -> Tensor:
 
     A level smaller than the crop is laid into zeros.
     """
-    levels, level = [], images
+    levels = [level if lower is None else level - lower for level, lower in _levels(images, pyramid, "bilinear")]
+    return torch.cat([_central(level, pyramid.width, axes=2) for level in levels[: pyramid.kept]], 1)
+
+
+def _levels(level: Tensor, pyramid: Pyramid, mode: str) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield each level of images (B, c, n, n), or along one axis (B, c, n), and what the next one keeps of it, at its
+    size; None for the last."""
     for _ in range(pyramid.levels - 1):
-        smaller = F.interpolate(level, scale_factor=1 / pyramid.base, mode="bilinear", align_corners=False)
-        larger = F.interpolate(smaller, size=level.shape[-2:], mode="bilinear", align_corners=False)
-        levels.append(_centre(level - larger, pyramid.width))
+        smaller = F.interpolate(level, scale_factor=1 / pyramid.base, mode=mode, align_corners=False)
+        yield level, F.interpolate(smaller, size=level.shape[2:], mode=mode, align_corners=False)
         level = smaller
-    levels.append(_centre(level, pyramid.width))
-    return torch.cat(levels[: pyramid.kept], 1)
+    yield level, None
 
 
-def _centre(level: Tensor, width: int) -> Tensor:
-    """Crop or pad (B, 1, n, n) to (B, 1, width, width), pixel n // 2 going to width // 2."""
+def _central(level: Tensor, width: int, axes: int) -> Tensor:
+    """Crop or pad the last axes, n pixels long, to `width`, pixel n // 2 going to width // 2."""
     n = level.shape[-1]
     before = width // 2 - n // 2
-    after = width - n - before
-    return F.pad(level, (before, after, before, after))
+    return F.pad(level, (before, width - n - before) * axes)
 
 
-def _crop_axes(pyramid: Pyramid) -> list[tuple[Tensor, Tensor | None]]:
-    """Return for each kept level the matrices (P, Q), (width, field): its crop is P image P^T - Q image Q^T.
+# ---- folding --------------------------------------------------------------------------------------------------------
+#
+# Every map is a list of full-field kernels, and the kernels of one ring span few row profiles and few column profiles,
+# since near the centre they are small and far out they are smooth. With an orthonormal basis of the rows R (m, 128) and
+# of the columns C (m, 128), a kernel is R^T core C, and a feature is <core, R image C^T>, with m between 30 and 70
+# instead of 128. Pyramid and whitening are part of the kernels and cost nothing.
 
-    Q is None for the low-pass level.
-    """
-    axes, level = [], torch.eye(pyramid.field, dtype=torch.float64)  # (size, field)
-    for _ in range(pyramid.levels - 1):
-        smaller = F.interpolate(level.T[None], scale_factor=1 / pyramid.base, mode="linear")[0].T
-        larger = F.interpolate(smaller.T[None], size=len(level), mode="linear")[0].T
-        axes.append((_centre_rows(level, pyramid.width), _centre_rows(larger, pyramid.width)))
-        level = smaller
-    axes.append((_centre_rows(level, pyramid.width), None))
-    return axes[: pyramid.kept]
-
-
-def _centre_rows(axis: Tensor, width: int) -> Tensor:
-    before = width // 2 - len(axis) // 2
-    return F.pad(axis, (0, 0, before, width - len(axis) - before))
-
-
-# ---- folded ---------------------------------------------------------------------------------------------------------
+# What folding leaves out of a ring's kernels, relative to their norm. On scenes it changes the features of WhatWhere by
+# 0.1 % of their standard deviation, those of Polo not beyond float32.
+TOLERANCE = 3e-4
 
 
 class Group(NamedTuple):
@@ -426,40 +395,37 @@ def fold(kernels: Tensor, tolerance: float = TOLERANCE) -> Group:
     return Group(rows, columns, rows @ kernels @ columns.T)
 
 
-def _whatwhere_groups(retina: WhatWhere) -> tuple[list[Group], Tensor, Tensor]:
-    groups, offsets, order = [], [], []
-    index = torch.arange(retina.n).view(retina.orientations, retina.azimuths, retina.rings, retina.phases)
-    for ring in range(retina.rings):
-        filters = whatwhere_filters(retina, ring).flatten(0, 2)  # (n, h, w)
-        order.append(index[:, :, ring].flatten())
-        offsets.append(GREY * filters.sum((1, 2)) * retina.whitening)
-        groups.append(fold(whiten(filters) if retina.whitening else filters))  # whitening is its own adjoint
-    return groups, torch.cat(offsets), torch.cat(order)
-
-
-def _polo_groups(polo: Polo) -> tuple[list[Group], Tensor, Tensor]:
-    groups, order, first = [], [], 0
-    for part in polo.parts:
+def _folded(settings: WhatWhere | Polo) -> Iterator[tuple[Group, Tensor, Tensor]]:
+    """Yield the kernels of each ring, or of each level, which features they give, and what these are without an
+    image, (n,)."""
+    if isinstance(settings, WhatWhere):
+        index = torch.arange(settings.n).view(settings.layout[0])
+        for ring in range(settings.rings):
+            filters = whatwhere_filters(settings, ring).flatten(0, 2)  # (n, h, w)
+            group = fold(whiten(filters) if settings.whitening else filters)  # whitening is its own adjoint
+            yield group, index[:, :, ring].flatten(), GREY * filters.sum((1, 2)) * settings.whitening
+        return
+    first = 0
+    for part in settings.parts:
         filters = polo_filters(part).flatten(0, 2)  # (orientations x rings x azimuths, width, width)
         index = first + torch.arange(part.n).view(part.orientations, part.kept, part.rings, part.azimuths)
-        for level, (crop, lower) in enumerate(_crop_axes(part)):
-            seen = crop if lower is None else torch.cat((crop, lower))
+        axes = list(_levels(torch.eye(part.field, dtype=torch.float64)[None], part, "linear"))[: part.kept]
+        for level, pair in enumerate(axes):  # a level's crop is P image P^T - Q image Q^T, of the last one P image P^T
+            ps = [_central(axis, part.width, axes=1)[0].T for axis in pair if axis is not None]  # (width, field) each
+            seen = torch.cat(ps)
             frame = _profiles(seen.T @ seen, 1e-7)  # (m, field): what the crop depends on, orthonormal
-            crop = crop @ frame.T  # (width, m)
-            kernels = crop.T @ filters @ crop  # (n, m, m), in the frame
-            if lower is not None:
-                lower = lower @ frame.T
-                kernels -= lower.T @ filters @ lower
+            p, *q = (each @ frame.T for each in ps)  # (width, m)
+            kernels = p.T @ filters @ p  # (n, m, m), in the frame
+            for each in q:
+                kernels -= each.T @ filters @ each
             rows, columns, core = fold(kernels)
-            groups.append(Group(rows @ frame, columns @ frame, core))
-            order.append(index[:, level].flatten())
+            yield Group(rows @ frame, columns @ frame, core), index[:, level].flatten(), torch.zeros(len(core))
         first += part.n
-    return groups, torch.zeros(polo.n, dtype=torch.float64), torch.cat(order)
 
 
-# Per kind of device, the faster form. One CPU core, batches of 100: "cores" takes a third to a half of the time of
-# "matrix". CUDA: not measured; one product of a few GFLOP per batch should beat some thirty small kernels.
-FORMS = {"cpu": "cores", "cuda": "matrix"}
+# ---- retinas --------------------------------------------------------------------------------------------------------
+
+RIDGE = 1e-3  # singular values below this, relative to the largest, are damped in the inverse
 
 
 class Retina:
@@ -472,19 +438,18 @@ class Retina:
     def __init__(self, settings: WhatWhere | Polo, device: str = "cpu", form: str = "cores"):
         self.settings, self.n, self.device = settings, settings.n, torch.device(device)
         self.form = choose("form", form, ("cores", "matrix"))
-        make = _whatwhere_groups if isinstance(settings, WhatWhere) else _polo_groups
-        groups, offset, order = make(settings)
-        to = {"device": self.device, "dtype": torch.float32}
+        groups, order, offset = zip(*_folded(settings), strict=True)
+        to, order = {"device": self.device, "dtype": torch.float32}, torch.cat(order)
         self.groups = [Group(*(part.to(**to) for part in group)) for group in groups]
+        self.sizes = [len(group.core) for group in groups]
         self.rank = order.argsort().to(self.device)  # (n,), where each feature is found among the groups'
         self.order = order.to(self.device)  # (n,), which feature each of the groups' is
-        self.offset = offset[order.argsort()].to(**to)  # (n,), what an image of zeros gives
+        self.offset = torch.cat(offset)[order.argsort()].to(**to)  # (n,), what an image of zeros gives
         self.columns = torch.cat([group.columns for group in self.groups]).T.contiguous()  # (field, sum of m)
-        self.splits = [len(group.columns) for group in self.groups]
 
     @property
     def cells(self) -> Cells:
-        """Where it looks, see `cells`."""
+        """Geometry of its cells, see `cells`."""
         return cells(self.settings)
 
     def unflatten(self, features: Tensor) -> list[Tensor]:
@@ -493,24 +458,16 @@ class Retina:
         parts = features.split([math.prod(shape) for shape in layout], 1)
         return [part.unflatten(1, shape) for part, shape in zip(parts, layout, strict=True)]
 
-    # -- forward --
-
-    def steps(self, images: Tensor, clip: bool = False) -> Tensor:
-        """Compute the features (B, n) by definition, in the images' precision.
-
-        Args:
-            clip: whether the whitened scene is cut to [0, 1] before it is filtered, as in 2021; not linear, hence not
-                in the folded form. WhatWhere only.
-        """
+    def steps(self, images: Tensor) -> Tensor:
+        """Compute the features (B, n) by definition, in the images' precision."""
         self._check(images)
-        if isinstance(self.settings, WhatWhere):
-            seen = whiten(images) + GREY if self.settings.whitening else images
-            seen = (seen.clamp(0, 1) if clip else seen).flatten(1)  # (B, field^2)
-            rings = range(self.settings.rings)
-            parts = [whatwhere_filters(self.settings, i).to(images) for i in rings]
-            parts = [(seen @ filters.flatten(0, 2).flatten(1).T).unflatten(1, filters.shape[:3]) for filters in parts]
-            return torch.stack(parts, 3).flatten(1)  # (B, orientations, azimuths, rings, phases)
         parts = []
+        if isinstance(self.settings, WhatWhere):
+            seen = (whiten(images) + GREY if self.settings.whitening else images).flatten(1)  # (B, field^2)
+            for ring in range(self.settings.rings):
+                filters = whatwhere_filters(self.settings, ring).to(images)
+                parts.append((seen @ filters.flatten(0, 2).flatten(1).T).unflatten(1, filters.shape[:3]))
+            return torch.stack(parts, 3).flatten(1)  # (B, orientations, azimuths, rings, phases)
         for part in self.settings.parts:
             filters = polo_filters(part).to(images)  # (orientations, rings, azimuths, width, width)
             parts.append(torch.einsum("blij,orkij->bolrk", crops(images, part), filters).flatten(1))
@@ -521,11 +478,14 @@ class Retina:
 
         Raises:
             ConfigurationError: images of another size.
+
+        >>> build("polo768")(torch.zeros(2, 1, 128, 128)).shape
+        torch.Size([2, 768])
         """
         self._check(images)
         if self.form == "matrix":
             return torch.addmm(self.offset, images.flatten(1), self.matrix.T)
-        parts = (images[:, 0] @ self.columns).split(self.splits, 2)  # each (B, field, m')
+        parts = (images[:, 0] @ self.columns).split([len(group.columns) for group in self.groups], 2)
         parts = [
             (group.rows @ part).flatten(1) @ group.core.flatten(1).T
             for group, part in zip(self.groups, parts, strict=True)
@@ -548,27 +508,26 @@ class Retina:
 
     def kernel(self, feature: int) -> Tensor:
         """Return one full-field kernel (field, field), pyramid and whitening included."""
-        if not 0 <= feature < self.n:
-            raise ConfigurationError(f"feature={feature} must be from 0 to {self.n - 1}.")
-        kernels = [(group, place) for group in self.groups for place in range(len(group.core))]
-        group, place = kernels[self.rank[feature]]
-        return group.rows.T @ group.core[place] @ group.columns
-
-    # -- inverse --
+        place = int(self.rank[int(within("feature", feature, 0, self.n - 1, whole=True))])
+        for rows, columns, core in self.groups:
+            if place < len(core):
+                return rows.T @ core[place] @ columns
+            place -= len(core)
 
     def invert(self, features: Tensor) -> Tensor:
         """Return the images (B, 1, field, field) closest to grey that have these features (B, n), for display.
 
         The Moore-Penrose inverse of the whole map around the grey image, damped by `RIDGE`: what the features do not
-        tell stays grey. (2021 inverted the filters, then the pyramid, whose levels are not orthogonal: as good for 768
-        features, worse for the others.) The first call factors an (n, n) matrix: seconds for 2 880. In float64, because
-        the order of float32 sums, which depends on the number of threads, would show in the pixels.
+        determine stays grey. (2021 inverted the filters, then the pyramid, whose levels are not orthogonal: as good for
+        768 features, worse for the others.) The first call factors an (n, n) matrix: seconds for 2 880. In float64,
+        because the order of float32 sums, which depends on the number of threads, would show in the pixels.
         """
-        grey = self(torch.full((1, 1, *[self.settings.field] * 2), GREY, device=self.device))
+        edge = self.settings.field
+        grey = self(torch.full((1, 1, edge, edge), GREY, device=self.device))
         weights = torch.cholesky_solve((features - grey)[:, self.order].T.double(), self._factor).T  # (B, n)
-        image = torch.zeros(len(features), *[self.settings.field] * 2, device=self.device, dtype=torch.float64)
-        for group, part in zip(self.groups, weights.split([len(group.core) for group in self.groups], 1), strict=True):
-            rows, core, columns = group.rows.double(), group.core.double(), group.columns.double()
+        image = torch.zeros(len(features), edge, edge, device=self.device, dtype=torch.float64)
+        for group, part in zip(self.groups, weights.split(self.sizes, 1), strict=True):
+            rows, columns, core = (each.double() for each in group)
             image += rows.T @ torch.tensordot(part, core, 1) @ columns
         return (image + GREY).float()[:, None]
 
@@ -578,11 +537,10 @@ class Retina:
 
     def _gram(self) -> Tensor:
         """The same in the groups' order."""
-        blocks = []
-        groups = [(group.rows.double(), group.core.double(), group.columns.double()) for group in self.groups]
-        for rows, core, columns in groups:
+        groups, blocks = [[each.double() for each in group] for group in self.groups], []
+        for rows, columns, core in groups:
             line = []
-            for their_rows, their_core, their_columns in groups:
+            for their_rows, their_columns, their_core in groups:
                 seen = (rows @ their_rows.T) @ their_core @ (their_columns @ columns.T)  # (n', m, m')
                 line.append(core.flatten(1) @ seen.flatten(1).T)
             blocks.append(torch.cat(line, 1))
@@ -603,13 +561,14 @@ def build(retina: str | WhatWhere | Polo, device: str = "cpu", form: str | None 
     """Return the one retina of these settings, or of this name in `RETINAS`, on this device.
 
     Args:
-        form: None takes the device's faster one.
+        form: None takes "cores" on a CPU (a third to a half of the time of "matrix", one core, batches of 100), else
+            "matrix" (not measured: one large product should beat some thirty small kernels).
 
     Raises:
         ConfigurationError: an unknown name or form.
     """
     settings = RETINAS[choose("retina", retina, RETINAS)] if isinstance(retina, str) else retina
-    return _built(settings, str(device), form or FORMS.get(torch.device(device).type, "matrix"))
+    return _built(settings, str(device), form or ("cores" if torch.device(device).type == "cpu" else "matrix"))
 
 
 @lru_cache(maxsize=16)
@@ -625,16 +584,33 @@ class Cells(NamedTuple):
     """Geometry of the cells, float32 on the CPU.
 
     centres (n, 2), (row, column), in pixels; radius and azimuth (n,) around the level's centre, which pyramids move
-    outwards: pixel 64 of the field, 64.5 and 65.5 for the second and third level at base 2; nominal frequency (n,),
-    cycles per pixel; sigma (n,), pixels, of the round Gaussian with the same effective area as the energy of the cell's
-    filters.
+    outwards: pixel 64 of the field, 64.5 and 65.5 for the second and third level at base 2; sigma (n,), pixels, of the
+    round Gaussian with the same effective area as the energy of the cell's filters.
     """
 
     centres: Tensor
     radius: Tensor
     azimuth: Tensor
-    frequency: Tensor
     sigma: Tensor
+
+
+@lru_cache(maxsize=8)
+def cells(settings: WhatWhere | Polo) -> Cells:
+    """Return the cells of a retina; WhatWhere: (azimuth, ring); Polo: part after part, (level, ring, azimuth)."""
+    rings = []
+    if isinstance(settings, WhatWhere):
+        for ring, radius in enumerate(settings.radii):
+            sigma = _sigma(whatwhere_filters(replace(settings, azimuths=1), ring))
+            rings.append(_cells(settings.azimuths, ring, radius, sigma, settings.field / 2))
+        return Cells(*(torch.stack(column, 1).flatten(0, 1) for column in zip(*rings, strict=True)))
+    for part in settings.parts:
+        sigmas = [_sigma(filters) for filters in polo_filters(part)[:, :, :1].unbind(1)]
+        for k, radius in enumerate(part.radii):
+            level, ring = divmod(k, part.rings)
+            scale = part.base**level
+            middle = (part.sizes[level] // 2 + 0.5) * scale - 0.5
+            rings.append(_cells(part.azimuths, ring, radius, scale * sigmas[ring], middle))
+    return Cells(*(torch.cat(column) for column in zip(*rings, strict=True)))
 
 
 def _sigma(filters: Tensor) -> float:
@@ -643,44 +619,18 @@ def _sigma(filters: Tensor) -> float:
     return math.sqrt(float(energy.sum() ** 2 / energy.square().sum()) / (4 * math.pi))
 
 
-def _cells(
-    radii: list[float], frequencies: list[float], sigma: Tensor, middle: list[float], azimuths: int, period: int = 0
-) -> Cells:
-    """Lay `azimuths` cells on each ring, (ring, azimuth); odd rings (of each `period`) are turned by half a step."""
-    rings = torch.arange(len(radii))
-    odd = (rings % period if period else rings) % 2
-    psi = (torch.arange(azimuths) + 0.5 * odd[:, None]) * (2 * math.pi / azimuths)  # (rings, azimuths)
-    radius = torch.tensor(radii)[:, None].expand_as(psi)
-    where = torch.stack((psi.cos(), psi.sin()), -1) * radius[..., None] + torch.tensor(middle)[:, None, None]
-    spread = [torch.as_tensor(x, dtype=torch.float32)[:, None].expand_as(psi).flatten() for x in (frequencies, sigma)]
-    return Cells(where.flatten(0, 1), radius.flatten(), psi.flatten(), *spread)
-
-
-@lru_cache(maxsize=8)
-def cells(settings: WhatWhere | Polo) -> Cells:
-    """Return where a retina looks; WhatWhere: (azimuth, ring); Polo: part after part, (level, ring, azimuth)."""
-    if isinstance(settings, WhatWhere):
-        rings, azimuths = settings.rings, settings.azimuths
-        one = replace(settings, azimuths=1)
-        sigma = torch.tensor([_sigma(whatwhere_filters(one, ring)) for ring in range(rings)])
-        laid = _cells(settings.radii, settings.frequencies, sigma, [settings.field / 2] * rings, azimuths)
-        return Cells(*(column.unflatten(0, (rings, azimuths)).transpose(0, 1).flatten(0, 1) for column in laid))
-    parts = []
-    for part in settings.parts:
-        filters = polo_filters(part)[:, :, :1]  # (orientations, rings, 1, width, width)
-        scales = [part.base**level for level in range(part.kept)]
-        sigma = torch.tensor([scale * _sigma(filters[:, ring]) for scale in scales for ring in range(part.rings)])
-        middle = [(size // 2 + 0.5) * scale - 0.5 for size, scale in zip(part.sizes, scales, strict=False)]
-        middle = [pixel for pixel in middle for _ in range(part.rings)]
-        parts.append(_cells(part.radii, part.frequencies, sigma, middle, part.azimuths, part.rings))
-    return Cells(*(torch.cat(column) for column in zip(*parts, strict=True)))
+def _cells(azimuths: int, ring: int, radius: float, sigma: float, middle: float) -> Cells:
+    """Return the cells of one ring."""
+    psi = (torch.arange(azimuths) + 0.5 * (ring % 2)) * (2 * math.pi / azimuths)
+    radius, sigma = torch.full_like(psi, radius), torch.full_like(psi, sigma)
+    return Cells(torch.stack((psi.cos(), psi.sin()), 1) * radius[:, None] + middle, radius, psi, sigma)
 
 
 # ---- colliculus -----------------------------------------------------------------------------------------------------
 
 
 class Colliculus:
-    """Maps of where each cell of a WhatWhere retina looks, and what they make of an accuracy map (study 2.5).
+    """Receptive fields of the cells of a WhatWhere retina, and how they read out an accuracy map (study 2.5).
 
     `maps` (azimuths x rings, field^2): each row the energy of the cell's filters, a probability over the pixels.
     """
@@ -699,7 +649,7 @@ class Colliculus:
         return fields.flatten(1) @ self.maps.T
 
     def target(self, accuracy: Tensor, offsets: Tensor, floor: float = 0.1) -> Tensor:
-        """Return the accuracy (B, n), in (0, 1), to expect when looking at each cell.
+        """Return the accuracy (B, n), in (0, 1), to expect after a saccade to each cell.
 
         Args:
             accuracy: (k, k) of the What pathway against the digit's shift, no shift in the middle. 2021: 55 x 55.
@@ -708,7 +658,7 @@ class Colliculus:
         return self(accuracy_field(accuracy, offsets, self.settings.field, floor))
 
     def offset(self, scores: Tensor) -> Tensor:
-        """Return where to look next, int64 (B, 2), pixels from the centre: the peak of the best cell of (B, n)."""
+        """Return the next saccade, int64 (B, 2), pixels from the centre: to the peak of the best cell of (B, n)."""
         return self.peaks[scores.argmax(1)]
 
 
@@ -718,34 +668,10 @@ def accuracy_field(accuracy: Tensor, offsets: Tensor, size: int = FIELD, floor: 
     before = size - k // 2  # the padded map's middle is at `size`, of 2 size
     padded = F.pad(accuracy.to(torch.float32) - floor, (before, 2 * size - before - k) * 2)  # (2 size, 2 size)
     start = size // 2 - offsets.clamp(-size // 2, size // 2)  # (B, 2)
-    axis = torch.arange(size, device=offsets.device)
-    index = (start[:, :1] + axis)[:, :, None] * (2 * size) + (start[:, 1:] + axis)[:, None]  # (B, size, size)
-    return padded.view(-1)[index] + floor
+    return cut(padded.expand(len(offsets), -1, -1), start, size) + floor
 
 
 @lru_cache(maxsize=4)
 def colliculus(settings: WhatWhere | None = None, device: str = "cpu") -> Colliculus:
     """Return the one colliculus of these settings (None: the study's) on this device."""
     return Colliculus(settings or RETINAS["whatwhere"], device)
-
-
-# ---- standardised features ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Standard:
-    """Frozen statistics of features, mean and std (n,): call it to standardise features (B, n)."""
-
-    mean: Tensor
-    std: Tensor
-
-    @classmethod
-    def measured(cls, features: Tensor) -> Standard:
-        """Measure them on a batch (B, n), B > 1; a feature that never changes keeps its unit."""
-        if len(features) < 2:
-            raise ConfigurationError(f"features of {len(features)} scene(s): a standard deviation needs two or more.")
-        std, mean = torch.std_mean(features, 0)
-        return cls(mean, torch.where(std > 1e-6, std, 1.0))
-
-    def __call__(self, features: Tensor) -> Tensor:
-        return (features - self.mean) / self.std

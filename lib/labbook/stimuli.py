@@ -1,9 +1,10 @@
 """Stimuli: a digit, shifted, at a given contrast, on a textured background (study, sections 2.1, 2.2 and 9).
 
-Two laws: `Scene28`, a digit within its own frame, and `Scene128`, a digit in a round visual field.
+Two distributions: `Scene28`, a digit within its own frame, and `Scene128`, a digit in a round visual field.
 
 Convention
     images      float32 (B, 1, 28, 28) or (B, 1, 128, 128) in [0, 1], grey is 0.5
+    ink         uint8 (B, 28, 28), the digits themselves
     offsets     int64 (B, 2), pixels, (row, column) = (down, right) positive; applied to the digit
     contrast    float32 (B,) in (0, 1]: the digit's peak is 0.5 + contrast / 2, before the field is stretched
     noise       the background spans 0.5 +- noise / 2, before the field is stretched
@@ -14,7 +15,6 @@ Convention
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
@@ -22,6 +22,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from . import rng, textures
 from .digits import Digits
@@ -48,12 +49,12 @@ class Stimuli(NamedTuple):
         return Stimuli(*(column.to(device) for column in self))
 
 
-# ---- laws -----------------------------------------------------------------------------------------------------------
+# ---- distributions --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class StimulusConfig:
-    """What the laws of stimuli share.
+    """What the distributions of stimuli share.
 
     Raises:
         ConfigurationError: a value outside the bounds that its field names.
@@ -75,9 +76,7 @@ class StimulusConfig:
             raise ConfigurationError(
                 f"contrast={shown(self.contrast)} must be a pair (low, high); equal for a fixed contrast."
             )
-        low, high = self.contrast
-        within("contrast", low, 0.01, 1)
-        within("contrast", high, 0.01, 1)
+        low, high = (within("contrast", each, 0.01, 1) for each in self.contrast)
         if low > high:
             raise ConfigurationError(f"contrast={self.contrast!r} must run from low to high.")
         within("noise", self.noise, 0, 1)
@@ -100,7 +99,7 @@ class StimulusConfig:
         raise NotImplementedError
 
     def render(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
-        """Return images (B, 1, h, w) of uint8 digits (B, 28, 28) on textures (B, edge, edge) in [0, 1], read only."""
+        """Return images (B, 1, h, w) of digits on textures (B, edge, edge) in [0, 1], read only."""
         raise NotImplementedError
 
     def paint(
@@ -112,14 +111,22 @@ class StimulusConfig:
         key: Tensor | None,
         generator: torch.Generator | None,
     ) -> Tensor:
-        """Return images (B, 1, h, w) of the digits `rows` (B,) at offsets (B, 2) and contrasts (B,), on textures that
-        are functions of keys (B,) where these are given, else drawn from the generator."""
+        """Return images (B, 1, h, w) of the digits `rows` (B,) on textures that are functions of keys (B,) where these
+        are given, else drawn from the generator."""
         raise NotImplementedError
+
+    def _textures(self, n: int, key: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        """Return textures (n, edge, edge) in [0, 1], the caller's own."""
+        if key is not None:
+            return textures.keyed(key, self.edge)
+        if self.texture == "bank":
+            return textures.bank(self.edge, str(generator.device)).draw(n, generator)
+        return textures.draw(n, self.edge, generator)
 
 
 @dataclass(frozen=True)
 class Scene28(StimulusConfig):
-    """The law of 28x28 stimuli: a digit shifted within its own frame, along each axis by itself (study 2.1)."""
+    """A digit shifted within its own 28x28 frame, along each axis by itself (study 2.1)."""
 
     std: float = 15.0
     offset_max: int = 25  # shifts are clipped to +- this, pixels
@@ -131,14 +138,17 @@ class Scene28(StimulusConfig):
         return self._clipped(torch.randn(n, 2, generator=generator, device=generator.device))
 
     def frozen(self, index: Tensor, count: int, given: bool) -> tuple[Tensor, Tensor]:
-        normal, third, first = _resident(draws_of_2021, count, str(index.device))
+        normal, third, first = draws_of_2021(count, str(index.device))
         return self._clipped(normal[index]), (first if given else third)[index]
 
     def render(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
         return compose(shift(ink, offsets), contrast, texture, self.noise)
 
     def paint(self, digits, rows, offsets, contrast, key, generator):
-        return _frames(digits.images[rows], offsets, contrast, self, key, generator)
+        ink = shift(digits.images[rows], offsets)  # (B, 28, 28)
+        if key is not None:
+            key = torch.where(ink.flatten(1).amax(1) > 0, key, 0)  # 2021: all blank images are one and the same image
+        return compose(ink, contrast, self._textures(len(ink), key, generator), self.noise)
 
     def _clipped(self, normal: Tensor) -> Tensor:
         return (normal * self.std).clamp_(-self.offset_max, self.offset_max).to(torch.int64)  # truncates towards zero
@@ -146,9 +156,9 @@ class Scene28(StimulusConfig):
 
 @dataclass(frozen=True)
 class Scene128(StimulusConfig):
-    """The law of 128x128 stimuli: a digit at a random angle and distance in a round visual field (study 2.2).
+    """A digit at a random angle and eccentricity in a round visual field of 128x128 pixels (study 2.2).
 
-    The distance is min(|N(0, 1)| std, offset_max), or `radius` where that is given.
+    The eccentricity is min(|N(0, 1)| std, offset_max), or `radius` where that is given.
     """
 
     std: float = 40.0
@@ -158,6 +168,7 @@ class Scene128(StimulusConfig):
 
     edge = FIELD
     reach = MARGIN
+    extreme: ClassVar[float | None] = None  # see `compose_field`
 
     def __post_init__(self):
         super().__post_init__()
@@ -172,23 +183,30 @@ class Scene128(StimulusConfig):
         return self._truncated(direction, normal)
 
     def frozen(self, index: Tensor, count: int, given: bool) -> tuple[Tensor, Tensor]:
-        direction, normal, third, second = _resident(polar_draws_of_2021, count, str(index.device))
+        direction, normal, third, second = polar_draws_of_2021(count, str(index.device))
         uniform = second if self.radius is not None else third
         return self._truncated(direction[index], normal[index]), uniform[index]
 
     def render(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
-        images = self.compose(ink, offsets, contrast, texture - 0.5)
-        return self.cut(images, offsets)
-
-    def compose(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
-        """Return `compose_field` of them."""
-        return compose_field(ink, offsets, contrast, texture, self.noise)
+        return self._composed(ink, offsets, contrast, texture - 0.5)
 
     def paint(self, digits, rows, offsets, contrast, key, generator):
-        return _fields(digits.images[rows], offsets, contrast, self, key, generator)
+        block = len(rows) if rows.device.type == "cuda" else BLOCK if key is None else BLOCK // 4
+        columns = (column.split(block) for column in (rows, offsets, contrast, key) if column is not None)
+        images = []
+        for part, at, level, *keys in zip(*columns, strict=True):
+            ground = self._textures(len(part), keys[0] if keys else None, generator)
+            images.append(self._composed(digits.images[part], at, level, ground))
+        return images[0] if len(images) == 1 else torch.cat(images)
 
-    def cut(self, images: Tensor, offsets: Tensor) -> Tensor:
-        """Return what the view shows of fields (B, 1, 128, 128) with digits at offsets (B, 2)."""
+    def _textures(self, n: int, key: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        """Return textures (n, edge, edge) about 0, in any unit, the caller's own."""
+        if key is None and self.texture == "cloud":
+            return textures.fields(n, self.edge, generator)
+        return super()._textures(n, key, generator).sub_(0.5)
+
+    def _composed(self, ink: Tensor, offsets: Tensor, contrast: Tensor, ground: Tensor) -> Tensor:
+        images = compose_field(ink, offsets, contrast, ground, self.noise, self.extreme)
         if self.view == "field":
             return images
         return crops(images, offsets if self.view == "oracle" else torch.zeros_like(offsets))
@@ -221,6 +239,12 @@ def draw(
 
     Raises:
         ConfigurationError: fresh stimuli without a generator; offsets by which a digit would leave the field.
+
+    >>> from labbook import digits
+    >>> few = digits.load("digits").test
+    >>> batch = draw(few, torch.arange(3), Scene128(radius=20.0), rng.generator("an example"))
+    >>> batch.images.shape, batch.offsets.shape
+    (torch.Size([3, 1, 128, 128]), torch.Size([3, 2]))
     """
     if offsets is not None and scene.edge > EDGE and int(offsets.abs().max()) > scene.reach:
         raise ConfigurationError(
@@ -246,7 +270,7 @@ def draw(
 
 
 class CachedStimuli:
-    """All stimuli of a frozen scene, painted once: `album(rows)` is `draw(digits, rows, scene)`, a look-up.
+    """All stimuli of a frozen scene, drawn once: `cached(rows)` is `draw(digits, rows, scene)`, a look-up.
 
     Args:
         digits: the digits; an image of each is kept on their device, 4 bytes a pixel.
@@ -266,55 +290,7 @@ class CachedStimuli:
         return Stimuli(*(column[rows] for column in self.stimuli))
 
 
-def _frames(
-    ink: Tensor, offsets: Tensor, contrast: Tensor, scene: Scene28, key: Tensor | None, generator: torch.Generator
-) -> Tensor:
-    """Paint digits (B, 28, 28) into frames of their own: (B, 1, 28, 28)."""
-    ink = shift(ink, offsets)  # (B, 28, 28)
-    if key is not None:
-        key = torch.where(ink.flatten(1).amax(1) > 0, key, 0)  # 2021: all blank images are one and the same image
-        texture = textures.keyed(key, EDGE)
-    elif scene.texture == "bank":
-        texture = textures.bank(EDGE, str(ink.device)).draw(len(ink), generator)
-    else:
-        texture = textures.draw(len(ink), EDGE, generator)
-    return compose(ink, contrast, texture, scene.noise)
-
-
-def _fields(
-    ink: Tensor, offsets: Tensor, contrast: Tensor, scene: Scene128, key: Tensor | None, generator: torch.Generator
-) -> Tensor:
-    """Paint digits (B, 28, 28) into visual fields: (B, 1, 128, 128), or (B, 1, 28, 28) if the view is a part."""
-    block = len(ink) if ink.device.type == "cuda" else BLOCK // 4 if key is not None else BLOCK
-    if len(ink) > block:
-        parts = [slice(start, start + block) for start in range(0, len(ink), block)]
-        keys = [None if key is None else key[part] for part in parts]
-        return torch.cat(
-            [
-                _fields(ink[part], offsets[part], contrast[part], scene, each, generator)
-                for part, each in zip(parts, keys, strict=True)
-            ]
-        )
-    if key is not None:
-        texture = textures.keyed(key, scene.edge).sub_(0.5)
-    elif scene.texture == "bank":
-        texture = textures.bank(scene.edge, str(ink.device)).draw(len(ink), generator).sub_(0.5)
-    else:
-        texture = textures.fields(len(ink), scene.edge, generator)
-    images = scene.compose(ink, offsets, contrast, texture)
-    return scene.cut(images, offsets)
-
-
-def shift(images: Tensor, offsets: Tensor) -> Tensor:
-    """Translate uint8 images (B, 28, 28) by offsets (B, 2) within their frame; what leaves it is lost, the rest is
-    0."""
-    padded = torch.nn.functional.pad(images, (FAR,) * 4)  # (B, 84, 84)
-    width = padded.shape[-1]
-    start = FAR - offsets.clamp(-FAR, FAR)  # (B, 2)
-    axis = torch.arange(EDGE, device=images.device)
-    batch = torch.arange(len(images), device=images.device) * width * width
-    index = (batch + start[:, 0] * width + start[:, 1])[:, None, None] + axis[:, None] * width + axis
-    return padded.view(-1)[index]
+# ---- composition ----------------------------------------------------------------------------------------------------
 
 
 def compose(ink: Tensor, contrast: Tensor, texture: Tensor, noise: float) -> Tensor:
@@ -336,19 +312,19 @@ def compose(ink: Tensor, contrast: Tensor, texture: Tensor, noise: float) -> Ten
 
 
 def compose_field(
-    ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor, noise: float, spread: float | None = None
+    ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor, noise: float, extreme: float | None = None
 ) -> Tensor:
-    """Lay digits (B, 28, 28) uint8, moved by offsets (B, 2), over textures (B, h, h), which are overwritten.
+    """Lay digits, moved by offsets, over textures (B, h, h), which are overwritten.
 
     Contrast, transparency and the brighter of two as in `compose`, without quantisation. Then each field is stretched
     to [0, 1] by its own extremes, so that only contrast / noise matters, and is grey (0.5) outside a disc.
 
     Since the field is stretched at the end, all is done in the texture's own unit, and only the digit's window is
-    composed: two looks for extremes and five passes over the field.
+    composed: two searches for extremes and five passes over the field.
 
     Args:
-        texture: about a mean of 0, in any unit: its largest magnitude stands for noise / 2.
-        spread: or so many standard deviations of it do.
+        texture: about a mean of 0, in any unit: its largest magnitude corresponds to noise / 2.
+        extreme: or, where it is given, so many standard deviations of the texture do.
 
     Returns:
         (B, 1, h, h) float32 in [0, 1], the memory of `texture`.
@@ -359,7 +335,7 @@ def compose_field(
         flat.zero_()
         unit = torch.ones_like(contrast)
     else:
-        largest = torch.maximum(-flat.amin(1), flat.amax(1)) if spread is None else spread * flat.std(1)
+        largest = torch.maximum(-flat.amin(1), flat.amax(1)) if extreme is None else extreme * flat.std(1)
         unit = largest / noise  # of the texture, per 0.5 of grey
     brightest = ink.flatten(1).amax(1).to(torch.float32)  # the darkest is 0, the field around the digit
     gain = contrast * unit / brightest.clamp_min(1)
@@ -371,25 +347,6 @@ def compose_field(
     flat.sub_(low).div_((high - low).clamp_min_(1e-30))
     flat.sub_(0.5).mul_(disc(str(ink.device), edge).view(-1)).add_(0.5)
     return texture.view(-1, 1, edge, edge)
-
-
-def crops(images: Tensor, offsets: Tensor) -> Tensor:
-    """Cut the 28x28 pixels around digits at offsets (B, 2) out of square fields (B, 1, h, h): (B, 1, 28, 28)."""
-    edge = images.shape[-1]
-    index = _window(str(images.device), edge) + (offsets[:, 0] * edge + offsets[:, 1])[:, None]  # (B, 784)
-    return images.flatten(1).gather(1, index).view(-1, 1, EDGE, EDGE)
-
-
-def window(offsets: Tensor, edge: int = FIELD) -> Tensor:
-    """Return theta (B, 2, 3) of the windows that `crops` cuts at offsets (B, 2) of fields of `edge` pixels, a sample
-    per pixel (see `sampler`)."""
-    scale = torch.eye(2, device=offsets.device).expand(len(offsets), 2, 2) * (EDGE / edge)
-    return torch.cat((scale, (offsets.flip(1) * 2 / edge)[:, :, None]), 2)
-
-
-def fixations(theta: Tensor, edge: int) -> Tensor:
-    """Return the centres (N, 2) of windows theta (N, 2, 3), (row, column), pixels from the middle of `edge` pixels."""
-    return theta[:, :, 2].flip(1) * edge / 2
 
 
 @lru_cache(maxsize=16)
@@ -406,18 +363,48 @@ def disc(device: str = "cpu", edge: int = FIELD) -> Tensor:
     return (odd[:, None].square() + odd.square() < (edge - 1) ** 2).to(torch.float32)
 
 
+# ---- squares cut out of images --------------------------------------------------------------------------------------
+
+
+def cut(images: Tensor, corners: Tensor, edge: int) -> Tensor:
+    """Cut a square of `edge` pixels out of each image (B, h, w), its first pixel at (row, column), corners (B, 2).
+
+    >>> cut(torch.arange(16).view(1, 4, 4), torch.tensor([[1, 2]]), 2).tolist()
+    [[[6, 7], [10, 11]]]
+    """
+    squares = images.unfold(1, edge, 1).unfold(2, edge, 1)  # (B, rows, columns, edge, edge), a view
+    return squares[torch.arange(len(images), device=images.device), corners[:, 0], corners[:, 1]]
+
+
+def shift(images: Tensor, offsets: Tensor) -> Tensor:
+    """Translate uint8 images (B, 28, 28) by offsets (B, 2) within their frame; what leaves it is lost, the rest is
+    0."""
+    return cut(pad(images, (FAR,) * 4), FAR - offsets.clamp(-FAR, FAR), EDGE)
+
+
+def crops(images: Tensor, offsets: Tensor) -> Tensor:
+    """Cut the 28x28 pixels around digits at offsets (B, 2) out of square fields (B, 1, h, h): (B, 1, 28, 28)."""
+    return cut(images[:, 0], (images.shape[-1] - EDGE) // 2 + offsets, EDGE)[:, None]
+
+
+def window(offsets: Tensor, edge: int = FIELD) -> Tensor:
+    """Return theta (B, 2, 3) of the windows that `crops` cuts at offsets (B, 2) of fields of `edge` pixels, a sample
+    per pixel (see `sampler`)."""
+    scale = torch.eye(2, device=offsets.device).expand(len(offsets), 2, 2) * (EDGE / edge)
+    return torch.cat((scale, (offsets.flip(1) * 2 / edge)[:, :, None]), 2)
+
+
+def fixations(theta: Tensor, edge: int) -> Tensor:
+    """Return the centres (N, 2) of windows theta (N, 2, 3), (row, column), pixels from the middle of `edge` pixels."""
+    return theta[:, :, 2].flip(1) * edge / 2
+
+
 # ---- what NumPy drew in 2021 ----------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=8)
-def _resident(draws: Callable[[int], tuple[Tensor, ...]], count: int, device: str) -> tuple[Tensor, ...]:
-    """Return the draws of so many digits, kept on a device."""
-    return tuple(part.to(device) for part in draws(count))
-
-
-@lru_cache(maxsize=4)
-def draws_of_2021(count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what NumPy draws after `seed(index)`, for index 0..count-1 (study 2.1 and oddity 1).
+def draws_of_2021(count: int, device: str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+    """Return what NumPy draws after `seed(index)` for a 28x28 stimulus, index 0..count-1 (study 2.1 and oddity 1).
 
     Returns:
         (count, 2) float64 normal draws for the shift (row, column); (count,) the uniform draw after them, for the
@@ -427,16 +414,16 @@ def draws_of_2021(count: int) -> tuple[Tensor, Tensor, Tensor]:
     table = np.empty((count, 4))
     for index in range(count):
         state.seed(index)
-        table[index] = *state.standard_normal(2), state.random_sample(), 0
+        table[index, :3] = *state.standard_normal(2), state.random_sample()
         state.seed(index)
         table[index, 3] = state.random_sample()
-    table = torch.from_numpy(table)
+    table = torch.from_numpy(table).to(device)
     return table[:, :2], table[:, 2], table[:, 3]
 
 
-@lru_cache(maxsize=4)
-def polar_draws_of_2021(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return what NumPy draws after `seed(index)` for a 128x128 stimulus, index 0..count-1 (study 2.2 and oddity 1).
+@lru_cache(maxsize=8)
+def polar_draws_of_2021(count: int, device: str = "cpu") -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the same for a 128x128 stimulus (study 2.2 and oddity 1).
 
     Returns:
         (count, 2) float64 cosine and sine (row, column) of the angle, the first draw; (count,) the normal draw after
@@ -447,9 +434,9 @@ def polar_draws_of_2021(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     table = np.empty((count, 4))
     for index in range(count):
         state.seed(index)
-        table[index] = state.random_sample(), state.standard_normal(), state.random_sample(), 0
+        table[index, :3] = state.random_sample(), state.standard_normal(), state.random_sample()
         state.seed(index)
         table[index, 3] = state.random_sample(2)[1]
     angle = table[:, 0] * 2 * np.pi
-    direction = torch.from_numpy(np.stack((np.cos(angle), np.sin(angle)), 1))
-    return direction, *torch.from_numpy(table[:, 1:]).unbind(1)
+    table = torch.from_numpy(np.column_stack((np.cos(angle), np.sin(angle), table[:, 1:]))).to(device)
+    return table[:, :2], *table[:, 2:].unbind(1)

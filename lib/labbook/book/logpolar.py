@@ -110,7 +110,8 @@ def data(name: str) -> dict:
 
 def whatwhere(settings: retinas.WhatWhere) -> dict:
     """Return a retina of the What/Where model as plain data for `logpolar.retina`, without what its inverse needs."""
-    peaks = [retinas.whatwhere_peaks(settings, ring)[:, : settings.azimuths // 4] for ring in range(settings.rings)]
+    filters = [retinas.whatwhere_filters(settings, ring, normalised=False) for ring in range(settings.rings)]
+    peaks = [each.abs().amax((-2, -1))[:, : settings.azimuths // 4] for each in filters]
     gains = 1 / torch.stack(peaks).transpose(1, 2)  # (rings, azimuths / 4, orientations, phases)
     rings = [{"n": FIELD, "half": h} if h else {"n": COARSE, "half": COARSE // 2} for h in REACH]
     part = asdict(settings) | {"rings": rings, "radii": settings.radii, "frequencies": settings.frequencies}
