@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from here import ROOT
 
 from labbook.book import pdf
 
@@ -37,6 +38,15 @@ def test_a_printed_page_is_tagged_and_has_an_outline(tmp_path):
     assert {b"/H1", b"/H2", b"/P", b"/Figure", b"/TH", b"/TD"} <= set(re.findall(rb"/S (/\w+)", made))
     entries = re.findall(rb"\d+ 0 obj\n<<[^>]*/Title \((\w+)\)[^>]*/Dest[^>]*>>", made)
     assert sorted(entries) == [b"Fovea", b"Retina"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(pdf.chromium() is None, reason="no chromium here")
+def test_the_print_edition_holds_the_readers_pages_and_is_short(tmp_path):
+    made = pdf.make(ROOT, tmp_path / "_build").read_bytes()
+    assert 60 < len(re.findall(rb"/Type /Page\b", made)) < 120
+    titles = set(re.findall(rb"/Title \(([^)]*)\)", made))
+    assert {b"Glossary", b"References"} <= titles and not {b"The library", b"Changes of results"} & titles
 
 
 def test_a_book_that_cannot_be_rendered_is_named(monkeypatch, tmp_path):

@@ -1,6 +1,6 @@
-"""The book as one PDF: rendered as a single page by jupyter-book, printed by a headless Chromium.
+"""The readers' pages of the book as one PDF: rendered as one page by jupyter-book, printed by a headless Chromium.
 
-`make pdf`. Nothing but the standard library is imported, so that it needs no torch.
+`make pdf`. Nothing is imported that rendering the book does not need, so that it works without torch.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import yaml
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 NAME = "lab-book.pdf"
+ON_SCREEN = "For maintainers"  # caption of the part of `_toc.yml` that is not printed
 PATIENCE = 600  # seconds
 
 
@@ -24,7 +27,7 @@ def chromium() -> str | None:
 
 
 def make(source: Path, made: Path) -> Path:
-    """Print the book whose sources are in `source`; return the PDF, in the HTML book `made/html`.
+    """Print the readers' pages of the book whose sources are in `source`; return the PDF, in the HTML book `made/html`.
 
     Raises:
         RuntimeError: no Chromium; the book cannot be rendered or printed. A sentence says what failed.
@@ -32,16 +35,25 @@ def make(source: Path, made: Path) -> Path:
     browser = chromium()
     if browser is None:
         raise RuntimeError(f"The PDF is printed by Chromium, and none of {', '.join(BROWSERS)} is on the PATH.")
+    printed = made / "print"
+    try:
+        contents = yaml.safe_load((source / "_toc.yml").read_text("utf-8"))
+        contents["parts"] = [part for part in contents.get("parts", ()) if part.get("caption") != ON_SCREEN]
+        printed.mkdir(parents=True, exist_ok=True)
+        (printed / "_toc.yml").write_text(yaml.safe_dump(contents, sort_keys=False), "utf-8")
+    except OSError as error:
+        raise RuntimeError(f"The book cannot be rendered as one page: {error}.") from None
     start = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
-    build = [sys.executable, "-c", start, "build", "-q", "--path-output", str(made.parent), str(source)]
-    _run([*build[:-1], "--builder", "singlehtml", build[-1]], "rendered as one page")
-    pages = made / "singlehtml"
+    build = [sys.executable, "-c", start, "build", "-q", str(source), "--path-output"]
+    one_page = ["--builder", "singlehtml", "--toc", str(printed / "_toc.yml")]
+    _run([*build, str(printed), *one_page], "rendered as one page")
+    pages = printed / "_build" / "singlehtml"
     page = max(pages.rglob("*.html"), key=lambda path: path.stat().st_size)  # index.html only leads to it
     page = page.replace(pages / "book.html")  # its styles are where they would be if it lay here
     target = made / "html" / NAME
     target.parent.mkdir(parents=True, exist_ok=True)
     to_pdf(browser, page, target)
-    _run(build, "rendered")  # the first page now links to it
+    _run([*build, str(made.parent)], "rendered")  # the first page now links to it
     return target
 
 
