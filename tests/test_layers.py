@@ -10,10 +10,8 @@ from labbook.layers import Form
 
 FORMS = [
     Form("folded"),
-    Form(multiple=8),
-    Form("folded", 8),
     Form(layout="contiguous"),
-    Form("folded", 8, "contiguous"),
+    Form("folded", "contiguous"),
 ]
 MODELS = {"lenet": 28, "stn28": 28, "atn": 128, "stn128": 128}
 
@@ -59,7 +57,7 @@ def test_the_form_is_left_as_it_was():
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({"first": "fold"}, "first='fold'"), ({"multiple": 0}, "multiple=0"), ({"layout": "x"}, "layout='x'")],
+    [({"first": "fold"}, "first='fold'"), ({"layout": "x"}, "layout='x'")],
 )
 def test_impossible_forms_are_refused(given, words):
     with pytest.raises(ConfigurationError, match=words):

@@ -22,8 +22,8 @@ from .layers import features
 
 
 class TransformerOutput(NamedTuple):
-    """What a model returns: logits (B, 10); theta (B, 2, 3), or None without a transformer; crop (B, 1, h, w), what
-    was classified."""
+    """What a model returns: logits (B, 10); theta (B, 2, 3), or None without a transformer; crop (B, 1, h, w), the
+    classifier's input."""
 
     logits: Tensor
     theta: Tensor | None
@@ -34,8 +34,8 @@ def initialise(module: nn.Module, generator: torch.Generator, kaiming: bool = Fa
     """Draw every convolution and linear layer from `generator`, in order; return the module.
 
     Args:
-        kaiming: False: PyTorch's default law, weights and biases uniform within 1 / sqrt(fan-in). True: weights of
-            variance 2 / fan-in, which keeps the variance through rectifiers (He et al. 2015), and biases 0.
+        kaiming: False: PyTorch's default, weights and biases uniform within 1 / sqrt(fan-in). True: weights of variance
+            2 / fan-in, which keeps the variance through rectifiers (He et al. 2015), and biases 0.
     """
     for layer in module.modules():
         if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Linear)):
@@ -60,7 +60,11 @@ def positive_integers(name: str, values: Sequence[int], empty: bool = False) -> 
 
 
 def feature_map_edge(edge: int, layers: Sequence[nn.Conv2d]) -> int:
-    """Return the edge of what is left after valid convolutions, each followed by 2x2 pooling unless it is strided."""
+    """Return the edge of the maps after valid convolutions, each followed by 2x2 pooling unless it is strided.
+
+    >>> feature_map_edge(28, [nn.Conv2d(1, 20, 5), nn.Conv2d(20, 50, 5)])
+    4
+    """
     for layer in layers:
         edge = (edge - layer.kernel_size[0]) // layer.stride[0] + 1
         edge = edge // 2 if layer.stride[0] == 1 else edge
@@ -83,8 +87,7 @@ def count(module: nn.Module) -> int:
 
 
 class LeNet(nn.Module):
-    """The generic What pathway: two convolutions and two dense layers on 28x28 pixels, 431 080 parameters (study
-    1.1).
+    """The What pathway: two convolutions and two dense layers on 28x28 pixels, 431 080 parameters (study 1.1).
 
     Args:
         grey: what is subtracted from the image (2021: 0).
@@ -106,8 +109,7 @@ class LeNet(nn.Module):
 
 
 class TutorialNet(nn.Module):
-    """The classifier of PyTorch's transformer tutorial, with dropout, on 28x28 pixels, 21 840 parameters (study
-    3.5)."""
+    """The classifier of PyTorch's transformer tutorial, 28x28 pixels, with dropout; 21 840 parameters (study 3.5)."""
 
     draws = True  # in training mode, from the global generator
 

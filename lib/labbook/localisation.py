@@ -1,7 +1,6 @@
 """Localisation networks: from an image (B, 1, h, w) to the few numbers (B, n) that theta is made of.
 
-The last layer starts at zero weights, so that training begins with the same window for every input. Architectures and
-parameter counts: study, section 1. `LogPolar` and `LogPolarConv` localise from the features of a retina.
+Architectures and parameter counts: study, section 1. `LogPolar` and `LogPolarConv` localise from log-polar features.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from .sampler import ThetaParametrisation
 class Localisation(nn.Module):
     """What all localisation networks share: `start`, and a layer `last` that is set to it.
 
-    With the last layer at zero weights, every input is first looked at through the same window. Without biases the
-    start is a constant added to the output.
+    With the last layer at zero weights, training begins with the same window for every input. Without biases the start
+    is a constant added to the output.
     """
 
     last: nn.Linear
@@ -39,6 +38,11 @@ class Localisation(nn.Module):
         if self.last.bias is not None:
             with torch.no_grad():
                 self.last.bias.copy_(self.start)
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Return the numbers (B, n) that theta is made of, from the last hidden units (B, hidden)."""
+        x = self.last(x)
+        return x if self.last.bias is not None else x + self.start
 
 
 class Localisation28(Localisation):
@@ -58,12 +62,11 @@ class Localisation28(Localisation):
 
     def forward(self, image: Tensor) -> Tensor:
         x = features((self.conv1, self.conv2), image)  # (B, 8, 11, 11), then (B, 10, 3, 3)
-        x = self.dense2(F.relu(self.dense1(x.flatten(1))))  # (B, n)
-        return x if self.dense2.bias is not None else x + self.start
+        return self.predict(F.relu(self.dense1(x.flatten(1))))
 
 
 class Foveated(nn.Module):
-    """A foveated convolution (claim C35): four concentric windows, each seen at its own scale, side by side.
+    """A foveated convolution (claim C35): four concentric windows, each at its own scale, side by side.
 
     The windows are 128, 96, 64 and 32 pixels wide, averaged over 4, 3, 2 and 1 pixels to 32x32; each has a 5x5
     convolution of its own; their outputs are concatenated, the widest first.
@@ -127,18 +130,17 @@ class Localisation128(Localisation):
 
     def forward(self, image: Tensor) -> Tensor:
         x = image
-        if self.first == "foveated":
-            x = F.relu(F.max_pool2d(self.fovea(x), 2))  # (B, 4 kernels[0], 14, 14)
         if self.first == "strided":
             for conv in self.convs:
                 x = F.relu(conv(x))
         else:
+            if self.first == "foveated":
+                x = F.relu(F.max_pool2d(self.fovea(x), 2))  # (B, 4 kernels[0], 14, 14)
             x = features(self.convs, x)  # by default (B, 16, 61, 61), (B, 32, 28, 28), (B, 64, 12, 12), (B, 128, 4, 4)
         x = x.flatten(1)  # (B, 2048)
         for dense in self.dense:
             x = F.relu(dense(x))  # (B, 32)
-        x = self.last(F.dropout(x, self.dropout, self.training) if self.dropout else x)  # (B, n)
-        return x if self.last.bias is not None else x + self.start
+        return self.predict(F.dropout(x, self.dropout, self.training) if self.dropout else x)
 
 
 class Constant(Localisation):
@@ -168,8 +170,8 @@ class LogPolar(Localisation):
         standard: whether each feature is standardised over the batch while training, and with the running mean and
             variance afterwards (batch normalisation without gain or bias). 2021: raw features, of which the low-pass
             level is by far the largest.
-        magnitudes: whether features lose their signs first. The sign of a band-pass feature tells where a stroke lies
-            under its filter, its magnitude that there is one.
+        magnitudes: whether features lose their signs first. The sign of a band-pass feature depends on where a stroke
+            lies under its filter, its magnitude only on how strong it is.
     """
 
     def __init__(

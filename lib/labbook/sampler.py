@@ -1,9 +1,9 @@
 """Windows: how a few numbers become theta, and how an image is sampled through it.
 
 Convention
-    theta       (B, 2, 3), maps *output* to *input* coordinates, both (x, y) = (right, down) in [-1, 1]; one unit is
-    half the edge.
-                A window moved by +d pixels needs a translation of +2 d / edge; the content then moves by -d.
+    theta       (B, 2, 3), maps *output* to *input* coordinates, both (x, y) = (right, down) in [-1, 1], of which one
+                unit is half the edge. A window moved by +d pixels needs a translation of +2 d / edge; the content then
+                moves by -d.
     sampler     bilinear, align_corners=False; outside the image it returns `padding` (2021: 0, black; grey is 0.5)
 
 Source: Jaderberg et al. 2015; study 1.4 and 3.7 for the parametrisations of 2021.
@@ -12,7 +12,6 @@ Source: Jaderberg et al. 2015; study 1.4 and 3.7 for the parametrisations of 202
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -24,11 +23,11 @@ from .errors import ConfigurationError, choose, within
 # ---- theta ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class ThetaParametrisation:
-    """How a few predicted numbers become theta. `start` is where training begins, whatever the input."""
+    """How a few predicted numbers become theta. Training begins with the numbers `start`, whatever the input."""
 
-    start: tuple[float, ...]
+    def __init__(self, start: tuple[float, ...]):
+        self.start = start
 
     def matrix(self, numbers: Tensor) -> Tensor:
         """Map predicted numbers (B, n) to theta (B, 2, 3)."""
@@ -50,7 +49,7 @@ class Attention(ThetaParametrisation):
 
     Args:
         scale: width of the first window, in widths of the image.
-        law: "free": the predicted number is the scale, which may become negative. "positive": its softplus is.
+        constraint: "free": the predicted number is the scale, which may become negative. "positive": its softplus is.
             "fixed": the scale stays what it is at the start and only the translation is predicted.
         scales: 1, or 2 for one along each axis.
 
@@ -58,22 +57,21 @@ class Attention(ThetaParametrisation):
         ConfigurationError: a positive scale that starts at 0.
     """
 
-    def __init__(self, scale: float, law: str = "free", scales: int = 1):
+    def __init__(self, scale: float, constraint: str = "free", scales: int = 1):
         within("scale_start", scale, 0, 10)
-        choose("scale", law, ("free", "positive", "fixed"))
+        choose("scale", constraint, ("free", "positive", "fixed"))
         choose("scales", scales, (1, 2))
-        if law == "positive" and scale == 0:
+        if constraint == "positive" and scale == 0:
             raise ConfigurationError("scale_start=0 must be above 0 with scale='positive'.")
-        number = math.log(math.expm1(scale)) if law == "positive" else scale
-        super().__init__((() if law == "fixed" else (float(number),) * scales) + (0.0, 0.0))
-        for name, value in (("scale", scale), ("law", law), ("scales", scales)):
-            object.__setattr__(self, name, value)
+        number = math.log(math.expm1(scale)) if constraint == "positive" else scale
+        super().__init__((() if constraint == "fixed" else (float(number),) * scales) + (0.0, 0.0))
+        self.scale, self.constraint, self.scales = scale, constraint, scales
 
     def matrix(self, numbers: Tensor) -> Tensor:
         *scales, x, y = numbers.unbind(1)
-        if self.law == "fixed":
+        if self.constraint == "fixed":
             scales = [torch.full_like(x, self.scale)]
-        elif self.law == "positive":
+        elif self.constraint == "positive":
             scales = [F.softplus(scale) for scale in scales]
         zero = torch.zeros_like(x)
         return torch.stack((scales[0], zero, x, zero, scales[-1], y), 1).view(-1, 2, 3)
@@ -83,10 +81,15 @@ class Attention(ThetaParametrisation):
 
 
 def sample(image: Tensor, theta: Tensor, edge: int, padding: float = 0.0) -> Tensor:
-    """Look at images (B, 1, h, w) through windows theta (B, 2, 3).
+    """Sample images (B, 1, h, w) through windows theta (B, 2, 3).
 
     Returns:
         (B, 1, edge, edge); the identity returns the image itself when edge = h = w. Outside the image: `padding`.
+
+    >>> image = torch.arange(16.0).view(1, 1, 4, 4)
+    >>> sample(image, torch.tensor([[[0.5, 0, 0.5], [0, 0.5, 0]]]), 2)  # the window of half the width, 1 pixel right
+    tensor([[[[ 6.,  7.],
+              [10., 11.]]]])
     """
     grid = F.affine_grid(theta, [len(theta), 1, edge, edge], align_corners=False)  # (B, edge, edge, 2)
     if padding == 0:
@@ -95,7 +98,7 @@ def sample(image: Tensor, theta: Tensor, edge: int, padding: float = 0.0) -> Ten
 
 
 def sample_axes(image: Tensor, theta: Tensor, edge: int, padding: float = 0.0, antialias: bool = False) -> Tensor:
-    """Look at images (B, 1, h, w) through axis-aligned windows theta (B, 2, 3), of which b and c are not read.
+    """Sample images (B, 1, h, w) through axis-aligned windows theta (B, 2, 3), whose off-diagonal numbers are ignored.
 
     Along each axis every output pixel is a weighted sum of input pixels, so that a window is two small matrices:
     out = rows @ image @ columns^T. The weights are a triangle of half-width one pixel, which is bilinear interpolation:
@@ -112,8 +115,7 @@ def sample_axes(image: Tensor, theta: Tensor, edge: int, padding: float = 0.0, a
     h, w = image.shape[-2:]
     rows = _axis(theta[:, 1, 1], theta[:, 1, 2], edge, h, antialias)  # (B, edge, h)
     columns = _axis(theta[:, 0, 0], theta[:, 0, 2], edge, w, antialias)  # (B, edge, w)
-    seen = (rows @ (image[:, 0] - padding) @ columns.mT)[:, None] + padding
-    return seen
+    return (rows @ (image[:, 0] - padding) @ columns.mT)[:, None] + padding
 
 
 def _axis(scale: Tensor, translation: Tensor, edge: int, size: int, antialias: bool) -> Tensor:

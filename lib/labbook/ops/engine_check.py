@@ -36,8 +36,6 @@ TIMED = 3000  # digits that a timed training draws from
 FORMS = {
     "": None,
     "folded": Form("folded"),
-    "multiples of 8": Form(multiple=8),
-    "folded, multiples of 8": Form("folded", 8),
     "contiguous": Form(layout="contiguous"),
     "folded, contiguous": Form("folded", layout="contiguous"),
 }
