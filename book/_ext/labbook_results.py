@@ -12,6 +12,7 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.util import logging
 
 COUNTS, TABLES = "% count of verdicts", "% claims by week"
@@ -77,6 +78,11 @@ def write_claims(app, docname, source):
         return
     records = json.loads(result(app, "claims.json"))
     source[0] = source[0].replace(COUNTS, counts(records)).replace(TABLES, FILTER + weeks(records))
+
+
+def claim(name, raw, text, line, inliner, options=None, content=()):
+    """A role: a claim's number, which leads to its record."""
+    return [nodes.reference(raw, text, refuri=f"claims.html#{text.lower()}", internal=True)], []
 
 
 def counts(records):
@@ -346,6 +352,7 @@ def check_seals(app):
 
 
 def setup(app):
+    app.add_role("claim", claim)
     app.connect("builder-inited", check_seals)
     app.connect("source-read", write_drift)
     app.connect("source-read", write_claims)

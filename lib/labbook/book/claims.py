@@ -37,7 +37,7 @@ DEFAULTS = {  # the fields of a record, see `verdicts.RECORD`, and what they are
     "since": "",
     "first": None,
 }
-FIRST_OF_WEEK = {1: 1, 2: 6, 3: 18, 4: 23, 5: 52, 6: 57, 7: 78, 8: 86}  # study section 7
+FIRST_OF_WEEK = {1: 1, 2: 6, 3: 18, 4: 23, 5: 52, 6: 57, 7: 78, 8: 86}
 WEEKS = {f"C{number}": max(week for week, first in FIRST_OF_WEEK.items() if first <= number) for number in range(1, 89)}
 WEEKS |= {f"R{number}": 8 for number in range(1, 7)}  # what the README of 2021 claimed, after the last week
 
