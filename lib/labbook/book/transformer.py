@@ -354,7 +354,7 @@ def from_afar(
     return found
 
 
-class Sweep(NamedTuple):
+class Slopes(NamedTuple):
     """Windows all over a scene: places (N, 2), what `slope` says of them, and the way (N, 2) to the digit."""
 
     places: Tensor
@@ -362,14 +362,14 @@ class Sweep(NamedTuple):
     way: Tensor
 
 
-def sweep(classifier: nn.Module, scene: Example, step: int, reach: int = 48) -> Sweep:
+def sweep(classifier: nn.Module, scene: Example, step: int, reach: int = 48) -> Slopes:
     """Return windows `step` pixels apart, up to `reach` pixels from the middle of a scene in each direction."""
     along = torch.arange(-reach, reach + 1, step).float()
     places = torch.cartesian_prod(along, along)
     offsets = torch.tensor([scene.offset]).expand(len(places), 2)
     labels = torch.full((len(places),), scene.digit)
     batch = Batch(scene.image.expand(len(places), -1, -1, -1), labels, offsets)
-    return Sweep(places, slope(classifier, batch, places), offsets - places)
+    return Slopes(places, slope(classifier, batch, places), offsets - places)
 
 
 @styled
