@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from here import ROOT
 
+import labbook
+
 LIBRARY = ROOT / "lib" / "labbook"
 MAY = {  # part -> the parts that it may import, beside itself
     "": set(),
@@ -51,3 +53,13 @@ def test_no_configuration_of_the_science_registers_itself_at_import():
         for node in ast.parse(path.read_text("utf-8")).body:
             stored = node.targets if isinstance(node, ast.Assign) else []
             assert not any(isinstance(each, ast.Subscript) for each in stored), f"{path.name}, line {node.lineno}"
+
+
+def test_the_science_is_read_from_beginning_to_end():
+    """No module imports one that comes later in the reading order of the package's docstring, and none is left out."""
+    block = labbook.__doc__.split("reading order", 1)[1].split("\n\n")[1]
+    order = [word for line in block.splitlines() for word in line[16:].split()]
+    assert sorted(order) == sorted(path.stem for path in LIBRARY.glob("*.py") if not path.stem.startswith("_"))
+    for place, name in enumerate(order):
+        later = {each.partition(".")[0] for each in imported(LIBRARY / f"{name}.py")} & set(order[place + 1 :])
+        assert not later, f"{name} imports {', '.join(sorted(later))}"

@@ -1,12 +1,16 @@
 """The library behind the lab-book: noisy digits, spatial transformers, curricula and their evaluation.
 
-Data flows one way, and so do the imports. The science, in reading order:
+Data flows one way, and so do the imports. The science, in reading order, where no module imports a later one:
 
-    rng -> digits, textures -> stimuli -> fields, retina
-    -> layers -> classifiers, sampler, evidence -> localisation -> transformers
-    -> where, searcher, foveal -> models, the one registry
-    -> curriculum -> schema, config -> evaluation -> score_function, visual_field
-    -> engine, machine -> training -> psychometrics, linear_probe, scaling -> whatwhere
+    for all     errors files machine
+    stimuli     rng digits textures stimuli fields retina
+    networks    layers classifiers sampler evaluation evidence localisation transformers where peripheries searcher
+                foveal models
+    training    curriculum schema config score_function engine training
+    analysis    visual_field whatwhere psychometrics linear_probe gradient_alignment scaling
+
+Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),
+`curriculum` and `training`; `models` lists every network by name.
 
 What is made of it:
 
@@ -17,7 +21,7 @@ What is made of it:
 In `experiments`, `claim` says how a claim of 2021 is decided; `week1` to `week8` hold the claims with their rules. In
 `book`, `chapter` runs the notebooks, `verdicts` judges claims by what is stored, `outcome` keeps what a chapter found
 as data, `claims` holds what became of the claims, `verify` checks all that is stored, and `changes`, `colab` and `pdf`
-serve the pages; `errors`, `files` and `machine` serve all. "Study 2.1" in a docstring is a section of the page on the
+serve the pages. "Study 2.1" in a docstring is a section of the page on the
 study of 2021.
 """
 
