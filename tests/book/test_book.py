@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
+from urllib.parse import quote_plus
 
 import nbformat
 import pytest
@@ -162,6 +164,24 @@ def test_every_argument_has_a_line_of_its_own(html):
     (network,) = re.findall(r'id="labbook.localisation.Localisation128">(.*?)<dt class="sig ', page, re.S)
     listed = re.findall(r'<li><p><code[^>]*><span class="pre">(\w+)</span></code>: ', network)
     assert listed == ["kernels", "hidden", "bias", "dropout", "first", "ConfigurationError"]
+
+
+def test_the_search_finds_the_terms_of_the_field(html, browser):
+    page = browser.new_page()  # of its own: a browser keeps what the page fetches to show beside a hit from files
+    for words, found in {
+        "spatial transformer": "primer_transformers",
+        "log-polar": "primer_logpolar",
+        "superior colliculus": "primer_logpolar",
+        "psychometric function": "glossary",
+        "dead ReLU": "glossary",
+        "curriculum learning": "week4_curriculum",
+        "visual search": "beyond",
+        "multiple-instance learning": "beyond_evidence",
+    }.items():
+        page.goto(f"{(html / 'search.html').as_uri()}?q={quote_plus(words)}")
+        page.wait_for_function("/matching|did not match/.test(document.querySelector('#search-results').textContent)")
+        links = page.eval_on_selector_all("#search-results li > a", "all => all.map(each => each.pathname)")
+        assert f"{found}.html" in [Path(link).name for link in links[:10]], words
 
 
 SEEN = """new Promise((done, fail) => {
