@@ -44,6 +44,16 @@ def test_numbers_are_written_with_what_they_are_worth():
     assert report.proportion(Proportion(8, 10)) == "80.0 % (49.0 to 94.3)"
 
 
+def test_what_runs_ended_with_and_what_claims_state_is_glued_by_name(shown, tmp_path):
+    theta = {"mean": [0.2, 0, 0, 0, 0.2, 0], "spread": [0, 0, 0.1, 0, 0, 0.1], "follow": [0.4, 0.6]}
+    training = Training("stn28", growing([0], 1, 0.1, Scene28())).describe()
+    report.measured(own=Run(tmp_path, training, [{"stage": 0, "accuracy": 0.9, "theta": theta}], {}, ""))
+    report.stated("C2")
+    found = dict(shown)
+    assert (found["own_accuracy"], found["own_r"], found["own_scale"]) == (90.0, 0.5, 0.2)
+    assert found["own_spread"] == pytest.approx(1.4) and found["c2"] == "94 %"
+
+
 def test_a_page_takes_the_longest_runs_that_it_may_and_says_what_was_shortened(page, shown):
     training = Training("tutorial", growing([0, 5], 3, 0.01, Scene28()), fraction=0.1, data="digits")
     small = page()

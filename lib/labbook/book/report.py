@@ -15,7 +15,7 @@ import subprocess
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from myst_nb import glue
 from torch import Tensor, nn
 
 from .. import classifiers, digits, evaluation, evidence, foveal, models, searcher, visual_field, whatwhere
+from ..classifiers import TransformerOutput
 from ..config import Training, plain, seeded, shortened
 from ..errors import ConfigurationError
 from ..evaluation import CONTRASTS, Predictions, Proportion
@@ -110,6 +111,15 @@ def numbers(**values: float | str) -> None:
         glue(name, value, display=False)
 
 
+def measured(**runs: Run) -> None:
+    """Glue what runs of transformers ended with, see `Run.measure`, under the name of each: `own_accuracy` in percent,
+    `own_r`, the correlation of its window with the digit's position, `own_spread` in pixels and `own_scale`."""
+    quantities = {"accuracy": "accuracy", "r": "follow", "spread": "spread", "scale": "scale"}
+    for name, run in runs.items():
+        found = {f"{name}_{short}": run.measure(quantity) for short, quantity in quantities.items()}
+        numbers(**found | {f"{name}_accuracy": 100 * run.measure("accuracy")})
+
+
 def stated(*names: str) -> None:
     """Glue what the lab-book stated of claims, in its words, under their names: `c21`."""
     numbers(**{name.lower(): ledger.claims()[name]["stated"] for name in names})
@@ -189,6 +199,10 @@ class Page:
         settings = {"scene": plain(scene), "n": n, "seed": seed}
         return self.evaluate(run, "accuracy", compute, read=lambda kept: Proportion(*map(int, kept)), **settings)
 
+    def general_and_central(self, run: Run, scene: StimulusConfig) -> list[Proportion]:
+        """Return the general and the central accuracy of a run: of digits shifted by std 15 px, and unshifted."""
+        return [self.accuracy(run, replace(scene, std=std)) for std in (15.0, 0.0)]
+
     def predictions(self, run: Run, scene: StimulusConfig, n: int = 500, seed: int = 0) -> Predictions:
         """Return a run's answers to fixed stimuli of the first `n` test digits (smoke: of 8); kept, so that they are
         had without the weights. Theta is rounded to 5 digits."""
@@ -225,6 +239,11 @@ class Page:
             return round(evaluation.active_units(model, evaluation.fixed_stimuli(self.sets.test, scene, n).images), 5)
 
         return self.evaluate(run, "alive", compute, read=float, scene=plain(scene), n=n)
+
+    def output(self, run: Run, stimuli: Stimuli) -> TransformerOutput:
+        """Return what the network of a run does with stimuli."""
+        with torch.inference_mode():
+            return self.store.model(run)(stimuli.images)
 
     def benchmark(
         self, run: Run, n: int = 2000, view: str = "field", noise: float = 0.75

@@ -77,6 +77,43 @@ def trainings() -> dict[str, Training]:
     }
 
 
+def through_shifts(
+    optimiser: str,
+    lr: float,
+    share: float = 1.0,
+    scene: Scene28 = VARIED,
+    stds: Sequence[float] = range(16),
+    model: str = "stn28",
+    **settings,
+) -> Training:
+    """Return a training through growing shifts as 2021 had it: ten epochs at each under SGD, five under Adam.
+
+    Args:
+        share: of the training digits in an epoch. settings: of the training.
+    """
+    stages = growing(stds, 10 if optimiser == "sgd" else 5, lr, scene)
+    return Training(model, stages, optimiser=optimiser, fraction=share, **settings)
+
+
+def trials(
+    lr_sgd: float = 0.01, lr_adam: float = 0.005, lr_default: float = 0.001, share: float = 1.0, scene: Scene28 = BOLD
+) -> dict[str, Training]:
+    """Return the week's trials at a single shift, by name, those of 20 epochs with a share of each epoch."""
+
+    def at(std: float, epochs: int, lr: float, optimiser: str = "adam", **settings) -> Training:
+        return Training("stn28", growing([std], epochs, lr, scene), optimiser=optimiser, **settings)
+
+    return {
+        "Adam, std 0, 5 epochs (C6, C11)": at(0, 5, lr_adam),
+        "Adam default, std 0, 5 epochs (C13)": at(0, 5, lr_default),
+        "Adam, std 0, 20 epochs (C7)": at(0, 20, lr_adam, fraction=share),
+        "Adam, std 5, 20 epochs (C7)": at(5, 20, lr_adam, fraction=share),
+        "Adam, tutorial classifier (C8)": at(0, 5, lr_adam, options=week1.TUTORIAL),
+        "Adam, squared error (C9)": at(0, 5, lr_adam, loss="mean_squared"),
+        "SGD, std 0, 20 epochs (C10)": at(0, 20, lr_sgd, "sgd", fraction=share),
+    }
+
+
 OWN = trainings()
 SGD = (OWN["STN-28, SGD, contrast 70 %"], Instead(OWN["STN-28, SGD"], AGAINST))
 ADAM = OWN["STN-28, Adam 0.005"]

@@ -10,10 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import torch
+from torch import nn
+
+from .. import evaluation
+from ..classifiers import feature_map_edge
 from ..config import Training
 from ..curriculum import growing
+from ..digits import Digits
 from ..models import STEPPING_STONES
-from ..stimuli import Scene128
+from ..stimuli import FIELD, Scene128
 from ..study2021 import facts
 from . import week1, week2
 from .claim import (
@@ -56,6 +62,26 @@ def trainings() -> dict[str, Training]:
         "STN-128, first network, centred": centred("first", 25),
         "STN-128, one dense layer less, centred": centred("one dense less", 24),
     }
+
+
+def last_map(convs: Sequence[nn.Conv2d]) -> str:
+    """Return, as text, the channels and the edge of the last feature map, and the receptive field of its units, for
+    convolutions of a field of 128 pixels with pooling after each."""
+    field, step = 1, 1
+    for conv in convs:
+        field, step = field + conv.kernel_size[0] * step, 2 * step
+    edge = feature_map_edge(FIELD, convs)
+    return f"{convs[-1].out_channels} @ {edge} × {edge}, {field} px"
+
+
+def enlarged(model: nn.Module, digits: Digits, scene: Scene128, widths: Sequence[float], n: int) -> list[float]:
+    """Return the accuracy of a network on the first `n` digits with windows of several widths around the middle."""
+    found = []
+    for width in widths:
+        theta = width * torch.eye(2, 3)
+        model.localise = lambda image, theta=theta: theta.expand(len(image), 2, 3).to(image)
+        found.append(evaluation.accuracy(model, digits, scene, n).value)
+    return found
 
 
 OWN = trainings()

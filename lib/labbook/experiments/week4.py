@@ -18,12 +18,12 @@ from statistics import fmean
 
 from .. import classifiers, models
 from ..config import Training
-from ..curriculum import Stage, growing
+from ..curriculum import Stage, decaying, growing
 from ..models import STEPPING_STONES
 from ..stimuli import ECCENTRICITIES, Scene128
 from ..study2021 import facts
 from ..study2021.schedules import week5
-from . import week3
+from . import recipes, week3
 from .claim import (
     FOUND,
     SAME_FIELD,
@@ -117,6 +117,64 @@ def trainings() -> dict[str, Training]:
         "first network, std 40 px": Training("stn128", growing([40], 25, 0.01, CLEAR), STEPPING_STONES["first"]),
         "STN-128, Adam 0.005, radius 4.4 px": Training("stn128", near, **adam),
         "more kernels, Adam 0.005, radius 4.4 px": Training("stn128", near, STEPPING_STONES["more kernels"], **adam),
+    }
+
+
+CENTRED, NEAR_CENTRE, GAUSSIAN, RADII = (
+    "centred digits",
+    "near the centre only",
+    "Gaussian curriculum",
+    "one radius at a time",
+)
+NONE, FAST = "no curriculum", "no curriculum, fast localisation"
+AFTER_CENTRED, STEPPED, LOWERED = "centred digits, then all", "stepped learning rate", "lower contrasts"
+
+
+def curricula(noisy: int = 16, share: float = 0.1, lr: float = 3e-4) -> dict[str, Training]:
+    """Return the curricula that this book compares, by name, at one budget but for the parts that they begin with.
+
+    "centred digits" and "near the centre only" are these parts. A learning rate that falls in steps and fixed lower
+    contrasts (C50) go on from other parts.
+
+    Args:
+        noisy, share: see `recipes.stn128`. lr: its `lr_moving`.
+    """
+    parts = recipes.stn128(noisy, share, lr_moving=lr)
+    centre, near, far = (parts[name] for name in ("still", "near", "far"))
+    outer = ECCENTRICITIES[3:]
+    steps = zip(outer, 3 * [lr / 10] + 3 * [lr / 100], strict=True)
+    later, rate = len(near.stages) + len(far.stages), centre.stages[-1].lr
+    quiet = tuple(replace(stage, scene=replace(stage.scene, std=recipes.CLEAR.std)) for stage in centre.stages[:-1])
+    slow = replace(centre, stages=(*quiet, decaying(recipes.CLEAR, noisy + later, rate)))
+    return {
+        CENTRED: centre,
+        NEAR_CENTRE: near,
+        GAUSSIAN: far,
+        RADII: recipes.going_on(near, (Stage(replace(recipes.CLEAR, radius=radius), 1, lr) for radius in outer)),
+        NONE: slow,
+        FAST: replace(slow, localisation_rate=lr / rate),
+        AFTER_CENTRED: replace(near, stages=(Stage(recipes.CLEAR, later, lr),)),
+        STEPPED: recipes.going_on(near, (Stage(replace(recipes.CLEAR, std=std), 1, rate) for std, rate in steps)),
+        LOWERED: recipes.slowly(far, [Stage(Scene128(contrast=(c, c)), 1, 1e-5) for c in (0.5, 0.3)]),
+    }
+
+
+def changes(noisy: int = 16, noisy_weak: int = 2, share: float = 0.1, lr: float = 3e-4) -> dict[str, Training]:
+    """Return trainings near the centre with one change each, from the classifier of "centred digits" (or from a less
+    accurate one) and a new localisation network.
+
+    Args:
+        noisy, share, lr: see `curricula`. noisy_weak: `noisy` of the less accurate classifier.
+    """
+    centre = recipes.stn128(noisy, share, lr_moving=lr)["still"]
+    uncentred = replace(recipes.stn128_centred(8, share, lr), precision=centre.precision)  # zero is black, as in 2021
+    sgd = {"optimiser": "sgd", "weight_decay": 0.0}
+    networks = ("one dense less", "more kernels", "dropout", "foveated")
+    return {
+        **{f"SGD {rate:g}": recipes.near_centre(centre, rate, **sgd) for rate in (0.0001, 0.001, 0.01, 0.1)},
+        **{each: recipes.near_centre(centre, lr, models.of_localisation(STEPPING_STONES[each])) for each in networks},
+        "less accurate classifier": recipes.stn128(noisy_weak, share, lr_moving=lr)["near"],
+        "uncentred input": recipes.near_centre(uncentred, lr),
     }
 
 

@@ -16,6 +16,7 @@ from ..curriculum import Stage, growing
 from ..stimuli import ECCENTRICITIES, Scene128
 from ..study2021 import facts
 from ..study2021.schedules import LOWER_CONTRASTS
+from . import recipes
 from .claim import (
     CONFIRMED,
     SAYS_FAILS,
@@ -64,6 +65,52 @@ def trainings() -> dict[str, Training]:
         "STN-128, std 40 px, all contrasts": Training("stn128", (Stage(MIXED, 10, 0.01),)),
         "28x28 samples of the field": small,
         "28x28 samples of the field, filtered": replace(small, options={**small.options, "sampler": "antialias"}),
+    }
+
+
+def ours(
+    noisy: int = 16,
+    share: float = 0.1,
+    lr: float = 3e-4,
+    epochs: int = 8,
+    share_short: float = 0.04,
+    led: int = 24,
+    share_led: float = 0.1,
+    lr_led: float = 1e-3,
+) -> dict[str, Training]:
+    """Return the trainings that this book compares, by name: the parts of STN-128's own; "led", which takes over the
+    localisation network of week 6 ("looking"); "clear" and "mixed" on centred digits, at contrast 70 % or at all
+    contrasts; and "longer", from the last part (C53).
+
+    Args:
+        noisy, share: see `recipes.stn128`. lr: its `lr_moving`. epochs, share_short: see `recipes.stn128_centred`.
+        led, share_led, lr_led: see `recipes.stn128_led`.
+    """
+    parts = recipes.stn128(noisy, share, lr_moving=lr)
+    behind = recipes.stn128_led(led, share_led, lr_led)
+    short = recipes.stn128_centred(epochs, share_short)
+    return {
+        **{name: parts[name] for name in recipes.PARTS},
+        "led": behind,
+        "looking": behind.start,
+        "clear": short,
+        "mixed": replace(short, stages=recipes.growing_noise(Scene128(), epochs, short.stages[0].lr)),
+        "longer": recipes.slowly(parts["faint"], [Stage(Scene128(), 1, 1e-5)]),
+    }
+
+
+def downsampled(lr: float = 3e-4, share: float = 0.25) -> dict[str, Training]:
+    """Return trainings of a LeNet on the field at 28x28 pixels, without and with a filter against aliasing.
+
+    Args:
+        lr: of AdamW. share: of the training digits in an epoch.
+    """
+    noises = (Stage(replace(recipes.CLEAR, noise=noise), 2, lr) for noise in recipes.NOISES)
+    stages = (*noises, Stage(Scene128(), 4, lr, decay=0.4))
+    adamw = {"optimiser": "adamw", "weight_decay": 0.01, "fraction": share}
+    return {
+        "bilinear": Training("downsampled", stages, **adamw),
+        "anti-aliased": Training("downsampled", stages, {"antialias": True}, **adamw),
     }
 
 

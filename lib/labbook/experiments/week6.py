@@ -17,10 +17,10 @@ from functools import partial
 from .. import classifiers, models
 from ..config import Training
 from ..curriculum import Stage, growing
-from ..stimuli import ECCENTRICITIES
+from ..stimuli import ECCENTRICITIES, Scene128
 from ..study2021 import facts
 from ..study2021.schedules import week6
-from . import week4, week5
+from . import recipes, week4, week5
 from .claim import (
     FOUND,
     LOST,
@@ -61,10 +61,10 @@ DECAYED = 0.87  # C71
 REPAIR = 0.03  # C76: above the run at 0.00001; 2021 had 8 points
 
 
-def first_stage(lr: float, epochs: int = 10, scale_start: float = 0.0, **settings) -> Training:
+def first_stage(lr: float, epochs: int = 10, scale_start: float = 0.0, decay: float = 1.0, **settings) -> Training:
     """Return a training of an attention transformer on the first std."""
     options = {"scale_start": scale_start, **settings.pop("options", {})}
-    return Training("atn", growing([ECCENTRICITIES[0]], epochs, lr, CLEAR), options, **settings)
+    return Training("atn", growing([ECCENTRICITIES[0]], epochs, lr, CLEAR, decay=decay), options, **settings)
 
 
 def decaying(scale_start: float, **settings) -> Training:
@@ -103,6 +103,88 @@ def trainings() -> dict[str, Training]:
 
 
 OWN = trainings()
+
+
+def stand_ins() -> dict[str, dict[str, Training]]:
+    """Return the week's search as this book trains it, in bfloat16, by group.
+
+    "one window", "later" and "wide" have one window for all images in place of the localisation network, at a fifteenth
+    of the cost: from a scale of 0 by learning rate, with decaying rates, and from wider windows. "network" and "fewer"
+    are the network itself, with its four convolutions or with fewer, and "quarter" from a scale of 0.25.
+    """
+    fixed = {"scale": "fixed"}
+    wide = partial(first_stage, 0.01, scale_start=1.0)
+    alone = {
+        "one window": {f"SGD {rate:g}": first_stage(rate) for rate in (0.001, 0.002, 0.005, 0.01)}
+        | {"Adam 0.005": first_stage(0.005, optimiser="adam")},
+        "later": {
+            "decay": Training("atn", growing(ECCENTRICITIES[:2], 20, 0.01, CLEAR, decay=0.9), {"scale_start": 0.0}),
+            "momentum": first_stage(0.01, 20, decay=0.9, momentum=0.9),
+        },
+        "wide": {
+            "from 0.2": first_stage(0.01, scale_start=0.2),
+            "from 1": wide(),
+            "fixed at 1": wide(options=fixed),
+            "fixed at 1, filtered": wide(options={**fixed, "sampler": "antialias"}),
+        },
+    }
+    whole = {
+        "network": {
+            "SGD 0.01 from 0.2": first_stage(0.01, scale_start=0.2),
+            "SGD 0.01 from 0": first_stage(0.01),
+            "Adam 0.005 from 0": OWN["attention STN, Adam 0.005"],
+        },
+        "quarter": {"from 0.25": OWN["attention STN, scale from 0.25"]},
+        "fewer": {
+            "3 convolutions, 0.01": OWN["three convolutions, 0.01"],
+            **{f"2 convolutions, {rate}": OWN[f"two convolutions, {rate}"] for rate in ("0.005", "0.05", "0.01")},
+        },
+    }
+    return {
+        group: {
+            name: replace(each, model="one_window" if group in alone else "atn", precision="bfloat16")
+            for name, each in trainings.items()
+        }
+        for group, trainings in (alone | whole).items()
+    }
+
+
+def gradients(share: float) -> dict[str, Training]:
+    """Return a short training by the score-function estimator, and the same by the gradient through the sampler: the
+    classifier on the middle of fields, then std 5 to 20 px.
+
+    Args:
+        share: of the training digits in an epoch.
+    """
+    middle = Stage(Scene128(view="centre", std=6), 10, 0.001)
+    settings = {"fraction": share, "localisation_rate": 0.3, **recipes.ADAMW, "batch": 20}
+    options = {"scale_start": 0.2, "kaiming": True, **recipes.GREY}
+    return {
+        name: Training(
+            "atn",
+            (middle, *growing((5, 10, 15, 20), 1, 0.001, recipes.CLEAR, perturbation_std=std)),
+            options,
+            **settings,
+        )
+        for name, std in (("estimator", 6), ("gradient", 0))
+    }
+
+
+def classifiers_alone() -> dict[str, Training]:
+    """Return trainings of a classifier without a moving window, by what it is trained on."""
+    options = {"kaiming": True, "padding": 0.5}
+    return {
+        name: Training(
+            "one_window",
+            (Stage(Scene128(view=view, std=6), 6, 0.001),),
+            options,
+            fraction=0.1,
+            **{**recipes.ADAMW, "batch": 20},
+        )
+        for name, view in (("perfect fixations", "oracle"), ("middle of the field", "centre"))
+    }
+
+
 THREE_STDS = OWN["attention STN, 0.01, three stds"]
 
 
