@@ -138,8 +138,9 @@ class Scene28(StimulusConfig):
         return self._clipped(torch.randn(n, 2, generator=generator, device=generator.device))
 
     def frozen(self, index: Tensor, count: int, given: bool) -> tuple[Tensor, Tensor]:
-        normal, third, first = draws_of_2021(count, str(index.device))
-        return self._clipped(normal[index]), (first if given else third)[index]
+        drawn = draws_of_2021(count, "nnu", str(index.device))[index]
+        uniform = draws_of_2021(count, "u", str(index.device))[index, 0] if given else drawn[:, 2]
+        return self._clipped(drawn[:, :2]), uniform
 
     def render(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
         return compose(shift(ink, offsets), contrast, texture, self.noise)
@@ -177,15 +178,14 @@ class Scene128(StimulusConfig):
         choose("view", self.view, ("field", "oracle", "centre"))
 
     def fresh(self, n: int, generator: torch.Generator) -> Tensor:
-        angle = torch.rand(n, generator=generator, device=generator.device) * (2 * math.pi)
-        direction = torch.stack((angle.cos(), angle.sin()), 1)  # (n, 2), (row, column)
+        angle = torch.rand(n, generator=generator, device=generator.device)
         normal = None if self.radius is not None else torch.randn(n, generator=generator, device=generator.device)
-        return self._truncated(direction, normal)
+        return self._truncated(angle, normal)
 
     def frozen(self, index: Tensor, count: int, given: bool) -> tuple[Tensor, Tensor]:
-        direction, normal, third, second = polar_draws_of_2021(count, str(index.device))
-        uniform = second if self.radius is not None else third
-        return self._truncated(direction[index], normal[index]), uniform[index]
+        kinds = "unu" if self.radius is None else "uu"
+        angle, *normal, uniform = draws_of_2021(count, kinds, str(index.device))[index].unbind(1)
+        return self._truncated(angle, normal[0] if normal else None), uniform
 
     def render(self, ink: Tensor, offsets: Tensor, contrast: Tensor, texture: Tensor) -> Tensor:
         return self._composed(ink, offsets, contrast, texture - 0.5)
@@ -211,8 +211,10 @@ class Scene128(StimulusConfig):
             return images
         return crops(images, offsets if self.view == "oracle" else torch.zeros_like(offsets))
 
-    def _truncated(self, direction: Tensor, normal: Tensor | None) -> Tensor:
-        """Return offsets (B, 2) along unit vectors (B, 2), truncated towards zero."""
+    def _truncated(self, angle: Tensor, normal: Tensor | None) -> Tensor:
+        """Return offsets (B, 2) at angles (B,), turns, and eccentricities from draws (B,), truncated towards zero."""
+        angle = angle * (2 * math.pi)
+        direction = torch.stack((angle.cos(), angle.sin()), 1)  # (B, 2), (row, column)
         if self.radius is not None:
             return (direction * self.radius).to(torch.int64)
         return (direction * (normal.abs() * self.std).clamp_(max=self.offset_max)[:, None]).to(torch.int64)
@@ -403,40 +405,19 @@ def fixations(theta: Tensor, edge: int) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def draws_of_2021(count: int, device: str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
-    """Return what NumPy draws after `seed(index)` for a 28x28 stimulus, index 0..count-1 (study 2.1 and oddity 1).
+def draws_of_2021(count: int, kinds: str, device: str = "cpu") -> Tensor:
+    """Return what NumPy draws first after `seed(index)`, for index 0..count-1: (count, len(kinds)) float64 (study 2.1,
+    2.2 and oddity 1).
 
-    Returns:
-        (count, 2) float64 normal draws for the shift (row, column); (count,) the uniform draw after them, for the
-        contrast; (count,) the uniform draw that comes first when the shift is given.
+    Args:
+        kinds: of the draws, one after the other: "n" for a standard normal, "u" for a uniform one.
+
+    >>> draws_of_2021(2, "nnu").shape, draws_of_2021(2, "u")[0].item()
+    (torch.Size([2, 3]), 0.5488135039273248)
     """
-    state = np.random.RandomState()
-    table = np.empty((count, 4))
+    state, table = np.random.RandomState(), np.empty((count, len(kinds)))
+    draw_one = {"n": state.standard_normal, "u": state.random_sample}
     for index in range(count):
         state.seed(index)
-        table[index, :3] = *state.standard_normal(2), state.random_sample()
-        state.seed(index)
-        table[index, 3] = state.random_sample()
-    table = torch.from_numpy(table).to(device)
-    return table[:, :2], table[:, 2], table[:, 3]
-
-
-@lru_cache(maxsize=8)
-def polar_draws_of_2021(count: int, device: str = "cpu") -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the same for a 128x128 stimulus (study 2.2 and oddity 1).
-
-    Returns:
-        (count, 2) float64 cosine and sine (row, column) of the angle, the first draw; (count,) the normal draw after
-        it, for the distance; (count,) the uniform draw after both, for the contrast; (count,) the uniform draw that
-        comes second when the distance is given.
-    """
-    state = np.random.RandomState()
-    table = np.empty((count, 4))
-    for index in range(count):
-        state.seed(index)
-        table[index, :3] = state.random_sample(), state.standard_normal(), state.random_sample()
-        state.seed(index)
-        table[index, 3] = state.random_sample(2)[1]
-    angle = table[:, 0] * 2 * np.pi
-    table = torch.from_numpy(np.column_stack((np.cos(angle), np.sin(angle), table[:, 1:]))).to(device)
-    return table[:, :2], *table[:, 2:].unbind(1)
+        table[index] = [draw_one[kind]() for kind in kinds]
+    return torch.from_numpy(table).to(device)
