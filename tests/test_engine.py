@@ -14,6 +14,7 @@ from labbook.curriculum import Stage
 from labbook.engine import Engine
 from labbook.errors import ConfigurationError
 from labbook.experiments import recipes
+from labbook.ops.stepper import stepper
 from labbook.peripheries import RunningStandardisation
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Diverged, Outcome, Paused, train, train_together
@@ -309,7 +310,7 @@ def test_the_sampler_sums_no_gradient_of_images(tiny, name):
                 asked.append(tuple((kwargs or {}).get("output_mask", args[-1])))
             return func(*args, **(kwargs or {}))
 
-    step = training.stepper(made(name), tiny)
+    step = stepper(made(name), tiny)
     with Watch():
         step()
     assert asked and set(asked) == {(False, True)}

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import classifiers, curriculum, evaluation, evidence, models, rng, stimuli
+from labbook import classifiers, curriculum, evaluation, evidence, models, rng, stimuli, training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.evidence import POOLINGS
@@ -160,7 +160,7 @@ def test_no_position_reaches_the_training(few, monkeypatch):
         return scene._replace(offsets=torch.zeros_like(scene.offsets))
 
     one = train(tiny(few), few).model.state_dict()
-    monkeypatch.setattr(stimuli, "draw", scrambled)
+    monkeypatch.setattr(training, "draw", scrambled)
     other = train(tiny(few), few).model.state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -47,7 +47,7 @@ def test_known_thresholds_are_found_again():
     assert (found.freedom, found.dispersion) == (10, 1.0)
     for key, each in found.thresholds.items():
         assert each.low < each.value < each.high < each.low * 1.03
-        assert each.shown
+        assert each.attainable
         assert found.accuracy(key, each.value) == pytest.approx(0.75)
 
 
@@ -57,9 +57,8 @@ def test_three_contrasts_are_enough_for_many_curves_and_too_few_for_one():
     assert found.freedom == 4
     assert {key: each.value for key, each in found.thresholds.items()} == pytest.approx(TRUE, rel=0.05)
     alone = {cell: each for cell, each in three.items() if cell[1] == 22.2}
-    assert fit(alone, lapse=0.04).thresholds[22.2].value == pytest.approx(0.4, rel=0.01)
     two = dict(list(alone.items())[:2])
-    with pytest.raises(ConfigurationError, match="2 cells cannot decide 3 parameters; give slope and lapse"):
+    with pytest.raises(ConfigurationError, match="2 cells cannot decide 3 parameters"):
         fit(two)
 
 
@@ -67,7 +66,7 @@ def test_intervals_cover_at_their_rate():
     generator = np.random.default_rng(1)
     inside = []
     for _ in range(40):
-        found = fit(drawn({0: 0.4}, n=150, generator=generator), lapse=0.04)
+        found = fit(drawn({0: 0.4}, n=150, generator=generator))
         each = found.thresholds[0]
         assert each.low < each.value < each.high
         inside.append(each.low <= 0.4 <= each.high)
@@ -109,13 +108,13 @@ def test_levels_are_ordered_and_seeds_pooled():
 def test_an_accuracy_never_reached_has_no_contrast():
     cells = drawn({0: 0.3}) | {(c, 1): Proportion(40, 400) for c in (0.15, 0.3, 0.5, 0.7, 0.9)}
     found = fit(cells)
-    assert found.thresholds[0].shown
-    assert not found.thresholds[1].shown and found.thresholds[1].high == math.inf
+    assert found.thresholds[0].attainable
+    assert not found.thresholds[1].attainable and found.thresholds[1].high == math.inf
     assert found.thresholds[1].low > 0.9
 
 
 def test_the_gradient_is_the_slope_of_the_likelihood():
-    model = psychometrics._Model(drawn(), list(TRUE), 0.75, None, None, 0.2)
+    model = psychometrics._Model(drawn(), list(TRUE), 0.75, 0.2)
     at = np.array([*np.log([0.3, 0.35, 0.6]), math.log(2.5), 0.05])
     assert model.minus(at)[1] == pytest.approx(approx_fprime(at, lambda x: model.minus(x)[0], 1e-7), rel=1e-4, abs=1e-2)
 
@@ -124,9 +123,6 @@ def test_the_gradient_is_the_slope_of_the_likelihood():
     ("changes", "words"),
     [
         ({"level": 0.1}, "level=0.1 must be a number from 0.11 to 0.99"),
-        ({"slope": 0}, "slope=0 must be a number from 0.3 to 30"),
-        ({"lapse": 0.5}, "lapse=0.5 must be a number from 0 to 0.2"),
-        ({"level": 0.9, "lapse": 0.15}, "lapse=0.15 must be a number from 0 to 0.095"),
         ({"cells": {}}, "0 cells cannot decide"),
         ({"cells": {(70, 1): Proportion(1, 2)} | drawn()}, "contrast=70 must be a number from 0.001 to 1"),
     ],
@@ -139,7 +135,7 @@ def test_what_cannot_be_fitted_is_refused(changes, words):
 
 def test_figures_show_every_system_and_what_is_extrapolated():
     cells = drawn(contrasts=(0.3, 0.5, 0.7)) | {(c, 60.0): Proportion(42, 400) for c in (0.3, 0.5, 0.7)}
-    found = fit(cells, slope=3)
+    found = fit(cells)
     figure = figures.thresholds({"ours": found, "theirs": found})
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "theirs"]
     triangles = [line for line in figure.axes[0].lines if line.get_marker() == "^" and list(line.get_ydata()) == [100]]

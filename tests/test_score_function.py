@@ -32,11 +32,11 @@ def window() -> transformers.Window:
     return model
 
 
-def test_displacements_come_in_pairs_of_the_jitter_asked_for():
+def test_displacements_come_in_pairs_of_the_std_asked_for():
     drawn = score_function.displacements(2000, 8, 6.0, 128, rng.generator("pairs"))
     assert torch.equal(drawn[:, :4], -drawn[:, 4:])
     assert (drawn * 64).std().item() == pytest.approx(6, rel=0.03)
-    with pytest.raises(ConfigurationError, match="glimpses=7 must be even"):
+    with pytest.raises(ConfigurationError, match="n=7 must be even"):
         score_function.displacements(1, 7, 6.0, 128, rng.generator("pairs"))
 
 
@@ -155,8 +155,8 @@ def test_our_curriculum_starts_small_and_ends_wide():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"model": "stn128"}, "Glimpses teach windows by labels: not model='stn128'"),
-        ({"loss": "cross_entropy and position"}, "not model='atn' with loss='cross_entropy and position'"),
+        ({"model": "stn128"}, "for windows trained by 'cross_entropy', not for model='stn128'"),
+        ({"loss": "cross_entropy and position"}, "not for model='atn' with loss='cross_entropy and position'"),
         ({"n_perturbations": 3}, "n_perturbations=3 must be even"),
         (
             {"stages": (Stage(Scene128(view="oracle"), 1, 0.1, perturbation_std=2),)},
@@ -166,7 +166,7 @@ def test_our_curriculum_starts_small_and_ends_wide():
         ({"digits": 0}, "digits=0 must be a whole number"),
     ],
 )
-def test_impossible_glimpses_are_refused_by_name(options, words):
+def test_impossible_perturbations_are_refused_by_name(options, words):
     stages = (Stage(Scene128(), 1, 0.1, perturbation_std=2),)
     with pytest.raises(ConfigurationError, match=words):
         Training(**({"model": "atn", "stages": stages} | options))

@@ -6,7 +6,7 @@ Data flows one way, and so do the imports. The science, in reading order, where 
     stimuli     rng digits textures stimuli fields retina
     networks    layers classifiers sampler evaluation evidence localisation transformers where peripheries searcher
                 foveal models
-    training    curriculum schema config score_function engine training
+    training    curriculum schema config losses score_function engine checkpoint training
     analysis    visual_field whatwhere psychometrics linear_probe gradient_alignment scaling
 
 Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),

@@ -18,13 +18,23 @@ from .curriculum import Stage
 from .errors import ConfigurationError, choose, shown, within
 from .schema import ATTRIBUTES, CHOICES, WRITTEN
 
+REAL = {  # field -> least and greatest value
+    "momentum": (0, 0.9999),
+    "weight_decay": (0, 10),
+    "localisation_rate": (0, 1000),
+    "ema_decay": (0, 0.999999),
+    "fraction": (1e-6, 1),
+}
+WHOLE = {"n_perturbations": (2, 64), "batch": (1, 100_000), "digits": (1, 1_000_000), "seed": (-(2**63), 2**63)}
+
 
 @dataclass(frozen=True)
 class Training:
-    """Everything that a training run depends on; it is taught by class labels, and by positions only if `loss` says so.
+    """Everything that a training run depends on; only two of the losses use positions, see `losses`.
 
     Raises:
-        ConfigurationError: a value outside the bounds that its field names.
+        ConfigurationError: a value that is none of the choices in `schema.CHOICES`, or outside `REAL` or `WHOLE`;
+            fields that do not fit each other.
     """
 
     model: str  # a name in models.MODELS
@@ -34,11 +44,11 @@ class Training:
     momentum: float = 0.0  # sgd only
     weight_decay: float = 0.0
     localisation_rate: float = 1.0  # learning rate of the localisation relative to the classifier's; 0 saves its part
-    ema_decay: float = 0.0  # decay per step of a running average of the weights, which then counts; 0: the last weights
+    ema_decay: float = 0.0  # per step, of an exponential moving average of the weights, which then counts; 0: none
     reset_optimiser: bool = True  # forget the optimiser's state at the start of each stage, like 2021
-    loss: str = "cross_entropy"  # or another name in training.LOSSES
+    loss: str = "cross_entropy"  # or another name in losses.LOSSES
     n_perturbations: int = 8  # per image, even, in stages with a perturbation_std
-    batch: int = 100
+    batch: int = 100  # images per step
     digits: int | None = None  # the first so many training digits alone; None: all
     fraction: float = 1.0  # share of the training digits that an epoch shows, another one each time
     precision: str = "float32"  # "tf32": of products on a GPU; "bfloat16": of the networks, see `models.in_bfloat16`
@@ -51,25 +61,14 @@ class Training:
 
     def __post_init__(self):
         choose("model", self.model, models.MODELS)
-        choose("optimiser", self.optimiser, CHOICES["optimiser"])
-        choose("loss", self.loss, CHOICES["loss"])
-        if self.model == "where" and self.localisation_rate == 0:
-            raise ConfigurationError("localisation_rate=0 leaves a 'where' network nothing to learn.")
-        if (self.model == "where") != (self.loss == "collicular"):
-            raise ConfigurationError(
-                f"loss={self.loss!r} does not fit model={self.model!r}: 'collicular' teaches 'where' alone."
-            )
-        within("momentum", self.momentum, 0, 0.9999)
-        within("weight_decay", self.weight_decay, 0, 10)
-        within("localisation_rate", self.localisation_rate, 0, 1000)
-        within("ema_decay", self.ema_decay, 0, 0.999999)
-        within("batch", self.batch, 1, 100_000, whole=True)
-        if self.digits is not None:
-            within("digits", self.digits, 1, 1_000_000, whole=True)
-        within("fraction", self.fraction, 1e-6, 1)
-        within("n_perturbations", self.n_perturbations, 2, 64, whole=True)
-        if self.n_perturbations % 2:
-            raise ConfigurationError(f"n_perturbations={self.n_perturbations} must be even: they come in pairs.")
+        for key in CHOICES:
+            name = ATTRIBUTES.get(key, key)
+            choose(name, getattr(self, name), CHOICES[key])
+        for name, bounds in REAL.items():
+            within(name, getattr(self, name), *bounds)
+        for name, bounds in WHOLE.items():
+            if name != "digits" or self.digits is not None:
+                within(name, getattr(self, name), *bounds, whole=True)
         if not isinstance(self.stages, tuple) or not self.stages or not all(isinstance(s, Stage) for s in self.stages):
             raise ConfigurationError(f"stages={shown(self.stages)} must hold at least one stage, in a tuple.")
         if not isinstance(self.options, Mapping) or not _is_plain(self.options):
@@ -78,35 +77,42 @@ class Training:
             )
         for option in self.options:
             choose(f"a name in options of {self.model!r}", option, models.defaults(self.model))
-        choose("precision", self.precision, CHOICES["arithmetic"])
-        within("seed", self.seed, -(2**63), 2**63, whole=True)
-        choose("data", self.data, CHOICES["data"])
         if not isinstance(self.reset_optimiser, bool):
             raise ConfigurationError(f"reset_optimiser={shown(self.reset_optimiser)} must be True or False.")
-        choose("start_with", self.start_with, CHOICES["start_with"])
+        if self.model == "where" and self.localisation_rate == 0:
+            raise ConfigurationError("localisation_rate=0 leaves a 'where' network nothing to learn.")
+        if (self.model == "where") != (self.loss == "collicular"):
+            raise ConfigurationError(
+                f"loss={self.loss!r} does not fit model={self.model!r}: 'collicular' teaches 'where' alone."
+            )
         if not isinstance(self.start, Training | None):
             raise ConfigurationError(f"start={shown(self.start)} must be a training or None.")
-        if self.start is not None and not self._can_go_on():
+        if self.start is not None and not self._takes_over():
             raise ConfigurationError(f"start: a {self.start.model!r} cannot go on as a {self.model!r}.")
-        if any(stage.perturbation_std for stage in self.stages):
-            self._check_glimpses()
+        self._check_perturbations()
 
-    def _can_go_on(self) -> bool:
+    def _takes_over(self) -> bool:
+        """Return whether the model can begin with what `start_with` says of the model of `start`."""
         if self.start_with == "teacher":
             return self.start.model == "evidence" and hasattr(models.MODELS[self.model], "teacher")
         if self.start_with != "localisation":
             return self.start.model == self.model
         return all(issubclass(models.MODELS[each.model], transformers.Transformer) for each in (self, self.start))
 
-    def _check_glimpses(self) -> None:
-        if not issubclass(models.MODELS[self.model], transformers.Window) or self.loss != "cross_entropy":
-            raise ConfigurationError(
-                f"Glimpses teach windows by labels: not model={self.model!r} with loss={self.loss!r}."
-            )
+    def _check_perturbations(self) -> None:
+        if self.n_perturbations % 2:
+            raise ConfigurationError(f"n_perturbations={self.n_perturbations} must be even: they come in pairs.")
         for stage in self.stages:
-            if stage.perturbation_std and getattr(stage.scene, "view", "") != "field":
+            if not stage.perturbation_std:
+                continue
+            if not issubclass(models.MODELS[self.model], transformers.Window) or self.loss != "cross_entropy":
                 raise ConfigurationError(
-                    f"perturbation_std={stage.perturbation_std} needs a whole field to look at, not {stage.scene}."
+                    f"perturbation_std={stage.perturbation_std} is for windows trained by 'cross_entropy', not for "
+                    f"model={self.model!r} with loss={self.loss!r}."
+                )
+            if getattr(stage.scene, "view", "") != "field":
+                raise ConfigurationError(
+                    f"perturbation_std={stage.perturbation_std} needs a whole field, not {stage.scene}."
                 )
 
     def describe(self) -> dict:

@@ -203,6 +203,63 @@ class Captured:
         return self.result
 
 
+class Loop:
+    """Does work again and again: one operation after another at first, then, where the device can, captured.
+
+    Args:
+        name: of what the work belongs to, for messages. draws: see `lane`. generators: name -> those
+            that the work draws from; after a failed capture they are others.
+        say: receives a line if steps cannot be captured, although the engine asks for it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        device: torch.device | str,
+        draws: bool,
+        generators: dict[str, torch.Generator],
+        engine: Engine,
+        say: Callable[[str], None] | None,
+    ):
+        self.name, self.device, self.generators, self.say = name, device, generators, say
+        self.lane, self.wanted = Lane(), engine.capture
+        self.renew()
+        if self.wanted:
+            try:
+                self.lane = lane(device, draws)
+            except (RuntimeError, AttributeError) as error:
+                self._give_up(error)
+
+    def renew(self) -> None:
+        """Forget what was captured: the work reads other things from now on."""
+        self.captured: Captured | None = None
+        self.done = 0  # times, one operation after another
+
+    def __call__(self, work: Callable[[], Tensor | None], used: Sequence[str]) -> Tensor | None:
+        """Do the work (see `Captured`) once; `used`: names of the generators that it draws from."""
+        if self.captured:
+            return self.captured()
+        result = work()
+        self.done += 1
+        if self.done == 1:
+            self.lane.wait()  # tables were made, which other lanes will read too
+        if self.wanted and self.lane.capable and self.done == WARM:
+            try:
+                self.captured = Captured(work, self.lane, [self.generators[name] for name in used])
+            except Exception as error:  # whatever PyTorch or the driver says
+                recover(self.device)
+                self.generators.update({name: torch.Generator(self.device) for name in self.generators})
+                self._give_up(error)
+        return result
+
+    def _give_up(self, error: Exception) -> None:
+        """Go on without captured steps, and say why."""
+        self.captured, self.wanted = None, False
+        if self.say:
+            reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+            self.say(f"Steps of {self.name} are not captured ({reason}): they run one by one.")
+
+
 def recover(device: torch.device | str) -> None:
     """Bring a GPU back into order after a capture has failed: the global generator may still wait for its end."""
     with suppress(Exception):

@@ -5,9 +5,9 @@ contrast c. `guess` is fixed at 1/10, the chance level of ten classes. `lapse` i
 between 0 and `LAPSE`. The scale is expressed by the threshold t, the contrast at which p(t) is the level asked for
 (Wichmann & Hill 2001, Perception & Psychophysics 63:1293).
 
-With the three contrasts of the benchmark one curve cannot decide threshold, slope and lapse together. Curves are
-therefore fitted jointly: each has a threshold of its own, and all share one slope and one lapse, or the lapse is given.
-How well that describes them is told by the deviance, and the intervals are widened by it.
+Three contrasts do not determine threshold, slope and lapse of one curve well. Curves are therefore fitted jointly: each
+has a threshold of its own, and all share one slope and one lapse. The deviance tells how well that describes them, and
+the intervals are widened by it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import cache
 
 import numpy as np
 from scipy.optimize import brentq, minimize
+from scipy.special import xlogy
 
 from .errors import ConfigurationError, within
 from .evaluation import Proportion
@@ -40,7 +41,7 @@ class Threshold:
     high: float
 
     @property
-    def shown(self) -> bool:
+    def attainable(self) -> bool:
         """Whether there is such a contrast: at most 1."""
         return self.value <= 1
 
@@ -89,35 +90,30 @@ def pooled(runs: Sequence[Mapping[Hashable, Proportion]]) -> dict[Hashable, Prop
 def fit(
     cells: Mapping[tuple[float, Hashable], Proportion],
     level: float = 0.75,
-    slope: float | None = None,
-    lapse: float | None = None,
 ) -> Fit:
-    """Fit one curve per key to counts of right answers.
+    """Fit one curve per key to counts of correct predictions.
 
     Args:
         cells: (contrast, key) -> proportion, as of the benchmark, where the key is the eccentricity.
-        level: the accuracy that a threshold asks for, above chance and below 1 - lapse.
-        slope, lapse: None: estimated, one for all curves; or given and fixed.
+        level: the accuracy that a threshold asks for, 0.11 to 0.99.
 
     Raises:
-        ConfigurationError: no cells, a contrast outside (0, 1], a level, slope or lapse out of bounds, or fewer cells
-            than parameters.
+        ConfigurationError: a contrast outside (0, 1], a level out of bounds, or fewer cells than parameters.
+
+    Example:
+        >>> counts = {(0.3, 10): Proportion(40, 100), (0.5, 10): Proportion(75, 100), (0.7, 10): Proportion(90, 100)}
+        >>> round(fit(counts).thresholds[10].value, 2)
+        0.5
     """
     within("level", level, GUESS + 0.01, 0.99)
     room = 1 - level - 0.005  # the curve must be able to rise above the level
-    if slope is not None:
-        within("slope", slope, *SLOPES)
-    if lapse is not None:
-        within("lapse", lapse, 0, min(LAPSE, room))
     keys = list(dict.fromkeys(key for _, key in cells))
-    free = len(keys) + (slope is None) + (lapse is None)
-    if not cells or len(cells) < free:
-        raise ConfigurationError(
-            f"{len(cells)} cells cannot decide {free} parameters; give slope and lapse, or more contrasts."
-        )
+    free = len(keys) + 2
+    if len(cells) < free:
+        raise ConfigurationError(f"{len(cells)} cells cannot decide {free} parameters: more contrasts are needed.")
     for contrast, _ in cells:
         within("contrast", contrast, 1e-3, 1)
-    model = _Model(cells, keys, level, slope, lapse, min(LAPSE, room))
+    model = _Model(cells, keys, level, min(LAPSE, room))
     best, minus = model.fit()
     deviance = max(0.0, 2 * (minus - model.saturated))
     outcome = Fit({}, float(np.exp(best[-2])), float(best[-1]), deviance, len(cells) - free, level)
@@ -130,17 +126,15 @@ def fit(
 class _Model:
     """The likelihood; parameters are the logarithms of the thresholds, then that of the slope, then the lapse."""
 
-    def __init__(self, cells, keys, level, slope, lapse, most):
+    def __init__(self, cells, keys, level, most):
         self.log_contrast = np.log([contrast for contrast, _ in cells])  # (cells,)
         self.which = np.array([keys.index(key) for _, key in cells])  # (cells,)
         self.right = np.array([each.correct for each in cells.values()], dtype=float)
         self.wrong = np.array([each.n for each in cells.values()], dtype=float) - self.right
         self.level, self.n = level, len(keys)
-        slopes = tuple(np.log(SLOPES)) if slope is None else (math.log(slope),) * 2
-        lapses = (0.0, most) if lapse is None else (lapse,) * 2
-        self.bounds = [tuple(np.log(CONTRASTS))] * self.n + [slopes, lapses]
+        self.bounds = [tuple(np.log(CONTRASTS))] * self.n + [tuple(np.log(SLOPES)), (0.0, most)]
         share = self.right / (self.right + self.wrong)
-        self.saturated = -float(_xlogy(self.right, share) @ np.ones(len(share)) + _xlogy(self.wrong, 1 - share).sum())
+        self.saturated = -float(xlogy(self.right, share).sum() + xlogy(self.wrong, 1 - share).sum())
 
     def minus(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
         """Return minus the logarithm of the likelihood, and its gradient."""
@@ -217,7 +211,3 @@ class _Model:
         never = best[place] >= high - 1e-6
         value = math.inf if never else math.exp(best[place])
         return Threshold(value, end(low, 0.0), math.inf if never else end(high, math.inf))
-
-
-def _xlogy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.where(x > 0, x * np.log(np.where(x > 0, y, 1)), 0.0)

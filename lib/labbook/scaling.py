@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.stats import linregress
 from scipy.stats import t as student
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -58,16 +59,11 @@ def power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
     if min(*x, *y) <= 0:
         raise ConfigurationError("A power law is fitted to positive numbers.")
     a, b = np.log(np.asarray(x, float)), np.log(np.asarray(y, float))
-    spread = ((a - a.mean()) ** 2).sum()
-    slope = ((a - a.mean()) * (b - b.mean())).sum() / spread
-    left = b - b.mean() - slope * (a - a.mean())
-    freedom = len(x) - 2
-    error = math.sqrt((left**2).sum() / freedom / spread) if freedom else math.inf
-    return PowerLaw(
-        float(np.exp(b.mean() - slope * a.mean())),
-        Estimate.of(slope, error, freedom),
-        float(math.sqrt((left**2).mean())),
-    )
+    line = linregress(a, b)
+    left = b - line.intercept - line.slope * a
+    error = np.nan_to_num(line.stderr)  # of a constant y SciPy knows none
+    exponent = Estimate.of(line.slope, error, len(x) - 2)
+    return PowerLaw(float(np.exp(line.intercept)), exponent, float(np.sqrt((left**2).mean())))
 
 
 def log_odds(correct: int, n: int) -> float:

@@ -1,92 +1,42 @@
 """The training loop: a configuration and a seed determine every step, so a killed run resumes to the same bits.
 
 Each step draws its stimuli from a generator seeded by (seed, stage, epoch, step): nothing but weights, optimiser state
-and position has to survive.
+and position has to survive. Read `_Run` from `advance` on: `open` begins an epoch, `_work` is a step, `_record` ends an
+epoch, `save` and `load` are the checkpoint. How a device computes the steps is up to `engine`.
 """
 
 from __future__ import annotations
 
-import ctypes
-import io
 import json
 import math
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import psutil
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from . import (
-    classifiers,
-    evaluation,
-    evidence,
-    files,
-    foveal,
-    layers,
-    models,
-    rng,
-    score_function,
-    searcher,
-    transformers,
-)
+from . import checkpoint as checkpoints
 from . import engine as engines
+from . import evaluation, layers, models, rng, score_function, transformers
 from .config import Training
 from .curriculum import Stage
-from .digits import DigitSets
+from .digits import Digits, DigitSets
 from .engine import ENGINE, Engine, is_gpu
 from .errors import ConfigurationError
-from .machine import differences, machine, threads_restored
-from .stimuli import CachedStimuli, Stimuli, StimulusConfig, draw, fixations
-from .where import collicular
+from .losses import LOSSES
+from .machine import differences, free_memory, keep_memory, machine, threads_restored
+from .stimuli import CachedStimuli, Stimuli, StimulusConfig, draw
 
-CHECKPOINT = 1  # format of the checkpoint file
 KEPT = 1 << 29  # bytes of fixed stimuli of one kind that a run keeps between epochs
 GUARD_EVERY = 50  # steps between looks for NaN and infinity on a CPU; a GPU would have to be waited for: once an epoch
 LOCALISING = ("localisation.", "where.")  # parameters of what decides where to look
 
 OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-
-
-def _position(seen: classifiers.TransformerOutput, stimuli: Stimuli) -> Tensor:
-    """Return the distance of the window's centre from the digit's along both axes, Huber's loss in units of 10 px."""
-    if seen.theta is None:  # a perfect fixation
-        return torch.zeros((), device=seen.logits.device)
-    centre = fixations(seen.theta, stimuli.images.shape[-1])  # (B, 2)
-    return F.smooth_l1_loss(centre / 10, stimuli.offsets / 10)
-
-
-def _taught_position(seen: transformers.DistilledOutput | classifiers.TransformerOutput, stimuli: Stimuli) -> Tensor:
-    """Return the distance of the window's centre from the place that an evidence map finds, given the label, as in
-    `_position`."""
-    if not isinstance(seen, transformers.DistilledOutput):
-        return torch.zeros((), device=seen.logits.device)
-    place = evidence.given_label(seen.evidence, stimuli.labels, stimuli.images.shape[-1])
-    return F.smooth_l1_loss(fixations(seen.theta, stimuli.images.shape[-1]) / 10, place / 10)
-
-
-LOSSES: dict[str, Callable[[classifiers.TransformerOutput, Stimuli], Tensor]] = {
-    "cross_entropy": lambda seen, stimuli: F.cross_entropy(seen.logits, stimuli.labels),
-    "mean_squared": lambda seen, stimuli: F.mse_loss(
-        seen.logits.softmax(1), F.one_hot(stimuli.labels, 10).to(torch.float32)
-    ),
-    # the control that is told where the digit is, beside what it is
-    "cross_entropy and position": lambda seen, stimuli: (
-        F.cross_entropy(seen.logits, stimuli.labels) + _position(seen, stimuli)
-    ),
-    "cross_entropy and evidence": lambda seen, stimuli: (
-        F.cross_entropy(seen.logits, stimuli.labels) + _taught_position(seen, stimuli)
-    ),
-    "posterior of places": lambda seen, stimuli: foveal.loss(seen, stimuli.labels),
-    "collicular": collicular,  # for a Where network, which is told where the digit is and not what
-    "value of fixations": lambda seen, stimuli: searcher.loss(seen, stimuli.labels),
-}
 
 
 class Diverged(RuntimeError):
@@ -109,7 +59,6 @@ class Outcome:
 
 # What ends one of several trainings, and not the others.
 STOPPED = (Diverged, Paused, ConfigurationError, torch.OutOfMemoryError)
-_albums: weakref.WeakValueDictionary[tuple, CachedStimuli] = weakref.WeakValueDictionary()  # painted, and in use
 
 
 def train(
@@ -224,58 +173,10 @@ def _begun(
     return run
 
 
-def stepper(
-    training: Training,
-    sets: DigitSets,
-    device: torch.device | str = "cpu",
-    engine: Engine = ENGINE,
-    say: Callable[[str], None] | None = None,
-) -> Callable[[], object]:
-    """Return a function that does one step of the training's last stage at each call, for ever: for measurements. Its
-    attribute `run` is what it goes on with.
-
-    Frozen stimuli are painted first on a GPU, and drawn in each step on a CPU.
-    """
-    run = _Run(training, sets.to(device), device, None, engine, say)
-    if not is_gpu(device):
-        run._album = lambda stage: None
-    run.stage = len(training.stages) - 1
-
-    def step() -> object:
-        with run.at_work():
-            if run.opened is None:
-                run.open()
-            elif run.step == run.steps:  # the same digits again: what was captured stays
-                run.step = 0
-                run.at.zero_()
-            return run._step()
-
-    step.run = run
-    return step
-
-
-def keep_memory() -> None:
-    """Let this process keep the memory that it frees, if its C library is glibc: a CPU trains up to 1.5 times as fast.
-
-    Otherwise every large tensor is handed back to the system and asked for again, page by page, at every step.
-    """
-    with suppress(AttributeError, OSError, TypeError):  # another C library
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: nothing is mapped on its own
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: as much as may stay free
-
-
-def free_memory(device: torch.device | str) -> int:
-    """Return the bytes that are free on a device; 0 where it does not tell."""
-    if is_gpu(device):  # what the system has, and what this process holds without using it
-        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    return psutil.virtual_memory().available if torch.device(device).type == "cpu" else 0
-
-
 class _Run:
     """The state of a run: model, optimiser, position (stage, epoch, step), and what the current epoch has summed up.
 
-    What changes from step to step lies in tensors that stay in place, so that a step can be captured (see engine.py).
+    What changes from step to step lies in tensors that stay in place, so that a step can be captured (see `engine`).
     """
 
     def __init__(
@@ -307,10 +208,10 @@ class _Run:
         self.averages = 0  # steps that the average is of
         if engine.compiled:
             models.compiled(self.model)
+        self.generators = {name: torch.Generator(device) for name in ("stimuli", "glimpses")}
         self.draws = engines.draws(self.model)
-        self.lane = self._lane()
-        self.static = self.lane.capable  # whether the optimiser computes in place, as a captured step must
-        self.captured: engines.Captured | None = None
+        self.loop = engines.Loop(training.model, device, self.draws, self.generators, engine, say)
+        self.lane = self.loop.lane
         self.optimiser = self._optimiser()
         self.stage = self.epoch = self.step = 0
         self.loss = torch.zeros((), dtype=torch.float64, device=device)  # sum over the epoch's steps so far
@@ -325,27 +226,9 @@ class _Run:
         self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
         self.album: CachedStimuli | None = None
         self.tests: dict[tuple, Stimuli] = {}  # fixed stimuli, where there is room for them
-        self.opened: tuple[int, int] | None = None  # stage and epoch that all below belong to
-        self.warm = 0  # steps done one operation after another in this stage
+        self.opened: tuple[int, int] | None = None  # the stage and epoch that are laid out
         self.order = torch.zeros(self.steps, training.batch, dtype=torch.int64, device=device)  # digits, step by step
         self.at = torch.zeros(1, dtype=torch.int64, device=device)  # the step, as the device counts it
-        self.generators = {name: torch.Generator(device) for name in ("stimuli", "glimpses")}
-
-    def _lane(self) -> engines.Lane:
-        if not self.engine.capture:
-            return engines.Lane()
-        try:
-            return engines.lane(self.device, self.draws)
-        except (RuntimeError, AttributeError) as error:
-            self._give_up(error)
-            return engines.Lane()
-
-    def _give_up(self, error: Exception) -> None:
-        """Go on without captured steps, and say why."""
-        self.captured, self.engine = None, replace(self.engine, capture=False)
-        if self.say:
-            reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-            self.say(f"Steps of {self.training.model} are not captured ({reason}): they run one by one.")
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -383,12 +266,13 @@ class _Run:
         self.model.load_state_dict(weights)
 
     def _optimiser(self) -> torch.optim.Optimizer:
+        """Return a new optimiser, its learning rates not yet set."""
         training = self.training
         where = [p for name, p in self.model.named_parameters() if name.startswith(LOCALISING)]
         what = [p for name, p in self.model.named_parameters() if not name.startswith(LOCALISING)]
         groups = [{"params": what, "rate": 1.0}, {"params": where, "rate": training.localisation_rate}]
         extra = {"momentum": training.momentum} if training.optimiser == "sgd" else {}
-        if self.static:
+        if self.lane.capable:
             extra |= engines.static(training.optimiser)
         optimiser = OPTIMISERS[training.optimiser](
             [group for group in groups if group["params"]], lr=1.0, weight_decay=training.weight_decay, **extra
@@ -397,17 +281,11 @@ class _Run:
         return optimiser
 
     def _rates_in_place(self, optimiser: torch.optim.Optimizer) -> None:
-        for group in optimiser.param_groups if self.static else ():
+        """Keep learning rates in tensors, where a captured step finds them."""
+        for group in optimiser.param_groups if self.lane.capable else ():
             group["lr"] = torch.ones((), device=self.device)
 
-    def set_rate(self, stage: Stage) -> None:
-        """Give the optimiser the learning rates of this epoch of a stage."""
-        for group in self.optimiser.param_groups:
-            rate = stage.lr_at(self.epoch) * group["rate"]
-            if self.static:
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
+    # ---- epochs ----
 
     def advance(self, every: float, until: float = math.inf) -> bool:
         """Do some steps, none beyond the end of an epoch, which is then recorded; return whether more are to come."""
@@ -445,22 +323,31 @@ class _Run:
         self.seconds, self.since = self.seconds + now - self.since, now
 
     def open(self) -> None:
-        """Lay out what an epoch needs: learning rates, stimuli, digits in order."""
-        stage = self.training.stages[self.stage]
+        """Lay out an epoch: learning rates, stimuli, digits in order."""
+        training, stage = self.training, self.training.stages[self.stage]
         if self.opened is None:
             engines.settle(self.device)  # weights and states were laid out in another lane
-        if self.epoch == self.step == 0 and self.training.reset_optimiser:
-            self.optimiser, self.captured = self._optimiser(), None
+        if self.epoch == self.step == 0 and training.reset_optimiser:
+            self.optimiser = self._optimiser()
         if self.opened is None or self.opened[0] != self.stage:
-            self.captured, self.warm = None, 0
+            self.loop.renew()
             self.tests = {key: made for key, made in self.tests.items() if key == (self.widest, 0)}
-        self.set_rate(stage)
+        for group in self.optimiser.param_groups:
+            rate = stage.lr_at(self.epoch) * group["rate"]
+            group["lr"] = group["lr"].fill_(rate) if self.lane.capable else rate
         if self.album is None or self.album.scene != stage.scene:
             self.album = None  # its memory is free before another is asked for
             self.album = self._album(stage)
         self.order.copy_(self._order().view_as(self.order))
         self.at.fill_(self.step)
         self.opened = self.stage, self.epoch
+
+    def _album(self, stage: Stage) -> CachedStimuli | None:
+        """Return the stimuli of a stage, painted once, if each is shown twice or more and memory is plentiful."""
+        n, images = self.training.drawn_from(len(self.sets.train)), self.steps * self.training.batch
+        if stage.scene.draws != "frozen" or stage.epochs * images < 2 * n:
+            return None
+        return _painted(self.sets.train, n, stage.scene, self.device, self.lane, self.say)
 
     def _order(self) -> Tensor:
         """Return the digits of this epoch, in order (steps * batch,), on the CPU."""
@@ -469,57 +356,68 @@ class _Run:
         order = torch.randperm(n, generator=generator)
         return order.repeat(math.ceil(needed / n))[:needed]
 
-    def _album(self, stage: Stage) -> CachedStimuli | None:
-        """Return the stimuli of a stage, painted once, if each is seen twice or more and memory is plentiful; runs on
-        the same stimuli share them."""
-        n, images = self.training.drawn_from(len(self.sets.train)), self.sets.train.images
-        again = stage.epochs * self.steps * self.training.batch >= 2 * n
-        if stage.scene.draws != "frozen" or not again:
-            return None
-        key = id(images), n, stage.scene
-        album = _albums.get(key)
-        if album is None:
-            room, needed = free_memory(self.device) / 3, 4 * n * stage.scene.edge**2
-            if needed > room:
-                if self.say:
-                    self.say(f"{needed / 1e9:.2g} GB of stimuli do not fit ({room / 1e9:.2g} GB): each is drawn anew.")
-                return None
-            album = CachedStimuli(self.sets.train[:n], stage.scene)
-            album.source = images  # as long as it lives, no other digits have its key
-            self.lane.wait()  # another run may look at it from another lane
-            _albums[key] = album
-        return album
+    def _record(self) -> None:
+        """Close the epoch: evaluate on the stage's stimuli and on the fixed ones, move on.
+
+        A record: stage, epoch, lr, images (seen in this epoch), loss (mean), accuracy (on the stage's distribution),
+        fixed_accuracy (on the last stage's distribution, always the same stimuli), theta (see
+        `evaluation.ThetaStatistics`; None without a transformer), seconds; where weights are averaged, last_weights
+        (fixed_accuracy of those that are not). Accuracies are of held-out training digits, 0 to 1.
+        """
+        stage = self.training.stages[self.stage]
+        here = self._tested(self.kept, stage.scene, seed=self.stage)
+        fixed = {"fixed_accuracy": self.kept} | ({"last_weights": self.model} if self.averaged else {})
+        theta = None if here.theta is None else evaluation.theta_statistics(here.theta, here.offsets).record()
+        self.history.append(
+            {
+                "stage": self.stage,
+                "epoch": self.epoch,
+                "lr": stage.lr_at(self.epoch),
+                "images": self.steps * self.training.batch,
+                "loss": self.loss.item() / self.steps,
+                "accuracy": here.accuracy.value,
+                **{key: self._tested(each, self.widest).accuracy.value for key, each in fixed.items()},
+                "theta": theta,
+                "seconds": round(self.seconds, 2),
+            }
+        )
+        self.loss.zero_()
+        self.seconds, self.step = 0.0, 0
+        self.epoch += 1
+        if self.epoch == stage.epochs:
+            self.stage, self.epoch = self.stage + 1, 0
+            if self.say:
+                self.say(self._line(self.stage - 1))
+
+    def _tested(self, model: nn.Module, scene: StimulusConfig, seed: int = 0) -> evaluation.Predictions:
+        """Return predictions for fixed stimuli of held-out digits, which are kept where they take little room."""
+        key, n = (scene, seed), self.n_validation
+        room = min(KEPT if is_gpu(self.device) else KEPT / 8, free_memory(self.device) / 10)
+        if key not in self.tests and 4 * n * scene.edge**2 > room:
+            return evaluation.predictions(model, self.sets.validation, scene, n, seed)
+        if key not in self.tests:
+            self.tests[key] = evaluation.fixed_stimuli(self.sets.validation, scene, n, seed)
+        return evaluation.predict(model, self.tests[key])
+
+    # ---- steps ----
 
     def _step(self) -> Tensor | None:
         """Do one step; return its theta."""
-        key = (self.training.seed, self.stage, self.epoch, self.step)
-        self._seed(key)
-        if self.captured:
-            theta = self.captured()
-            self.averages += bool(self.averaged)
-        else:
-            theta = self._work()
-            self.averages += bool(self.averaged)
-            self.warm += 1
-            if self.warm == 1:
-                self.lane.wait()  # tables were made, which other lanes will read too
-            if self.lane.capable and self.engine.capture and self.warm == engines.WARM:
-                self._capture()
+        key = (self.training.seed, self.stage, self.epoch, self.step)  # all that is drawn is a function of it
+        if not self.loop.captured or self.draws:
+            engines.seed_global(self.device, rng.seed_of("dropout", *key))
+        used = [] if self.album else ["stimuli"]
+        if self.training.stages[self.stage].perturbation_std:
+            used.append("glimpses")
+        for name in used:
+            self.generators[name].manual_seed(rng.seed_of(name, *key))
+        theta = self.loop(self._work, used)
+        self.averages += bool(self.averaged)
         self.step += 1
         return theta
 
-    def _seed(self, key: tuple[int, ...]) -> None:
-        """Make all that this step draws a function of its key."""
-        stage = self.training.stages[self.stage]
-        if not self.captured or self.draws:
-            engines.seed_global(self.device, rng.seed_of("dropout", *key))
-        if not self.album:
-            self.generators["stimuli"].manual_seed(rng.seed_of("stimuli", *key))
-        if stage.perturbation_std:
-            self.generators["glimpses"].manual_seed(rng.seed_of("glimpses", *key))
-
     def _work(self) -> Tensor | None:
-        """Do what a device does in a step."""
+        """Do what a device does in a step: stimuli, loss, gradient, update."""
         training, stage = self.training, self.training.stages[self.stage]
         rows = self.order.index_select(0, self.at)[0]
         if self.album:
@@ -527,16 +425,14 @@ class _Run:
         else:
             stimuli = draw(self.sets.train, rows, stage.scene, self.generators["stimuli"])
         if stage.perturbation_std:
-            generator = self.generators["glimpses"]
-            loss, theta = score_function.loss(
-                self.model, stimuli, training.n_perturbations, stage.perturbation_std, generator
-            )
+            n, std, generator = training.n_perturbations, stage.perturbation_std, self.generators["glimpses"]
+            loss, theta = score_function.loss(self.model, stimuli, n, std, generator)
         else:
-            seen = self.model(stimuli.images)
-            loss, theta = LOSSES[training.loss](seen, stimuli), seen.theta
+            output = self.model(stimuli.images)
+            loss, theta = LOSSES[training.loss](output, stimuli), output.theta
         self.optimiser.zero_grad()
         loss.backward()
-        if self.static:
+        if self.lane.capable:
             engines.align(list(self.model.parameters()))
         self.optimiser.step()
         if self.averaged:
@@ -557,18 +453,6 @@ class _Run:
             kept.copy_(buffer)
         self.averaged.n_averaged += 1
 
-    def _capture(self) -> None:
-        """Capture a step, from now on done by a single launch; where that fails, go on without."""
-        used = [] if self.album else [self.generators["stimuli"]]
-        if self.training.stages[self.stage].perturbation_std:
-            used.append(self.generators["glimpses"])
-        try:
-            self.captured = engines.Captured(self._work, self.lane, used)
-        except Exception as error:  # whatever PyTorch or the driver says
-            engines.recover(self.device)
-            self.generators = {name: torch.Generator(self.device) for name in self.generators}
-            self._give_up(error)
-
     def _guard(self, theta: Tensor | None) -> None:
         """Stop at NaN or infinity; waits for the device once."""
         stage = self.training.stages[self.stage]
@@ -583,51 +467,10 @@ class _Run:
                 f"step {self.step}, learning rate {stage.lr_at(self.epoch):g}; last good checkpoint: {kept}."
             )
 
-    def _record(self) -> None:
-        """Close the epoch: evaluate on the stage's stimuli and on the fixed ones, move on.
-
-        A record: stage, epoch, lr, images (seen in this epoch), loss (mean), accuracy (on the stage's law),
-        fixed_accuracy (on the last stage's law, the same stimuli for ever), theta (mean, spread, follow; None without
-        a transformer), seconds; where weights are averaged, last_weights (fixed_accuracy of those that are not).
-        Accuracies are of held-out training digits, 0 to 1.
-        """
-        stage = self.training.stages[self.stage]
-        here = self._tested(self.kept, stage.scene, seed=self.stage)
-        health = None if here.theta is None else evaluation.theta_statistics(here.theta, here.offsets).record()
-        fixed = {"fixed_accuracy": self.kept} | ({"last_weights": self.model} if self.averaged else {})
-        self.history.append(
-            {
-                "stage": self.stage,
-                "epoch": self.epoch,
-                "lr": stage.lr_at(self.epoch),
-                "images": self.steps * self.training.batch,
-                "loss": self.loss.item() / self.steps,
-                "accuracy": here.accuracy.value,
-                **{key: self._tested(each, self.widest).accuracy.value for key, each in fixed.items()},
-                "theta": health,
-                "seconds": round(self.seconds, 2),
-            }
-        )
-        self.loss.zero_()
-        self.seconds, self.step = 0.0, 0
-        self.epoch += 1
-        if self.epoch == stage.epochs:
-            self.stage, self.epoch = self.stage + 1, 0
-            if self.say:
-                self.say(self._line(self.stage - 1))
-
-    def _tested(self, model: nn.Module, scene: StimulusConfig, seed: int = 0) -> evaluation.Predictions:
-        """Return the answers to fixed stimuli of held-out digits, which are kept where they take little room."""
-        key, n = (scene, seed), self.n_validation
-        room = min(KEPT if is_gpu(self.device) else KEPT / 8, free_memory(self.device) / 10)
-        if key not in self.tests and 4 * n * scene.edge**2 > room:
-            return evaluation.predictions(model, self.sets.validation, scene, n, seed)
-        if key not in self.tests:
-            self.tests[key] = evaluation.fixed_stimuli(self.sets.validation, scene, n, seed)
-        return evaluation.predict(model, self.tests[key])
+    # ---- in words ----
 
     def _place(self) -> str:
-        """Return how far the run is, in words."""
+        """Return how far the run is."""
         stages, stage = len(self.training.stages), self.training.stages[self.stage]
         return f"stage {self.stage + 1} of {stages}, epoch {self.epoch + 1} of {stage.epochs}, step {self.step}"
 
@@ -642,12 +485,11 @@ class _Run:
             f"{sum(record['seconds'] for record in epochs):.0f} s"
         )
 
-    # ---- checkpoints ----
+    # ---- checkpoint ----
 
     def save(self) -> None:
-        """Write the state atomically, sealed with its checksum."""
+        """Write the state to the checkpoint."""
         state = {
-            "format": CHECKPOINT,
             "training": json.dumps(self.training.describe(), sort_keys=True),
             "position": [self.stage, self.epoch, self.step],
             "model": self.model.state_dict(),
@@ -658,9 +500,7 @@ class _Run:
             "history": json.dumps(self.history),
             "machines": json.dumps(self.machines),
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        files.write(self.checkpoint, files.seal(buffer.getvalue()))
+        checkpoints.write(self.checkpoint, state)
 
     def load(self, say: Callable[[str], None] | None = None) -> None:
         """Take up the state of the checkpoint; say if the bits will not be those of an uninterrupted training.
@@ -669,15 +509,7 @@ class _Run:
             ConfigurationError: see `train`.
         """
         path = self.checkpoint
-        content = io.BytesIO(files.unseal(files.read(path), path))
-        try:
-            state = dict(torch.load(content, map_location=self.device, weights_only=True))
-        except Exception:  # whatever foreign bytes lead torch to
-            raise ConfigurationError(f"{path} is no checkpoint of this library.") from None
-        if state.get("format") != CHECKPOINT:
-            raise ConfigurationError(
-                f"{path} has checkpoint format {state.get('format')}; this version reads {CHECKPOINT}."
-            )
+        state = checkpoints.read(path, self.device)
         if json.loads(state["training"]) != self.training.describe():
             raise ConfigurationError(f"{path} belongs to another configuration; delete it or name another file.")
         try:
@@ -715,3 +547,32 @@ class _Run:
         self._rates_in_place(self.optimiser)
         self.loss.copy_(state["loss"].to(self.loss))
         self.seconds = float(state["seconds"])
+
+
+# ---- frozen stimuli that come again ---------------------------------------------------------------------------------
+
+_albums: weakref.WeakValueDictionary[tuple, CachedStimuli] = weakref.WeakValueDictionary()  # painted, and in use
+
+
+def _painted(
+    digits: Digits,
+    n: int,
+    scene: StimulusConfig,
+    device: torch.device | str,
+    lane: engines.Lane,
+    say: Callable[[str], None] | None,
+) -> CachedStimuli | None:
+    """Return the frozen stimuli of the first `n` digits, painted once if memory is plentiful; runs share them."""
+    key = id(digits.images), n, scene
+    album = _albums.get(key)
+    if album is None:
+        room, needed = free_memory(device) / 3, 4 * n * scene.edge**2
+        if needed > room:
+            if say:
+                say(f"{needed / 1e9:.2g} GB of stimuli do not fit ({room / 1e9:.2g} GB): each is drawn anew.")
+            return None
+        album = CachedStimuli(digits[:n], scene)
+        album.source = digits.images  # as long as it lives, no other digits have its key
+        lane.wait()  # another run may look at it from another lane
+        _albums[key] = album
+    return album

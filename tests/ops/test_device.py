@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from labbook import models, retina, training
+from labbook import models, retina
 from labbook.config import Training
 from labbook.experiments import recipes
 from labbook.experiments.whole import SCHEDULES
 from labbook.ops import bench, device
+from labbook.ops.stepper import stepper
 from labbook.study2021 import schedules
 
 
@@ -44,7 +45,7 @@ STEPS = {
 def test_no_step_waits_for_the_device(sets, name):
     """Adam counts its steps on the host, which costs no wait; so SGD stands for it."""
     few = replace(STEPS[name], data="digits", optimiser="sgd", batch=min(10, STEPS[name].batch))
-    step = training.stepper(few, sets)
+    step = stepper(few, sets)
     step()  # once: tables are made
     with bench.Watch() as watch:
         step()
@@ -81,7 +82,7 @@ def test_every_kind_of_wait_is_seen(do):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", STEPS)
 def test_no_step_waits_for_a_gpu(sets, name):
-    step = training.stepper(replace(STEPS[name], data="digits"), sets, "cuda")
+    step = stepper(replace(STEPS[name], data="digits"), sets, "cuda")
     step()
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -485,10 +485,10 @@ def thresholds(fits: Mapping[str, Fit], contrasts: Sequence[float] = CONTRASTS) 
     for k, (name, each, colour, marker) in enumerate(_drawn(fits, "osD^vP")):
         radii = np.array(list(each.thresholds)) + 0.45 * (k - (len(fits) - 1) / 2)  # beside one another
         axis.plot([], [], color=colour, marker=marker, ms=5, label=name)
-        reached = [(x, found) for x, found in zip(radii, each.thresholds.values(), strict=True) if found.shown]
+        reached = [(x, found) for x, found in zip(radii, each.thresholds.values(), strict=True) if found.attainable]
         axis.plot([x for x, _ in reached], [100 * found.value for _, found in reached], color=colour, lw=1)
         for x, found in zip(radii, each.thresholds.values(), strict=True):
-            if found.shown:
+            if found.attainable:
                 measured = min(contrasts) <= found.value <= max(contrasts)
                 ground = colour if measured else "none"
                 axis.plot([x, x], [100 * found.low, min(100, 100 * found.high)], color=colour, lw=1.2)

@@ -18,8 +18,9 @@ from ..curriculum import Stage
 from ..digits import DigitSets
 from ..experiments.whole import SCHEDULES
 from ..stimuli import Scene28, Scene128
-from ..training import stepper, train
+from ..training import train
 from . import bench
+from .stepper import stepper
 
 CENTRAL, GENERAL = 0.0, 15.0  # std of the shift, pixels, of the two accuracies at 28x28
 FIELDS_PER_SECOND = 50_000  # 128x128 stimuli that one data-centre GPU should make

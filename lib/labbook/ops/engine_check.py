@@ -28,8 +28,9 @@ from ..errors import choose
 from ..experiments import recipes
 from ..experiments.whole import SCHEDULES
 from ..layers import Form
-from ..training import stepper, train
+from ..training import train
 from . import bench
+from .stepper import stepper
 
 LARGE = ("stn128", "atn")  # networks whose convolutions keep a GPU busy
 TIMED = 3000  # digits that a timed training draws from
@@ -123,7 +124,7 @@ def time_steps(name: str, precision: str, how: Engine, sets: DigitSets, device: 
     gpu = engine.is_gpu(device) and torch.backends.cuda.is_built()
     return {
         "per_second": float(f"{rate:.4g}"),
-        "captured": step.run.captured is not None if not said else said[0],
+        "captured": step.run.loop.captured is not None if not said else said[0],
         "memory": torch.cuda.max_memory_allocated() // 2**20 if gpu else None,
     }
 
