@@ -3,6 +3,7 @@
 A quick sample always; the others with `pytest -m slow`.
 """
 
+import ast
 import os
 import re
 import shutil
@@ -16,11 +17,13 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
+import typer
 import yaml
 from chapters import PARAMETERS, write_chapter
 from here import ROOT
 
-from labbook.book import pages
+from labbook.book import checkout, claims, pages
+from labbook.ops import cli
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # other people's
 
@@ -53,6 +56,30 @@ def test_papermill_with_its_own_names(path):
 def test_papermill_with_a_name_that_a_later_cell_hides(path, name):
     done = tool("papermill", path, "out.ipynb", "-p", name, 3)
     assert done.returncode and f"week2_adam_vs_sgd has no parameter {name!r}" in done.stderr
+
+
+@pytest.mark.parametrize("document", ["README.md", "book/rerun.md", "book/sweeps.md"])
+def test_documented_lines_name_what_is_there(document):
+    lines = " ".join(re.findall(r"```bash\n(.*?)```", (ROOT / document).read_text("utf-8"), re.S)).splitlines()
+    commands = typer.main.get_command(cli.app).commands
+    targets = re.findall(r"(?m)^(\w+):", (ROOT / "Makefile").read_text("utf-8"))
+    for line in lines:
+        words = line.partition(" #")[0]
+        assert set(re.findall(r"-m labbook (\w+)", words)) <= set(commands), line
+        assert set(re.findall(r"\bmake (\w+)", words)) <= set(targets), line
+        for path in re.findall(r"\b(?:notebooks|book)/[\w./]+", words):
+            assert (ROOT / path).exists(), line
+        chapter = re.findall(r"(?:notebooks/|run |sweep )(\w+)", words)
+        for name in re.findall(r"-p (\w+)", words) if chapter else ():
+            assert name in pages.read(*checkout.find(chapter)).cells[1].source, line
+
+
+def test_the_documented_script_reads_results(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    (script,) = re.findall(r"```python\n(.*?)```", Path("book/rerun.md").read_text("utf-8"), re.S)
+    exec(script, {})
+    answer, verdicts = capsys.readouterr().out.splitlines()
+    assert answer and set(ast.literal_eval(verdicts).values()) <= set(claims.VERDICTS)
 
 
 slow = pytest.mark.slow

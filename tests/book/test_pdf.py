@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 from here import ROOT
 
 from labbook.book import pdf
@@ -38,6 +39,14 @@ def test_a_printed_page_is_tagged_and_has_an_outline(tmp_path):
     assert {b"/H1", b"/H2", b"/P", b"/Figure", b"/TH", b"/TD"} <= set(re.findall(rb"/S (/\w+)", made))
     entries = re.findall(rb"\d+ 0 obj\n<<[^>]*/Title \((\w+)\)[^>]*/Dest[^>]*>>", made)
     assert sorted(entries) == [b"Fovea", b"Retina"]
+
+
+def test_pages_for_maintainers_are_not_printed():
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    files = re.findall(r"'file': '(\S+)'", str(pdf._printed(contents)))
+    every = re.findall(r"'file': '(\S+)'", str(contents))
+    assert {"book/primer_task", "book/beyond_evidence", "book/study", "book/references"} <= set(files)
+    assert {"book/study_reference", "book/library", "book/faults"} <= set(every) - set(files)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ import yaml
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 NAME = "lab-book.pdf"
-ON_SCREEN = "For maintainers"  # caption of the part of `_toc.yml` that is not printed
+ON_SCREEN = {"For maintainers", "book/study_reference"}  # a part and a page of `_toc.yml` that are not printed
 PATIENCE = 600  # seconds
 
 
@@ -38,9 +38,8 @@ def make(source: Path, made: Path) -> Path:
     printed = made / "print"
     try:
         contents = yaml.safe_load((source / "_toc.yml").read_text("utf-8"))
-        contents["parts"] = [part for part in contents.get("parts", ()) if part.get("caption") != ON_SCREEN]
         printed.mkdir(parents=True, exist_ok=True)
-        (printed / "_toc.yml").write_text(yaml.safe_dump(contents, sort_keys=False), "utf-8")
+        (printed / "_toc.yml").write_text(yaml.safe_dump(_printed(contents), sort_keys=False), "utf-8")
     except OSError as error:
         raise RuntimeError(f"The book cannot be rendered as one page: {error}.") from None
     start = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
@@ -55,6 +54,18 @@ def make(source: Path, made: Path) -> Path:
     to_pdf(browser, page, target)
     _run([*build, str(made.parent)], "rendered")  # the first page now links to it
     return target
+
+
+def _printed(entry: dict) -> dict:
+    """Return an entry of a table of contents without what is ON_SCREEN alone."""
+    kept = {}
+    for key, value in entry.items():
+        if isinstance(value, list):
+            shown = (each for each in value if ON_SCREEN.isdisjoint((each.get("caption"), each.get("file"))))
+            value = [_printed(each) for each in shown]
+        if value:
+            kept[key] = value
+    return kept
 
 
 def to_pdf(browser: str, page: Path, target: Path) -> None:
