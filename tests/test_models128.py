@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from labbook import classifiers, digits, evaluation, models, rng, training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
+from labbook.experiments.recipes import STEPPING_STONES
 from labbook.localisation import Foveated
 from labbook.sampler import SAMPLERS, Attention, _axis, sample, sample_axes
 from labbook.stimuli import ECCENTRICITIES, Scene128
@@ -37,11 +38,11 @@ def windows(*numbers: tuple[float, float, float, float]) -> torch.Tensor:
     [
         ("stn128", {}, 335_590, 10_816_838),
         ("stn128", {"bias": False}, 335_590 - (16 + 32 + 64 + 128 + 32 + 6), 10_816_838),
-        ("stn128", models.STEPPING_STONES["first"], 400 + 2_010 + 4_016 + 147_520 + 2_080 + 198, 1_131_260),
-        ("stn128", models.STEPPING_STONES["one dense less"], 400 + 2_010 + 4_016 + 73_760 + 198, 1_131_260),
-        ("stn128", models.STEPPING_STONES["more kernels"], 800 + 12_832 + 51_264 + 294_944 + 198, 531_968),
-        ("stn128", models.STEPPING_STONES["translated cluttered"], 1_600 + 51_264 + 1_722_400 + 198, 10_816_838),
-        ("stn128", models.STEPPING_STONES["foveated"], 832 + 25_632 + 25_632 + 198, 10_816_838),
+        ("stn128", STEPPING_STONES["first"], 400 + 2_010 + 4_016 + 147_520 + 2_080 + 198, 1_131_260),
+        ("stn128", STEPPING_STONES["one dense less"], 400 + 2_010 + 4_016 + 73_760 + 198, 1_131_260),
+        ("stn128", STEPPING_STONES["more kernels"], 800 + 12_832 + 51_264 + 294_944 + 198, 531_968),
+        ("stn128", STEPPING_STONES["translated cluttered"], 1_600 + 51_264 + 1_722_400 + 198, 10_816_838),
+        ("stn128", STEPPING_STONES["foveated"], 832 + 25_632 + 25_632 + 198, 10_816_838),
         ("atn", {}, 335_491, 431_080),
         ("atn", {"scales": 2}, 335_524, 431_080),
         ("atn", {"scale": "fixed"}, 335_458, 431_080),
@@ -64,7 +65,7 @@ def test_the_totals_of_the_study():
     assert [classifiers.count(part) for part in parts] == [520, 50_100, 10_764_928, 1_290]
 
 
-@pytest.mark.parametrize("options", [{}, *models.STEPPING_STONES.values(), {"padding": 0.5, "centre": True}])
+@pytest.mark.parametrize("options", [{}, *STEPPING_STONES.values(), {"padding": 0.5, "centre": True}])
 def test_stn128_starts_at_the_identity_for_every_input(options):
     model = models.build("stn128", **options).eval()
     given = fields(2)

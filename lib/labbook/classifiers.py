@@ -48,15 +48,11 @@ def initialise(module: nn.Module, generator: torch.Generator, kaiming: bool = Fa
     return module
 
 
-def positive_integers(name: str, values: Sequence[int], empty: bool = False) -> tuple[int, ...]:
-    """Return `values` as a tuple if all are whole numbers from 1 to 10 000."""
-    values = tuple(values)
-    if not values and not empty:
+def positive_integers(name: str, values: Sequence[int]) -> tuple[int, ...]:
+    """Return `values` as a tuple if all are whole numbers from 1 to 10 000, and at least one."""
+    if not values:
         raise ConfigurationError(f"{name}=() must hold at least one number.")
-    for value in values:
-        if within(name, value, 1, 10_000) != int(value):
-            raise ConfigurationError(f"{name}={value!r} must be a whole number.")
-    return tuple(int(value) for value in values)
+    return tuple(within(name, value, 1, 10_000, whole=True) for value in values)
 
 
 def feature_map_edge(edge: int, layers: Sequence[nn.Conv2d]) -> int:

@@ -1,9 +1,9 @@
-"""All networks by name, and how one is built; `STEPPING_STONES` names what came before the defaults of 2021."""
+"""All networks by name, and how one is built."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -35,22 +35,6 @@ MODELS = {
     "foveal": FovealEvidence,
 }
 
-_FOUR = {"classifier_kernels": (20, 50, 80, 100)}
-STEPPING_STONES: dict[str, dict] = {  # options of "stn128" on the way to its defaults, by claim
-    "first": {"kernels": (8, 10, 16), "hidden": (64, 32), **_FOUR, "classifier_hidden": 500},  # C20, C21
-    "one dense less": {"kernels": (8, 10, 16), **_FOUR, "classifier_hidden": 500},  # C22
-    "more kernels": {"kernels": (16, 32, 64), **_FOUR},  # C25, C34
-    "dropout": {"kernels": (8, 10, 16), **_FOUR, "classifier_hidden": 500, "dropout": 0.5},  # C27
-    "translated cluttered": {"kernels": (32, 64), "first": "strided"},  # C28
-    "foveated": {"kernels": (8, 32), "first": "foveated"},  # C35
-    "no bias": {"bias": False},  # C18
-}
-
-
-def of_localisation(options: Mapping[str, object]) -> dict:
-    """Return options of "stn128" without those of its classifier."""
-    return {name: value for name, value in options.items() if not name.startswith("classifier_")}
-
 
 def defaults(name: str) -> dict[str, object]:
     """Return the options of a model and their defaults, those of its base classes included."""
@@ -65,6 +49,9 @@ def build(name: str, generator: torch.Generator | None = None, **options) -> nn.
 
     Raises:
         ConfigurationError: an unknown name, option or option value.
+
+    >>> build("stn28", theta="attention")(torch.zeros(5, 1, 28, 28)).theta.shape
+    torch.Size([5, 2, 3])
     """
     known = defaults(name)
     for option in options:
@@ -81,11 +68,11 @@ def build(name: str, generator: torch.Generator | None = None, **options) -> nn.
 
 
 def in_bfloat16(model: nn.Module) -> None:
-    """Let the networks of a model compute in bfloat16, from now on: of a transformer or searcher what looks and what
-    names, else the whole.
+    """Let the networks of a model compute in bfloat16, from now on: of a transformer or searcher its localisation (or
+    where) network and its classifier, else the whole.
 
     Weights stay float32, and so do images, windows, the sampler, and what the networks return: a place needs more than
-    the 8 bits of a bfloat16. What it is worth depends on the device: see `fast_in_bfloat16`.
+    the 8 bits of a bfloat16. Whether it is faster depends on the device: see `fast_in_bfloat16`.
     """
     for network in _networks(model):
         network.forward = partial(_in_bfloat16, network.forward)

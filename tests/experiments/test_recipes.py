@@ -37,7 +37,7 @@ def test_what_goes_on_slowly_is_plain_sgd():
 @pytest.mark.parametrize("name", ["more kernels", "foveated"])
 def test_another_localisation_may_follow_the_same_classifier(few, name):
     """Trained for a few images: the classifier's weights are those of the start but for a step of its own."""
-    options = models.of_localisation(models.STEPPING_STONES[name])
+    options = recipes.of_localisation(recipes.STEPPING_STONES[name])
     near = recipes.near_centre(recipes.stn128()["still"], 1e-9, options=options)
     assert near.options["classifier_grey"] == 0.5 and near.options["kernels"] == options["kernels"]
     near = replace(shortened(seeded(near, 0, "digits"), 4, len(few.train)), precision="float32")

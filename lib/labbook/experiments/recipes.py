@@ -28,6 +28,22 @@ CLEAR = Scene128(contrast=(0.7, 0.7))
 NOISES = (0.1, 0.4)  # of the first epochs: at full noise the classifier's wide layer would not leave chance for long
 PARTS = ("still", "near", "far", "faint")
 
+_FOUR = {"classifier_kernels": (20, 50, 80, 100)}
+STEPPING_STONES: dict[str, dict] = {  # options of "stn128" on the way to its defaults, by claim
+    "first": {"kernels": (8, 10, 16), "hidden": (64, 32), **_FOUR, "classifier_hidden": 500},  # C20, C21
+    "one dense less": {"kernels": (8, 10, 16), **_FOUR, "classifier_hidden": 500},  # C22
+    "more kernels": {"kernels": (16, 32, 64), **_FOUR},  # C25, C34
+    "dropout": {"kernels": (8, 10, 16), **_FOUR, "classifier_hidden": 500, "dropout": 0.5},  # C27
+    "translated cluttered": {"kernels": (32, 64), "first": "strided"},  # C28
+    "foveated": {"kernels": (8, 32), "first": "foveated"},  # C35
+    "no bias": {"bias": False},  # C18
+}
+
+
+def of_localisation(options: Mapping[str, object]) -> dict:
+    """Return options of "stn128" without those of its classifier."""
+    return {name: value for name, value in options.items() if not name.startswith("classifier_")}
+
 
 def growing_noise(scene: Scene128, epochs: int, lr: float) -> tuple[Stage, ...]:
     """Return stages of digits at the centre: one epoch at each of `NOISES`, then at least one at the scene's."""

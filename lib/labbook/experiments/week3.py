@@ -18,7 +18,6 @@ from ..classifiers import feature_map_edge
 from ..config import Training
 from ..curriculum import growing
 from ..digits import Digits
-from ..models import STEPPING_STONES
 from ..stimuli import FIELD, Scene128
 from ..study2021 import facts
 from . import week1, week2
@@ -39,6 +38,7 @@ from .claim import (
     reaches,
     says_reaches,
 )
+from .recipes import STEPPING_STONES
 from .week2 import BETTER
 
 CLEAR = Scene128(contrast=(0.7, 0.7), draws="frozen")  # of 2021's kind, contrast 70 %; std 40 px unless replaced

@@ -19,7 +19,6 @@ from statistics import fmean
 from .. import classifiers, models
 from ..config import Training
 from ..curriculum import Stage, decaying, growing
-from ..models import STEPPING_STONES
 from ..stimuli import ECCENTRICITIES, Scene128
 from ..study2021 import facts
 from ..study2021.schedules import week5
@@ -49,6 +48,7 @@ from .claim import (
     spread_learnt,
     vote,
 )
+from .recipes import STEPPING_STONES
 from .week3 import CLEAR, ONE, centred
 
 NO_CODE = "no code is left; read as week 3's training of 25 epochs, digits at the centre, with this one change"
@@ -172,7 +172,7 @@ def changes(noisy: int = 16, noisy_weak: int = 2, share: float = 0.1, lr: float 
     networks = ("one dense less", "more kernels", "dropout", "foveated")
     return {
         **{f"SGD {rate:g}": recipes.near_centre(centre, rate, **sgd) for rate in (0.0001, 0.001, 0.01, 0.1)},
-        **{each: recipes.near_centre(centre, lr, models.of_localisation(STEPPING_STONES[each])) for each in networks},
+        **{each: recipes.near_centre(centre, lr, recipes.of_localisation(STEPPING_STONES[each])) for each in networks},
         "less accurate classifier": recipes.stn128(noisy_weak, share, lr_moving=lr)["near"],
         "uncentred input": recipes.near_centre(uncentred, lr),
     }
