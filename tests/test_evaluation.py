@@ -59,13 +59,6 @@ def test_wilson_intervals_hold_the_proportion(n, share):
     assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-12)
 
 
-@given(st.integers(1, 1000), st.floats(0, 1))
-def test_wilson_intervals_shrink_with_n(n, share):
-    correct = round(share * n)
-    narrow, wide = evaluation.wilson(4 * correct, 4 * n), evaluation.wilson(correct, n)
-    assert narrow[1] - narrow[0] < wide[1] - wide[0]
-
-
 def test_wilson_intervals_solve_their_equation():
     """The bounds are the p with |p - observed| = z sqrt(p (1 - p) / n)."""
     for bound in evaluation.wilson(8, 10):
@@ -155,17 +148,6 @@ def test_every_position_sees_the_same_textures_and_contrasts(sets):
     assert len(one.unique(dim=0)) == 10  # one texture per digit
     assert torch.equal(shown([0])[-1], shown([0, 4])[-4])
     assert not torch.equal(shown([0])[-1], shown([0], seed=1)[-1])
-
-
-@given(st.integers(0, 27), st.integers(1, 9))
-def test_positions_are_symmetric_about_zero(reach, step):
-    axis = evaluation.positions(reach, step)
-    assert axis == sorted(axis) and 0 in axis and axis == [-d for d in reversed(axis)]
-    assert len(axis) == 2 * (reach // step) + 1 and max(axis) <= reach
-
-
-def test_fixed_contrast():
-    assert evaluation.fixed_contrast(QUIET, 0.3).contrast == (0.3, 0.3)
 
 
 # ---- theta -----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,4 @@
-"""Curricula: stages of stimuli with their learning rates; the schedules of 2021, exactly, and shortened ones,
-openly."""
+"""Curricula: stages of stimuli with their learning rates; our own. Those of 2021 are in `study2021.schedules`."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from .stimuli import Scene28, Scene128, StimulusConfig
 
 @dataclass(frozen=True)
 class Stage:
-    """Some epochs on one law of stimuli. The learning rate is multiplied by `decay` after every `decay_every`
+    """Some epochs on one distribution of stimuli. The learning rate is multiplied by `decay` after every `decay_every`
     epochs.
 
     With `cosine` it falls instead, by epoch, along a part of half a cosine wave from `lr` to 0; (0, 1) is the whole.
@@ -32,7 +31,7 @@ class Stage:
 
     def __post_init__(self):
         if not isinstance(self.scene, StimulusConfig):
-            raise ConfigurationError(f"scene={shown(self.scene)} must be a law of stimuli.")
+            raise ConfigurationError(f"scene={shown(self.scene)} must be a configuration of stimuli.")
         within("perturbation_std", self.perturbation_std, 0, 64, "pixels")
         within("epochs", self.epochs, 1, 10_000, whole=True)
         within("lr", self.lr, 1e-9, 100)
@@ -48,7 +47,12 @@ class Stage:
                 raise ConfigurationError(f"cosine={self.cosine!r} must run from low to high, without a decay.")
 
     def lr_at(self, epoch: int) -> float:
-        """Return the learning rate of an epoch (0 is the stage's first)."""
+        """Return the learning rate of an epoch (0 is the stage's first).
+
+        Example:
+            >>> Stage(Scene28(), epochs=3, lr=0.1, decay=0.5).lr_at(2)
+            0.025
+        """
         if self.cosine is None:
             return self.lr * self.decay ** (epoch // self.decay_every)
         first, last = self.cosine
@@ -59,10 +63,14 @@ class Stage:
 def growing(
     stds: Sequence[float], epochs: int, lr: float, scene: StimulusConfig | None = None, **stage_options
 ) -> tuple[Stage, ...]:
-    """Return one stage per standard deviation of the shift (pixels), all else equal.
+    """Return one stage per standard deviation of the offset (pixels), all else equal.
 
     Raises:
         ConfigurationError: no stage, or a value out of bounds.
+
+    Example:
+        >>> [stage.scene.std for stage in growing([0, 5], epochs=1, lr=0.01)]
+        [0, 5]
     """
     if not stds:
         raise ConfigurationError("stds=[] must name at least one standard deviation of the shift, in pixels.")
@@ -90,11 +98,11 @@ def for_window(warm: int = 2, stay: int = 8, lr: float = 0.001, **scene) -> tupl
 
 
 def for_attention(warm: int = 6, grow: int = 1, stay: int = 3, lr: float = 0.001, **scene) -> tuple[Stage, ...]:
-    """Our curriculum for the attention transformer, for AdamW and glimpses: warm + 8 grow + 3 stay epochs.
+    """Our curriculum for the attention transformer, for AdamW: warm + 8 grow + 3 stay epochs.
 
     First the classifier alone, on the middle of fields at std 6 pixels, which is what a window sees before it moves;
-    then std 5, 10, ..., 40 pixels at the highest contrast; then all contrasts at std 40. The glimpses are 6 pixels
-    beside the chosen place at first; at last 4, then 2, while the learning rate falls to a third, then to a twentieth.
+    then std 5, 10, ..., 40 pixels at the highest contrast; then all contrasts at std 40. Fixations are perturbed by 6
+    pixels; at last by 4, then 2, while the learning rate falls to a third, then to a twentieth.
     """
     widest = Scene128(**scene)
     clear = replace(widest, contrast=(widest.contrast[1],) * 2)
@@ -128,13 +136,13 @@ def for_evidence_map(
     )
 
 
-def for_searcher(warm: int = 4, stay: int = 7, lr: float = 0.001, jitter: float = 4.0, **scene) -> tuple[Stage, ...]:
+def for_searcher(warm: int = 4, stay: int = 7, lr: float = 0.001, std: float = 4.0, **scene) -> tuple[Stage, ...]:
     """Our curriculum for a searcher, for AdamW: warm + stay epochs.
 
-    First the what network alone, on digits in a 28x28 frame of their own, a few pixels from its middle: there is no
+    First the what network alone, on digits in a 28x28 frame of their own, at `std` pixels from its centre: there is no
     field, hence no position in it. Then, from the first step, the whole field: std 40 pixels and all contrasts, while
     the learning rate falls to a twentieth.
     """
     widest = Scene128(**scene)
-    near = Scene28(std=jitter, contrast=widest.contrast, noise=widest.noise)
+    near = Scene28(std=std, contrast=widest.contrast, noise=widest.noise)
     return Stage(near, warm, lr), decaying(widest, stay, lr)

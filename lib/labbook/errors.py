@@ -26,7 +26,12 @@ def shown(value: object) -> str:
 
 
 def nearest(word: object, allowed: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the closest allowed name, or an empty string."""
+    """Return a question after the closest allowed name, or an empty string.
+
+    Example:
+        >>> nearest("lenett", ["atn", "lenet"])
+        " Did you mean 'lenet'?"
+    """
     match = difflib.get_close_matches(
         word if isinstance(word, str) else shown(word), [str(name) for name in allowed], n=1, cutoff=0.5
     )

@@ -1,4 +1,4 @@
-"""What a trained network can do: accuracies with intervals, the benchmark, accuracy maps, health of theta.
+"""What a trained network can do: accuracies with intervals, the benchmark, statistics of theta, accuracy maps.
 
 Convention: stimuli are drawn on the device of their digits, a model computes on its own, and what an evaluation returns
 is on the CPU. The same draws on every machine are those of digits on the CPU.
@@ -56,7 +56,12 @@ class Proportion:
 
 
 def wilson(correct: float, n: float, z: float = 1.959964) -> tuple[float, float]:
-    """Return the Wilson score interval of `correct` successes in `n` trials, both bounds in [0, 1]."""
+    """Return the Wilson score interval of `correct` successes in `n` trials, both bounds in [0, 1].
+
+    Example:
+        >>> [round(bound, 3) for bound in wilson(8, 10)]
+        [0.49, 0.943]
+    """
     p = correct / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -65,8 +70,9 @@ def wilson(correct: float, n: float, z: float = 1.959964) -> tuple[float, float]
 
 @dataclass(frozen=True)
 class Predictions:
-    """A model's answers to a set of stimuli: labels predicted (N,), correct or not (N,), theta (N, 2, 3) or None; and
-    the offsets (N, 2) of the digits. A Where network answers with a cell, and is right if it hits the digit."""
+    """A model's predictions for N stimuli: labels predicted (N,), whether they are correct (N,), theta (N, 2, 3) or
+    None; and the digits' offsets (N, 2), pixels. A Where network predicts a cell, which is correct if its saccade hits
+    the digit."""
 
     predicted: Tensor
     correct: Tensor
@@ -75,7 +81,7 @@ class Predictions:
 
     @property
     def accuracy(self) -> Proportion:
-        """The share of right answers."""
+        """The share of correct predictions."""
         return Proportion(int(self.correct.sum()), len(self.correct))
 
 
@@ -88,7 +94,7 @@ def batches(stimuli: Stimuli, device: torch.device | str) -> Iterator[Stimuli]:
 
 @torch.inference_mode()
 def predict(model: nn.Module, stimuli: Stimuli) -> Predictions:
-    """Run a model in evaluation mode over stimuli, batch by batch; the answers are on the CPU."""
+    """Return a model's predictions for stimuli, in evaluation mode, batch by batch; they are on the CPU."""
     was_training = model.training
     model.eval()
     is_correct = getattr(model, "correct", _label_predicted)
@@ -145,7 +151,7 @@ def fixed_stimuli(digits: Digits, scene: StimulusConfig, n: int | None = None, s
 def predictions(
     model: nn.Module, digits: Digits, scene: StimulusConfig, n: int | None = None, seed: int = 0
 ) -> Predictions:
-    """Return the answers to fixed stimuli, of which no more than 500 are held at once."""
+    """Return the predictions for fixed stimuli, of which no more than 500 are held at once."""
     parts = [predict(model, stimuli) for stimuli in stream(digits, scene, n, seed)]
     columns = ([getattr(part, name) for part in parts] for name in ("predicted", "correct", "theta", "offsets"))
     return Predictions(*(None if column[0] is None else torch.cat(column) for column in columns))
@@ -241,12 +247,9 @@ def oracle_crops(stimuli: Stimuli) -> Stimuli:
 
 @dataclass(frozen=True)
 class ThetaStatistics:
-    """The health of theta over a set of stimuli.
-
-    `mean` and `std` (standard deviation over inputs) per component (a, b, tx, c, d, ty); `correlation`: correlation of
-    (tx, ty) with the digit's true offset (x, y), 0 where either does not vary. A transformer that ignores its input
-    has no spread.
-    """
+    """Statistics of theta over stimuli: `mean` and `std` (standard deviation over inputs) of a, b, tx, c, d, ty;
+    `correlation` of (tx, ty) with the digit's offset (x, y), 0 where either does not vary. A transformer that has
+    collapsed to one transformation has a standard deviation of 0."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -288,13 +291,13 @@ def active_units(model: nn.Module, images: Tensor) -> float:
     return (torch.cat(hidden) > 0).any(0).float().mean().item()
 
 
-def fixation_error(answers: Predictions, edge: int = FIELD) -> Tensor:
+def fixation_error(predictions: Predictions, edge: int = FIELD) -> Tensor:
     """Return the distance (N,) between the window's centre and the digit's, pixels.
 
     Args:
         edge: of the images, pixels.
     """
-    return (fixations(answers.theta, edge) - answers.offsets).norm(dim=1)
+    return (fixations(predictions.theta, edge) - predictions.offsets).norm(dim=1)
 
 
 # ---- maps -----------------------------------------------------------------------------------------------------------
@@ -332,15 +335,15 @@ def accuracy_map(
     drawn = (rows, contrast, texture, digits.images[rows], digits.labels[rows])
     rows, contrast, texture, digit, labels = (each.to(device) for each in drawn)
 
-    def right_answers(ink: Tensor, offsets: Tensor, which: Tensor) -> Tensor:
+    def correct(ink: Tensor, offsets: Tensor, which: Tensor) -> Tensor:
         images = scene.render(ink, offsets, contrast[which], texture[which])
-        answers = [model(part).logits.argmax(1) for part in images.split(BATCH)]
-        return torch.cat(answers) == labels[which]
+        predicted = [model(part).logits.argmax(1) for part in images.split(BATCH)]
+        return torch.cat(predicted) == labels[which]
 
     every = torch.arange(len(rows), device=rows.device)
     centre = torch.zeros(len(rows), 2, dtype=torch.int64, device=rows.device)
-    without_digit = right_answers(torch.zeros_like(digit), centre, every)  # what is blank is the same at every position
-    right = torch.zeros(len(axis), len(axis), dtype=torch.int64, device=rows.device)
+    without_digit = correct(torch.zeros_like(digit), centre, every)  # what is blank is the same at every position
+    total = torch.zeros(len(axis), len(axis), dtype=torch.int64, device=rows.device)
     for i, down in enumerate(axis):
         for j, across in enumerate(axis):
             offsets = torch.tensor([[down, across]], device=rows.device).expand(len(rows), 2)
@@ -348,10 +351,10 @@ def accuracy_map(
                 shown = shift(digit, offsets).flatten(1).amax(1) > 0
             else:
                 shown = torch.ones_like(every, dtype=torch.bool)
-            right[i, j] = without_digit[~shown].sum()
+            total[i, j] = without_digit[~shown].sum()
             if shown.any():
-                right[i, j] += right_answers(digit[shown], offsets[shown], every[shown]).sum()
-    return right.cpu() / len(rows)
+                total[i, j] += correct(digit[shown], offsets[shown], every[shown]).sum()
+    return total.cpu() / len(rows)
 
 
 def grid_stimuli(digits: Digits, scene: StimulusConfig, axis: Sequence[int], count: int = 4, seed: int = 0) -> Stimuli:

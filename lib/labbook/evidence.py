@@ -92,7 +92,7 @@ class EvidenceMap(nn.Module):
 
     def reset_parameters(self) -> None:
         """Start with little evidence: without any all places are alike, which takes hundreds of steps to overcome; with
-        that of He's law the sum is that of a few places."""
+        that of a He-initialised layer the sum is that of a few places."""
         with torch.no_grad():
             self.last.weight.mul_(0.3)
 
@@ -166,7 +166,7 @@ REACH = 10.0  # pixels around a digit's true offset: a map prefers places that a
 
 def at_true_place(output: EvidenceOutput, offsets: Tensor, edge: int = stimuli.FIELD, stride: int = 4) -> Tensor:
     """Return the evidence (B, 10) of the places within `REACH` pixels, along each axis, of each digit's true offset
-    (B, 2): what the same network concludes when it is told where to look, a ceiling."""
+    (B, 2): the prediction of the same network at the true position, a ceiling."""
     apart = (places(edge, stride, str(offsets.device)) - offsets[:, None]).abs().amax(2)  # (B, n)
     return output.evidence.flatten(2).masked_fill((apart > REACH)[:, None], float("-inf")).logsumexp(2)
 

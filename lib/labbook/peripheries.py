@@ -30,6 +30,10 @@ class FullResolutionPeriphery(nn.Module):
 
     Args:
         stride: distance of neighbouring places, pixels: 4 (26x26 places) or 8 (13x13). width: channels, 1 to 512.
+
+    Example:
+        >>> FullResolutionPeriphery()(torch.rand(2, 1, 128, 128), torch.zeros(2, 2, dtype=torch.int64)).shape
+        torch.Size([2, 676])
     """
 
     moves = False  # the map depends on the gaze

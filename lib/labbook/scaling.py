@@ -1,7 +1,7 @@
-"""What explains an accuracy and what it costs: power laws, effects of a factorial experiment, operations per answer.
+"""What explains an accuracy and what it costs: power laws, effects of a factorial experiment, operations per image.
 
 Convention
-    log odds    natural logarithm; half an answer is added to right and to wrong ones, so that they exist
+    log odds    natural logarithm; half a prediction is added to correct and to wrong ones, so that they exist
     interval    95 %, from Student's t with the degrees of freedom that are left
 """
 
@@ -53,6 +53,10 @@ def power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
 
     Raises:
         ConfigurationError: fewer than two different x; a value that is not positive.
+
+    Example:
+        >>> round(power_law([1, 2, 4], [3, 12, 48]).exponent.value, 6)
+        2.0
     """
     if len(x) != len(y) or len(set(x)) < 2:
         raise ConfigurationError(f"x={list(x)!r} and y={list(y)!r} must be pairs, of two different x at least.")
@@ -67,7 +71,7 @@ def power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
 
 
 def log_odds(correct: int, n: int) -> float:
-    """Return the log odds of a right answer, natural logarithm."""
+    """Return the log odds of a correct prediction, natural logarithm, with half a prediction added to either side."""
     return math.log((correct + 0.5) / (n - correct + 0.5))
 
 
@@ -107,8 +111,8 @@ def main_effects(cells: Mapping[tuple, float], factors: Mapping[str, tuple]) -> 
 
 
 def operations(model: nn.Module, edge: int) -> float:
-    """Return the multiplications and additions by which a model in evaluation mode answers one image (1, edge, edge),
-    by PyTorch's counter: products and convolutions, those of a retina too; a search makes all its fixations."""
+    """Return the multiplications and additions by which a model in evaluation mode classifies one image (1, edge,
+    edge), by PyTorch's counter: products and convolutions, those of a retina too; a search makes all its fixations."""
     images = torch.zeros(1, 1, edge, edge)
     model.eval()
     with torch.no_grad():

@@ -35,6 +35,11 @@ def displacements(count: int, n: int, std: float, edge: int, generator: torch.Ge
 
     Raises:
         ConfigurationError: an odd n.
+
+    Example:
+        >>> pairs = displacements(5, 4, 6.0, 128, torch.Generator())
+        >>> pairs.shape, bool((pairs[:, :2] == -pairs[:, 2:]).all())
+        (torch.Size([5, 4, 2]), True)
     """
     if n % 2:
         raise ConfigurationError(f"n={n} must be even: they come in pairs.")

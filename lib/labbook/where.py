@@ -1,8 +1,8 @@
 """The Where pathway: from log-polar features to the accuracy that the What pathway would have at each place.
 
-A network looks at the whole field through the retina of the What/Where model and predicts, for each of 240 collicular
-cells, how often the What pathway would be right if the eye moved there (study 1.6 and 2.5; Dauce, Albiges, Perrinet
-2020). The best cell is the next fixation. It is taught by the digit's place, never by its label.
+A network receives the whole field through the retina of the What/Where model and predicts, for each of 240 collicular
+cells, the accuracy of the What pathway if the eye moved there (study 1.6 and 2.5; Dauce, Albiges, Perrinet 2020). The
+best cell is the next fixation. Its target is made from the digit's position, without its label.
 
 Convention
     offsets     int64 (B, 2), pixels from the centre of the field, (row, column)
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,9 +37,9 @@ HIT = 7.0  # pixels: a saccade that ends this close to the digit leaves the What
 
 
 class WhereOutput(NamedTuple):
-    """What a Where network returns: logits (B, cells) of the accuracy to expect at each cell; theta (B, 2, 3), the
-    window at the best one; crop (B, 1, 28, 28), what it shows; expected (101, 101, cells), what the logits are taught:
-    the accuracy to expect if the digit were at each offset, (row, column) + 50."""
+    """What a Where network returns: logits (B, cells) of the predicted accuracy at each cell; theta (B, 2, 3), the
+    window at the best one; crop (B, 1, 28, 28), what it shows; expected (101, 101, cells), the targets of all offsets:
+    the accuracy at each cell if the digit were at (row, column) + 50."""
 
     logits: Tensor
     theta: Tensor
@@ -47,8 +48,8 @@ class WhereOutput(NamedTuple):
 
 
 def rings(accuracy: Tensor) -> tuple[list[int], list[float]]:
-    """Return the distances from the centre, whole pixels up to 27, that an accuracy map (k, k) over -27 to 27 pixels
-    has, and the mean of each: rings of one pixel."""
+    """Return the rings of one pixel, by their radius of up to 27 pixels, in which an accuracy map (k, k) over -27 to 27
+    pixels has values, and the mean of each."""
     axis = torch.linspace(-REACH, REACH, len(accuracy), dtype=torch.float64)
     ring = axis[:, None].hypot(axis).round().long().flatten()
     seen = [r for r in range(REACH + 1) if bool((ring == r).any())]
@@ -59,16 +60,7 @@ def profile(accuracy: Tensor) -> tuple[float, ...]:
     """Return the means of an accuracy map (k, k) over its `rings`, 28 numbers to three decimals; a coarse map's missing
     rings are interpolated."""
     seen, means = rings(accuracy)
-    return tuple(round(_between(r, seen, means), 3) for r in range(REACH + 1))
-
-
-def _between(x: float, known: Sequence[int], values: Sequence[float]) -> float:
-    """Interpolate linearly, constant beyond the ends."""
-    above = next((k for k, at in enumerate(known) if at >= x), len(known) - 1)
-    below = max(0, above - 1)
-    if known[above] <= x or above == below:
-        return values[above]
-    return values[below] + (values[above] - values[below]) * (x - known[below]) / (known[above] - known[below])
+    return tuple(round(float(value), 3) for value in np.interp(range(REACH + 1), seen, means))
 
 
 def round_map(profile: Sequence[float]) -> Tensor:
