@@ -15,14 +15,14 @@ Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` an
 What is made of it:
 
     study2021: facts, pipeline -> experiments: recipes, pathways, whole, systems, card
-    -> book: store, results, figures, rerun -> tensors, explorers, report
+    -> book: checkout, parameters -> store -> evaluations, chapter_store -> report, verdicts -> figures, explorers
     -> ops: device, pack, gpu, sweep, compare, bench, sampler_bench, cli
 
 In `experiments`, `claim` says how a claim of 2021 is decided; `week1` to `week8` hold the claims with their rules. In
-`book`, `chapter` runs the notebooks, `verdicts` judges claims by what is stored, `outcome` keeps what a chapter found
-as data, `claims` holds what became of the claims, `verify` checks all that is stored, and `changes`, `colab` and `pdf`
-serve the pages. "Study 2.1" in a docstring is a section of the page on the
-study of 2021.
+`book`, `declarations` holds the parameters of every chapter, `execution` runs the notebooks and `pages` keeps them,
+`outcome` keeps what a chapter found as data and `claims` what became of the claims, `verify` checks all that is stored,
+and `changes`, `colab`, `rerun` and `pdf` serve the pages. "Study 2.1" in a docstring is a section
+of the page on the study of 2021.
 """
 
 __version__ = "0.1.0"

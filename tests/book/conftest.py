@@ -2,6 +2,11 @@
 
 import pytest
 
+from labbook.book import checkout as book_checkout
+from labbook.book import report
+from labbook.book.chapter_store import ChapterStore
+from labbook.book.declarations import Week1
+
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <style>:root {{ color-scheme: light dark }} body {{ margin: 12px; font: 16px sans-serif }}</style><body>{}</html>"""
 
@@ -96,3 +101,23 @@ def frame_time():
         }}""")
 
     return measure
+
+
+@pytest.fixture
+def chapter_store(tmp_path, monkeypatch):
+    """Return what opens the store of a chapter in an empty checkout."""
+    monkeypatch.setattr(book_checkout, "root", lambda: tmp_path)
+
+    def chapter_store(profile="quick", runs="reuse"):
+        return ChapterStore(Week1(profile=profile, n_seeds=2, runs=runs, data="digits", device="cpu"))
+
+    return chapter_store
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Return what a page displays and glues."""
+    outputs = []
+    monkeypatch.setattr(report, "display", lambda output: outputs.append(output.data))
+    monkeypatch.setattr(report.myst_nb, "glue", lambda name, value, display: outputs.append((name, value)))
+    return outputs

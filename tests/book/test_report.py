@@ -2,46 +2,32 @@
 
 import base64
 import io
-import json
 import re
 
 import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
 
-from labbook import files
-from labbook.book import checkout, figures, report
-from labbook.book.declarations import Week1
+from labbook.book import figures, report
 from labbook.book.store import Run
 from labbook.curriculum import growing
-from labbook.errors import ConfigurationError
 from labbook.evaluation import Proportion
 from labbook.stimuli import Scene28
 from labbook.training import Training
-
-
-@pytest.fixture
-def page(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkout, "root", lambda: tmp_path)
-
-    def make(profile="quick", runs="reuse"):
-        return report.Page(Week1(profile=profile, n_seeds=2, runs=runs, data="digits", device="cpu"))
-
-    return make
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    outputs = []
-    monkeypatch.setattr(report, "display", lambda output: outputs.append(output.data))
-    monkeypatch.setattr(report, "glue", lambda name, value, display: outputs.append((name, value)))
-    return outputs
 
 
 def test_numbers_are_written_with_what_they_are_worth():
     assert report.percent(0.9416) == "94.2 %"
     assert report.percent([0.9, 0.92]) == "91.0 % (90.0 to 92.0, 2 seeds)"
     assert report.proportion(Proportion(8, 10)) == "80.0 % (49.0 to 94.3)"
+
+
+def test_a_page_opens_with_what_must_be_known(chapter_store, shown):
+    training = Training("tutorial", growing([0, 5], 3, 0.01, Scene28()), fraction=0.1, data="digits")
+    store = chapter_store()
+    (run,) = store.get_or_train(training, seeds=[0], quick=200)
+    report.notices(store, {"all": (run, 10 * run.images)})
+    assert "no stand-in for MNIST" in shown[0] and "all 10.0 %" in shown[1]
 
 
 def test_what_runs_ended_with_and_what_claims_state_is_glued_by_name(shown, tmp_path):
@@ -52,46 +38,6 @@ def test_what_runs_ended_with_and_what_claims_state_is_glued_by_name(shown, tmp_
     found = dict(shown)
     assert (found["own_accuracy"], found["own_r"], found["own_scale"]) == (90.0, 0.5, 0.2)
     assert found["own_spread"] == pytest.approx(1.4) and found["c2"] == "94 %"
-
-
-def test_a_page_takes_the_longest_runs_that_it_may_and_says_what_was_shortened(page, shown):
-    training = Training("tutorial", growing([0, 5], 3, 0.01, Scene28()), fraction=0.1, data="digits")
-    small = page()
-    cut = small.obtain(training, quick=200)
-    assert [run.training.get("seed", 0) for run in cut] == [0, 1]
-    assert small.shortened == {run.id for run in cut}
-    (whole,) = page("full").obtain(training, seeds=[0])
-    assert whole.images == training.images(1200) > cut[0].images
-    again = page()
-    assert again.obtain(training, seeds=[0])[0].id == whole.id  # quick takes the whole schedule from the store
-    assert not again.shortened
-    again.notices({"all": (whole, 10 * whole.images)})
-    assert "no stand-in for MNIST" in shown[0] and "all 10.0 %" in shown[1]
-
-
-RESULTS = {  # a name of an evaluation, and what asks for it
-    "accuracy": lambda page, run: page.accuracy(run, Scene28()),
-    "answers": lambda page, run: page.predictions(run, Scene28(), 10),
-    "grid": lambda page, run: page.predictions_on_grid(run, Scene28(), [0], 2),
-    "alive": lambda page, run: page.active_units(run, Scene28(), 10),
-    "map": lambda page, run: page.accuracy_map(run, Scene28(), 1),
-}
-
-
-@pytest.mark.parametrize("name", RESULTS)
-@pytest.mark.parametrize("wrong", [{"a": 1}, ["x"], "x", [[1, 2], [3]]], ids=str)
-def test_a_stored_result_of_another_shape_is_one_sentence(page, name, wrong):
-    training = Training("stn28", growing([0], 1, 0.01, Scene28()), fraction=0.05, data="digits")
-    at = page("full")
-    (run,) = at.obtain(training, seeds=[0])
-    first = RESULTS[name](at, run)
-    again = RESULTS[name](page("full"), run)
-    assert str(again) == str(first)
-    (path,) = run.folder.glob(f"{name}-*.json")
-    record = files.sealed(path)
-    path.write_bytes(files.seal(json.dumps(record | {"result": wrong}).encode()))
-    with pytest.raises(ConfigurationError, match=f"{path} holds no result of this kind"):
-        RESULTS[name](page("full"), run)
 
 
 def test_a_table_aligns_numbers_and_tells_once_what_is_the_same(shown):

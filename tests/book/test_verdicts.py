@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from labbook.book import checkout, report, verdicts
+from labbook.book import verdicts
 from labbook.book.checkout import root
-from labbook.book.declarations import Week1
 from labbook.curriculum import growing
 from labbook.errors import ConfigurationError
 from labbook.experiments import claim as of
@@ -20,67 +19,45 @@ SMALL = Training("tutorial", growing([0], 2, 0.01, Scene28()), fraction=0.1, dat
 CLAIM = replace(claims()["C3"], own={"run": replace(SMALL, data="mnist")})
 
 
-@pytest.fixture
-def page(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkout, "root", lambda: tmp_path)
-
-    def make(profile="quick", runs="reuse"):
-        return report.Page(Week1(profile=profile, n_seeds=2, runs=runs, data="digits", device="cpu"))
-
-    return make
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    outputs = []
-    monkeypatch.setattr(report, "display", lambda output: outputs.append(output.data))
-    monkeypatch.setattr(report, "glue", lambda name, value, display: outputs.append((name, value)))
-    return outputs
-
-
-def test_a_page_judges_by_every_stored_seed_and_publishes_what_it_counted(page, shown):
-    page().obtain(SMALL, seeds=[0, 3])
-    here = page()
-    here.verdicts([CLAIM], {"C3": "another network reads <90 %."})
-    (record,) = here.records
+def test_a_page_judges_by_every_stored_seed_and_publishes_what_it_counted(chapter_store, shown):
+    chapter_store().get_or_train(SMALL, seeds=[0, 3])
+    store = chapter_store()
+    verdicts.show(store, [CLAIM], {"C3": "another network reads <90 %."})
+    (record,) = json.loads(dict([shown[1]])["claims"])
     assert tuple(record) == tuple(verdicts.RECORD)
     assert (record["id"], record["kind"], record["chapter"]) == ("C3", "experiment", "week1_noisy_stn")
     assert (record["verdict"], record["evidence"], record["seeds"]) == ("open", "own schedule", [0, 3])
     assert record["values"]["best"]["unit"] == "proportion" and len(record["values"]["best"]["seeds"]) == 2
     assert "2 of 3 seeds so far" in record["note"] and record["first"] is None
-    assert len(here.store.used) == 2
+    assert len(store.runs.used) == 2
     assert "<em>pilot, not counted: another network reads &lt;90&nbsp;%.</em>" in shown[0].replace(" %", "&nbsp;%")
-    assert json.loads(dict([shown[1]])["claims"]) == here.records
 
 
-def test_nothing_stored_counts_where_nothing_is_reused(page, shown):
-    page().obtain(SMALL, seeds=[0])
+def test_nothing_stored_counts_where_nothing_is_reused(chapter_store, shown):
+    chapter_store().get_or_train(SMALL, seeds=[0])
     for profile, runs in (("smoke", "reuse"), ("quick", "retrain")):
-        here = page(profile, runs)
-        here.verdicts([CLAIM])
-        assert here.records[0]["evidence"] == "none"
+        assert verdicts.judge(chapter_store(profile, runs), [CLAIM])[0]["evidence"] == "none"
 
 
-def test_the_full_profile_trains_what_a_claim_is_about(page, shown):
-    page().obtain(SMALL, seeds=[0])
-    here = page("full")
-    here.verdicts([CLAIM])
-    assert here.records[0]["seeds"] == [0, 1]  # the page has two seeds, of which one was stored
+def test_the_full_profile_trains_what_a_claim_is_about(chapter_store, shown):
+    chapter_store().get_or_train(SMALL, seeds=[0])
+    (record,) = verdicts.judge(chapter_store("full"), [CLAIM])
+    assert record["seeds"] == [0, 1]  # the page has two seeds, of which one was stored
 
 
-def test_records_facts_and_unknown_pilots(page, shown):
-    here = page("smoke")
-    here.verdicts([claims()["C28"], claims()["C12"]])
-    assert [record["verdict"] for record in here.records] == ["no claim", "confirmed"]
+def test_records_facts_and_unknown_pilots(chapter_store, shown):
+    store = chapter_store("smoke")
+    verdicts.show(store, [claims()["C28"], claims()["C12"]])
+    assert [record["verdict"] for record in json.loads(dict([shown[1]])["claims"])] == ["no claim", "confirmed"]
     assert 'class="verdict verdict-no-claim">no claim<' in shown[0]
     with pytest.raises(ConfigurationError, match="There is no claim C99 on this page"):
-        here.verdicts([], {"C99": "x"})
+        verdicts.judge(store, [], {"C99": "x"})
 
 
-def test_a_number_whose_weights_are_not_stored_is_not_measured(page, shown, tmp_path):
-    run = page().obtain(SMALL, seeds=[0])[0]
+def test_a_number_whose_weights_are_not_stored_is_not_measured(chapter_store, shown, tmp_path):
+    run = chapter_store().get_or_train(SMALL, seeds=[0])[0]
     (run.folder / "weights.safetensors").unlink()
-    stored = verdicts.Stored(page(), "digits")
+    stored = verdicts.Stored(chapter_store())
     for ask in (lambda: stored.accuracy(run, Scene28()), lambda: stored.map(run, Scene28())):
         with pytest.raises(LookupError, match="only the metrics"):
             ask()

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from labbook import classifiers, evaluation, models
-from labbook.book import report, store
+from labbook.book import store
+from labbook.book.chapter_store import ChapterStore
 from labbook.book.parameters import Trains
 from labbook.config import Training, describe, name_of, parse, shortened
 from labbook.digits import DigitSets
@@ -102,10 +103,10 @@ def test_a_gpu_session_measures_them(few, name, monkeypatch, tmp_path):
     """Smoke: what is counted is stored with the run, and found again without the model."""
     [entry] = (each for each in card.card_trainings() if each.name == name)
     tiny = small(entry.trainings[0], few)
-    page = report.Page(Trains(profile="smoke", device="cpu", data=few.name, out=str(tmp_path)))
-    page.store = store.Store(tmp_path / "none", tmp_path / "runs")
-    run = page.store.get_or_train(tiny, few)
-    lane = type("Lane", (), {"page": page})
+    runs = store.Store(tmp_path / "none", tmp_path / "runs")
+    run = runs.get_or_train(tiny, few)
+    settings = Trains(profile="smoke", device="cpu", data=few.name, out=str(tmp_path))
+    lane = type("Lane", (), {"book": ChapterStore(settings, runs)})
     [measure] = gpu.measures(entry)
     first = gpu.MEASURES[measure](lane, run, tiny)
     assert 0 <= first["cells"] <= 1

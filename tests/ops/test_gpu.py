@@ -231,7 +231,9 @@ def test_the_command_trains_in_processes_packs_and_the_pack_is_imported(tmp_path
     assert late.exit_code == 75 and "Left: STN-28, Adam 0.001." in late.output, late.output
     done = CliRunner().invoke(cli.app, command)
     assert done.exit_code == 0 and "STN-28, Adam 0.001, trained: seed 0:" in done.output, done.output
-    monkeypatch.setattr(book_checkout, "root", lambda: tmp_path / "book's place")
+    (place := tmp_path / "book's place").mkdir()
+    (place / "_toc.yml").touch()
+    monkeypatch.setattr(book_checkout, "root", lambda: place)
     parts = [str(path) for path in pack.found(tmp_path / "pack")]
     brought = CliRunner().invoke(cli.app, ["import", *parts])
     assert brought.exit_code == 0 and "5 of 5 runs brought in." in brought.output, brought.output

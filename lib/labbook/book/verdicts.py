@@ -6,26 +6,25 @@ names the rule that decided by its lock, the commit that introduced that rule, a
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from statistics import fmean
 from string import Formatter
-from typing import Protocol
 
-from .. import evaluation
-from ..config import Training, name_of, plain, seeded
-from ..digits import DigitSets
+from ..config import Training, name_of, seeded
 from ..errors import ConfigurationError
 from ..experiments import claim as of
 from ..experiments.claim import Claim, Judgement
+from . import checkout, evaluations, report
+from .chapter_store import ChapterStore
 from .claims import claims
-from .parameters import Common
-from .store import Run, Store
+from .store import Run
 
 MAP_STIMULI, MAP_STEP = 300, 3  # of an accuracy map: stimuli at each offset, and pixels between offsets
 UNITS = {"%": "proportion", "points": "proportion", "px": "pixels"}  # format of a number -> its unit
@@ -51,35 +50,19 @@ RECORD = {  # field -> what it holds
 }
 
 
-class Shows(Protocol):
-    """What a page gives to those who judge: its store and digits, and evaluations of runs."""
-
-    settings: Common
-    store: Store
-    sets: DigitSets
-
-    def obtain(self, training: Training, seeds: Sequence[int]): ...
-
-    def accuracy(self, run: Run, scene): ...
-
-    def benchmark(self, run: Run): ...
-
-    def evaluate(self, run: Run, name: str, compute: Callable, **settings): ...
-
-
 class Stored:
-    """The stored runs of a claim's trainings, and what a page can evaluate of them."""
+    """The stored runs of a claim's trainings, and what a chapter's store can tell of them."""
 
-    def __init__(self, page: Shows, data: str):
-        self.page, self.data = page, data
+    def __init__(self, store: ChapterStore):
+        self.store = store
 
     def find(self, training: Training) -> list[Run]:
         """Return the stored runs of a training, seeds 0, 1, ...; where the page does not reuse any, those it made."""
-        store, found = self.page.store, []
-        for each in (seeded(training, seed, self.data) for seed in range(of.LOOKED_FOR)):
-            run = store.used.get(name_of(each)) or (store.find(each) if store.reuse else None)
+        runs, found = self.store.runs, []
+        for each in (seeded(training, seed, self.store.sets.name) for seed in range(of.LOOKED_FOR)):
+            run = runs.used.get(name_of(each)) or (runs.find(each) if runs.reuse else None)
             if run is not None:
-                store.used[run.id] = run  # it is published with the page
+                runs.used[run.id] = run  # it is published with the page
                 found.append(run)
         return found
 
@@ -91,27 +74,22 @@ class Stored:
                 for each in of.PRECISIONS
                 for run in self.find(of.in_precision(training, each))
             }
-            self.page.obtain(training, [seed for seed in self.page.settings.seeds if seed not in stored])
+            self.store.get_or_train(training, [seed for seed in self.store.settings.seeds if seed not in stored])
 
     def accuracy(self, run: Run, scene) -> float:
         with _weights_needed():
-            return self.page.accuracy(run, scene).value
+            return self.store.evaluate(evaluations.accuracy, run, scene=scene).value
 
     def cells(self, run: Run) -> dict[tuple[float, float], float]:
         with _weights_needed():
-            return {cell: each.value for cell, each in self.page.benchmark(run).items()}
+            return {cell: each.value for cell, each in self.store.evaluate(evaluations.benchmark, run).items()}
 
     def map(self, run: Run, scene) -> dict[str, float]:
         """Return the centre and the mean of the accuracy map, at every `MAP_STEP`th offset."""
-        test, axis = self.page.sets.test, evaluation.positions(step=MAP_STEP)
-        n = min(MAP_STIMULI, len(test))
-
-        def compute(model):
-            return [[round(x, 5) for x in row] for row in evaluation.accuracy_map(model, test, scene, n, axis).tolist()]
-
+        settings = {"scene": scene, "n": MAP_STIMULI, "step": MAP_STEP}
         with _weights_needed():
-            rows = self.page.evaluate(run, "map", compute, scene=plain(scene), n=n, step=MAP_STEP)
-        return {"centre": rows[len(axis) // 2][len(axis) // 2], "mean": fmean(map(fmean, rows))}
+            rows = self.store.evaluate(evaluations.accuracy_map, run, raw=True, **settings)
+        return {"centre": rows[len(rows) // 2][len(rows) // 2], "mean": fmean(map(fmean, rows))}
 
 
 class _weights_needed:
@@ -124,6 +102,48 @@ class _weights_needed:
         if kind and issubclass(kind, ConfigurationError):
             raise LookupError(str(error)) from None
         return False
+
+
+def judge(
+    store: ChapterStore, claims: Iterable[Claim], pilot: Mapping[str, str] | None = None, shortened: Iterable[str] = ()
+) -> list[dict]:
+    """Return the records of claims, judged by what is stored of their own trainings.
+
+    Args:
+        pilot: claim -> a sentence on other trainings, shown where the claim stays open. shortened: claims of which
+            these were the claim's own schedule, cut.
+    """
+    stored, pilot, shortened, records = Stored(store), dict(pilot or {}), set(shortened), []
+    for each in claims:
+        if store.settings.profile == "full":
+            stored.train(each)
+        said = {"pilot": pilot.pop(each.name, ""), "shortened": each.name in shortened}
+        found = of.judge(each, stored.find, stored, **said)
+        records.append(record(each, found, store.settings.chapter, checkout.root()))
+    if pilot:
+        raise ConfigurationError(f"There is no claim {', '.join(pilot)} on this page.")
+    return records
+
+
+def show(store: ChapterStore, *given, **options) -> None:
+    """Judge claims (see `judge`), display them, and glue the records as `claims` (JSON)."""
+    records = judge(store, *given, **options)
+    report.table(
+        ("claim", "what the lab-book claimed", "stated in 2021", "measured here", "verdict"),
+        map(_row, records),
+        "The rule of each verdict, and what it waits for, stands on the page of claims.",
+    )
+    report.numbers(claims=json.dumps(records))
+
+
+def _row(record: Mapping) -> tuple[str, ...]:
+    """Return a row of the table, in italics what pilot evidence says."""
+    name, verdict, measured = record["id"], record["verdict"], record["measured"]
+    if record["pilot"]:
+        kind = "shortened schedule" if record["evidence"] == "shortened" else "pilot, not counted"
+        measured = f"<span>{html.escape(measured)}</span> <em>{kind}: {html.escape(record['pilot'])}</em>"
+    badge = f'<span class="verdict verdict-{verdict.replace(" ", "-")}">{verdict}</span>'
+    return f'<a href="claims.html#{name.lower()}">{name}</a>', record["claim"], record["stated"], measured, badge
 
 
 def record(claim: Claim, found: Judgement, chapter: str, root: Path) -> dict:

@@ -45,7 +45,9 @@ import psutil
 import torch
 
 from .. import digits, evaluation, files, stimuli
-from ..book import checkout, store
+from ..book import checkout, evaluations, store
+from ..book.chapter_store import ChapterStore
+from ..book.parameters import Trains
 from ..book.store import Run, Store
 from ..config import Training, name_of, seeded
 from ..errors import ConfigurationError, choose, within
@@ -179,14 +181,18 @@ def _shifts(lane: Worker, run: Run, training: Training) -> dict:
     """Accuracies without a shift and at a standard deviation of 15 px, and the accuracy map."""
     scene = training.stages[-1].scene
     stds = {"central": devices.CENTRAL, "general": devices.GENERAL}
-    found = {name: lane.page.accuracy(run, replace(scene, std=std)).value for name, std in stds.items()}
-    return {**found, "map": lane.page.accuracy_map(run, scene).mean().item()}
+    found = {
+        name: lane.book.evaluate(evaluations.accuracy, run, scene=replace(scene, std=std)).value
+        for name, std in stds.items()
+    }
+    return {**found, "map": lane.book.accuracy_map(run, scene).mean().item()}
 
 
 def _cells(lane: Worker, run: Run, training: Training) -> dict:
     """The 27 cells of the benchmark, and answers with their theta at the widest shift."""
-    found = lane.page.benchmark(run)
-    answers = lane.page.predictions(run, replace(stimuli.Scene128(), std=float(stimuli.ECCENTRICITIES[-1])))
+    found = lane.book.evaluate(evaluations.benchmark, run)
+    scene = replace(stimuli.Scene128(), std=float(stimuli.ECCENTRICITIES[-1]))
+    answers = lane.book.evaluate(evaluations.predictions, run, scene=scene)
     health = None if answers.theta is None else evaluation.theta_statistics(answers.theta, answers.offsets)
     follow = {} if health is None else {"theta correlation": sum(health.correlation) / 2}
     return {"cells": evaluation.mean_accuracy(found), **follow}
@@ -197,26 +203,27 @@ def _saccades(lane: Worker, run: Run, training: Training) -> dict:
     what = lane.get_or_train(
         lane.change(seeded(what_training(training.stages[-1].scene.noise), training.seed, training.data))
     )
-    (found,) = lane.page.saccades(run, [what], training.stages[-1].scene.noise)
+    scene = stimuli.Scene128(noise=training.stages[-1].scene.noise)
+    (found,) = lane.book.evaluate(evaluations.saccades, run, whats=[what], scene=scene)
     words = {k: f"{k} saccade{'' if k == 1 else 's'}" for k in range(SACCADES + 1)}
     return {word: sum(each.accuracy(k).value for each in found.values()) / len(found) for k, word in words.items()}
 
 
 def _searches(lane: Worker, run: Run, training: Training) -> dict:
     """The searcher's accuracy in the 27 cells, by saccades."""
-    lane.page.searches(run)
-    return {"cells": evaluation.mean_accuracy(lane.page.benchmark(run))}
+    lane.book.evaluate(evaluations.searches, run)
+    return {"cells": evaluation.mean_accuracy(lane.book.evaluate(evaluations.benchmark, run))}
 
 
 def _limits(lane: Worker, run: Run, training: Training) -> dict:
     """The 27 cells, and what limits an evidence map: see `evidence.benchmark`."""
-    lane.page.limits(run)
+    lane.book.evaluate(evaluations.limits, run)
     return _cells(lane, run, training)
 
 
 def _foveal(lane: Worker, run: Run, training: Training) -> dict:
     """The 27 cells, and foveal searches by fixations and by when they stop: see `foveal.benchmark`."""
-    lane.page.foveal_searches(run)
+    lane.book.evaluate(evaluations.foveal_searches, run)
     return _cells(lane, run, training)
 
 
@@ -224,9 +231,10 @@ def _own(lane: Worker, run: Run, training: Training) -> dict:
     """The accuracy on the stimuli that the run was trained on, on textures at each contrast of the benchmark."""
     scene = training.stages[-1].scene
     if not isinstance(scene, stimuli.Scene128):
-        return {"own": lane.page.accuracy(run, scene).value}
-    fixed = {c: lane.page.accuracy(run, evaluation.fixed_contrast(scene, c)).value for c in evaluation.CONTRASTS}
-    return {f"contrast {contrast:.0%}": value for contrast, value in fixed.items()}
+        return {"own": lane.book.evaluate(evaluations.accuracy, run, scene=scene).value}
+    fixed = {contrast: evaluation.fixed_contrast(scene, contrast) for contrast in evaluation.CONTRASTS}
+    found = {contrast: lane.book.evaluate(evaluations.accuracy, run, scene=each) for contrast, each in fixed.items()}
+    return {f"contrast {contrast:.0%}": each.value for contrast, each in found.items()}
 
 
 MEASURES: dict[str, Callable] = {
@@ -260,9 +268,6 @@ class Worker:
     """What a lane does: one entry after another, as it is told."""
 
     def __init__(self, asked: Asked, until: float, say: Callable[[str], None]):
-        from ..book import report  # IPython and matplotlib, which nothing but evaluations needs here
-        from ..book.parameters import Trains
-
         self.asked, self.until, self.say = asked, until, say
         self.sets = digits.load(asked.data).to(asked.device)
         if torch.device(asked.device).type == "cuda":
@@ -271,8 +276,8 @@ class Worker:
         self.entries = {entry.name: entry for entry in asked.entries(self.sets)}
         self.store = Store(checkout.root() / "book" / "runs", asked.folder / "runs", say=say, until=until)
         profile = "full" if asked.share == 1 else "smoke"
-        self.page = report.Page(Trains(profile=profile, device=asked.device, data=asked.data, out=str(asked.folder)))
-        self.page.store = self.store
+        settings = Trains(profile=profile, device=asked.device, data=asked.data, out=str(asked.folder))
+        self.book = ChapterStore(settings, self.store)
 
     def do(self, name: str) -> list[dict]:
         """Train an entry and measure its runs: one row for each.
