@@ -15,23 +15,32 @@ TYPED = {  # unit -> numbers
     "%": {30, 50, 70, 100},  # contrasts; all of something
     "px": {
         *(0, 2, 4, 5, 6, 8, 15, 20, 40, 4.4),  # of shifts, eccentricities and perturbations
-        *(14, 27, 28, 55, 128, 4.6, 16_384),  # half a digit; edges of digits, maps and fields; 128 / 28; a field
+        *(
+            14,
+            27,
+            28,
+            44,
+            55,
+            128,
+            4.6,
+            16_384,
+        ),  # half a digit; edges of digits, foveas, maps, fields; 128 / 28; a field
     },
     "points": {},
     "°": {15, 90, 180, 360},
     "": {
         *(0, 1, 2, 3, 4, 6, 8, 9, 27, 88),  # counts and limits; cells of the benchmark; claims
-        *(14, 15, 28, 40, 55, 128, 180),  # edges and shifts whose unit stands elsewhere
+        *(14, 15, 26, 28, 40, 44, 55, 128, 180),  # edges and shifts whose unit stands elsewhere
         *(500, 1_000, 2_500, 5_000, 10_000, 55_000, 60_000),  # digits
         *(0.001, 0.002, 0.005, 0.01, 0.03, 0.05),  # learning rates
         *(5, 20, 25, 32, 80, 110, 160),  # epochs, stages and batches
         *(0.1, 0.4, 0.5, 0.75, 1.0),  # noise and grey
         *(0.2, 0.25),  # scales of a window
-        *(768, 1_280, 2_560, 2_880),  # features
+        *(240, 768, 1_280, 2_560, 2_880),  # cells of the colliculus; features
     },
 }
 PROSE = ("intro", "glossary", "claims", "beyond_evidence")  # pages of the book that hold nothing but prose
-EXEMPT = {"week8_benchmark": {"model-text"}, "beyond": {"method", "errors-text", "next"}}  # cells to be mended
+EXEMPT = {"beyond": {"errors-text", "next"}}  # cells to be mended
 
 UNIT = r"%|px|pixels|points|°"
 QUOTED = re.compile(r"(?ms)^```.*?^```|^:::\{.*?$|^% .*?$|\$\$.*?\$\$|\$[^$]*\$|\{[\w:]+\}`[^`]*`|`[^`]*`|\]\([^)]*\)")
