@@ -15,16 +15,8 @@ TYPED = {  # unit -> numbers
     "%": {30, 50, 70, 100},  # contrasts; all of something
     "px": {
         *(0, 2, 4, 5, 6, 8, 15, 20, 40, 4.4),  # of shifts, eccentricities and perturbations
-        *(
-            14,
-            27,
-            28,
-            44,
-            55,
-            128,
-            4.6,
-            16_384,
-        ),  # half a digit; edges of digits, foveas, maps, fields; 128 / 28; a field
+        *(14, 27, 28, 44, 55, 128),  # half a digit; edges of digits, foveas, maps and fields
+        *(4.6, 16_384),  # 128 / 28; of a field
     },
     "points": {},
     "°": {15, 90, 180, 360},
