@@ -6,7 +6,6 @@ tests try a few. A fault is a function (times, folder, moments) -> how often it 
 """
 
 import contextlib
-import datetime
 import itertools
 import json
 import os
@@ -31,13 +30,14 @@ from here import ROOT
 from trainings import KILLED as TRAININGS
 from trainings import one, processes, same, to_the_end, weights
 
-from labbook import digits, files, machine, models, training
+from labbook import digits, files, models, training
 from labbook.book import checkout as book_checkout
 from labbook.book import claims, outcome
 from labbook.book import pages as executed_pages
 from labbook.book import store as runs
 from labbook.errors import ConfigurationError
 from labbook.ops import cli, sweep
+from labbook.ops.stamp import stamp
 from labbook.training import Outcome, _Run
 
 SMALL = one("tutorial")
@@ -55,7 +55,10 @@ glue("claims", json.dumps([{"id": "C1", "verdict": "confirmed", "measured": str(
     "setting": "", "stated": "", "seeds": [seed], "chapter": "week1_a", "note": "", "kind": "experiment"}]))
 glue("runs", open("manifest").read() if os.path.exists("manifest") else "[]")
 """
-PROCESS = "open('kernels', 'a').write(f'{os.getpid()}\\n')"
+PROCESS = """
+stat = open("/proc/self/stat").read().rpartition(")")[2].split()
+open("kernels", "a").write(f"{os.getpid()} {stat[19]}\\n")  # with when it began
+"""
 LAST = "open('begun', 'w').close()"
 
 
@@ -125,22 +128,23 @@ def _started(target: Callable, *given):
     return process
 
 
-def _ended(folder: Path, seconds: float = 10) -> bool:
+def _ended(folder: Path, seconds: float = 20) -> bool:
     """Whether the kernels that a chapter's executions started have all ended, soon."""
     listed = folder / "kernels"
-    kernels = listed.read_text().split() if listed.exists() else []
+    kernels = listed.read_text().splitlines() if listed.exists() else []
     deadline = time.monotonic() + seconds
-    while (left := [each for each in kernels if alive(int(each))]) and time.monotonic() < deadline:
+    while (left := [each for each in kernels if _alive(*each.split())]) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not left
 
 
-def alive(process: int) -> bool:
-    """Whether a process runs."""
+def _alive(process: str, began: str) -> bool:
+    """Whether a process runs, and is not another one that was given its number."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        found = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
         return False
+    return found[0] != "Z" and found[19] == began
 
 
 # ---- killed ----------------------------------------------------------------------------------------------------------
@@ -279,8 +283,11 @@ def kill_publication(times: int, folder: Path, moments: random.Random) -> int:
             runs.read_run(path).model()
     process = _started(_lib, folder, *words, "0")
     process.join()
-    again = process.exitcode == 0 and [page.read_bytes() for page in pages] == whole
-    return survived if again and _ended(folder) else 0
+    again, ended = [page.read_bytes() for page in pages] == whole, _ended(folder)
+    if process.exitcode or not again or not ended:
+        print(f"exit code {process.exitcode}, the same bytes {again}, kernels ended {ended}", file=sys.stderr)
+        return 0
+    return survived
 
 
 # ---- disks -----------------------------------------------------------------------------------------------------------
@@ -580,8 +587,7 @@ KINDS = list(dict.fromkeys(fault.kind for fault in FAULTS))
 
 def campaign(times: int, kinds: list[str]) -> Iterator[dict]:
     """Yield a row per fault: what was done, to what, how often, how often it ended as it should; when and where."""
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    where = {"date": str(datetime.date.today()), "commit": commit.stdout.strip(), "machine": machine.processor()}
+    where = stamp()
     for fault in FAULTS:
         if fault.kind in kinds:
             with tempfile.TemporaryDirectory() as folder:

@@ -74,7 +74,8 @@ def session(found):
         asked["precision"], asked["precision"]
     )
     kind = f"### {text(machine['device'])}"
-    where = f"PyTorch {text(machine['torch'])}, {precision}."
+    made = f"{found['made']['date']}, commit {found['made']['commit'] or 'unknown'}"
+    where = f"{made}; PyTorch {text(machine['torch'])}, {precision}."
     if asked["share"] < 1:
         where += f" A **rehearsal** with {percent(asked['share'])} of each training: its accuracies mean nothing."
     parts = [kind, where, schedules(found), trained(found), checks(found), chapters(found)]

@@ -9,6 +9,8 @@ import hashlib
 import io
 import json
 import re
+import subprocess
+import sys
 from itertools import takewhile
 from pathlib import Path
 
@@ -215,7 +217,7 @@ def write_faults(app, docname, source):
     rows = [[row["fault"], to, row["tried"], row["good"], row["means"]] for row, to in zip(found, hit, strict=True)]
     tried, good = (sum(row[name] for row in found) for name in ("tried", "good"))
     lost = "Nothing was lost and nothing altered was accepted." if tried == good else f"{tried - good} did not."
-    said = f"{tried:,} faults were tried; {good:,} ended as they should. {lost}"
+    said = f"{tried:,} faults were tried, {stamped(found)}; {good:,} ended as they should. {lost}"
     shown = table(["fault", "what was hit", "tried", "good", "good means"], rows)
     source[0] = source[0].replace(FAULTS, f"{said}\n\n{shown}")
 
@@ -321,11 +323,14 @@ def drift(book, records):
         for name in ("compared", "beyond")
     )
     executions = sorted(
-        {f"{each['on']}, torch {each['torch']}, profile {each['profile']}, runs={each['runs']}" for each in records}
+        {
+            f"{stamped([each])}, torch {each['torch']}, profile {each['profile']}, runs={each['runs']}"
+            for each in records
+        }
     )
     differ = f"{beyond or 'none'} {'differs' if beyond == 1 else 'differ'} by more than the tolerance."
     said = (
-        f"Executed again on {'; and on '.join(map(text, executions))}. Of {compared:,} numbers and pictures in "
+        f"Executed again {'; and '.join(map(text, executions))}. Of {compared:,} numbers and pictures in "
         f"{len(records)} chapters, {differ}"
     )
     head = ["chapter", "numbers equal", "within", "beyond", "measured times that differ"]
@@ -342,6 +347,35 @@ def size(value):
     return "only in one" if value >= 1e9 else f"{100 * value:.2g} %"
 
 
+def stamped(records):
+    """When a report was made, of which commits and on which machines, as its records say."""
+    dates, commits, machines = (sorted({each[name] for each in records}) for name in ("date", "commit", "machine"))
+    when = dates[0] if len(dates) == 1 else f"between {dates[0]} and {dates[-1]}"
+    return f"{when} (commit {', '.join(commits)}), on {', '.join(machines)}"
+
+
+def tell_late(app, error):
+    """Say in one line by how many commits the library changed since reports were made, those of the oldest commit."""
+    results, late = Path(app.srcdir, "book", "results"), []
+    reports = {name: json.loads((results / f"{name}.json").read_bytes()) for name in ("faults", "drift")}
+    reports["gpu"] = [json.loads(path.read_bytes())["made"] for path in results.glob("gpu/*.json")]
+    for name, records in reports.items():
+        counted = [commits_since(app.srcdir, commit) for commit in {each["commit"] for each in records}]
+        if most := max(counted, default=0):
+            late.append(f"{name} by {most} commit{'s' * (most > 1)}")
+    if late:
+        print(f"Older than the library: {', '.join(late)}.", file=sys.stderr)
+
+
+def commits_since(folder, commit):
+    """How many commits changed the library since a commit; 0 where that is not known."""
+    command = ["git", "-C", folder, "rev-list", "--count", f"{commit}..HEAD", "--", ":/lib"]
+    try:
+        return int(subprocess.run(command, capture_output=True, check=True).stdout) if commit else 0
+    except (OSError, subprocess.CalledProcessError):
+        return 0
+
+
 def check_seals(app):
     """Name every executed chapter that was altered: the checksum in its metadata is of the file with zeros there."""
     for page in sorted(Path(app.srcdir, "book").glob("*.ipynb")):
@@ -354,6 +388,7 @@ def check_seals(app):
 def setup(app):
     app.add_role("claim", claim)
     app.connect("builder-inited", check_seals)
+    app.connect("build-finished", tell_late)
     app.connect("source-read", write_drift)
     app.connect("source-read", write_claims)
     app.connect("source-read", write_faults)

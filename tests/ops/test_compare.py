@@ -4,11 +4,13 @@ import base64
 import copy
 import io
 import json
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pytest
 from chapters import write_chapter, written_pages
+from here import ROOT
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -165,7 +167,8 @@ def test_the_page_shows_what_was_found_and_what_was_published_since(tmp_path):
     pages, doctored = written_pages(), page(said={"text/markdown": "C1 refuted"})
     path = tmp_path / "week1_a.ipynb"
     path.write_text(nbformat.writes(page()))
-    settings = {"profile": "quick", "runs": "reuse", "on": "a processor", "torch": "2"}
+    made = {"date": "2026-11-27", "commit": "abc", "machine": "a processor"}
+    settings = {"profile": "quick", "runs": "reuse", "torch": "2", **made}
     record = json.loads(json.dumps(compare.record(compare.compare(page(), doctored), path, settings)))
     shown = pages.drift(tmp_path, [record])
     assert "Of 17 numbers and pictures in 1 chapters, 7 differ by more than the tolerance" in shown
@@ -173,3 +176,18 @@ def test_the_page_shows_what_was_found_and_what_was_published_since(tmp_path):
     assert shown.count("only in one") == compare.LARGEST and "published anew since" not in shown
     path.write_text("{}")
     assert "(published anew since)" in pages.drift(tmp_path, [record])
+
+
+def test_the_build_tells_in_one_line_which_reports_are_older_than_the_library(tmp_path, monkeypatch, capsys):
+    pages, results = written_pages(), tmp_path / "book" / "results"
+    files.write(results / "faults.json", b'[{"commit": "old"}, {"commit": "older"}]')
+    files.write(results / "drift.json", b'[{"commit": "new"}]')
+    files.write(results / "gpu" / "a.json", b'{"made": {"commit": "old"}}')
+    changes = {"new": 0, "old": 1, "older": 7}
+    monkeypatch.setattr(pages, "commits_since", lambda folder, commit: changes[commit])
+    pages.tell_late(SimpleNamespace(srcdir=tmp_path), None)
+    assert capsys.readouterr().err == "Older than the library: faults by 7 commits, gpu by 1 commit.\n"
+    monkeypatch.undo()
+    assert (
+        pages.commits_since(ROOT, "HEAD") == pages.commits_since(tmp_path, "HEAD") == pages.commits_since(ROOT, "") == 0
+    )

@@ -305,7 +305,7 @@ def _render(source: Path, made: Path, strict: bool) -> None:
     with open(log, "w", encoding="utf-8") as file:
         done = subprocess.run(command, cwd=checkout.root(), stdout=file, stderr=subprocess.STDOUT, check=False)
     said = re.sub(r"\x1b\[[\d;]*m", "", log.read_text("utf-8", errors="replace")).replace(f"{source}{os.sep}", "")
-    for line in re.findall(r".*\b(?:WARNING|ERROR)\b.*", said):
+    for line in re.findall(r".*\b(?:WARNING|ERROR)\b.*|Older than the library: .*", said):
         typer.echo(line, err=True)
     if done.returncode:
         cause = (re.findall(r"^.*(?:Error|Exception): .*\S", said, re.M) or ["see the warnings above"])[-1]
@@ -416,8 +416,8 @@ def drift_(
     import torch
 
     from .. import digits
-    from ..machine import processor
     from . import compare
+    from .stamp import stamp
 
     os.environ.setdefault("LABBOOK_PROFILE", "quick")
     book, folder = checkout.root() / "book", checkout.root() / "_build" / "drift"
@@ -432,8 +432,8 @@ def drift_(
     executed = _run(paths, values, folder)
     records = []
     for path, page, given, fresh in zip(paths, published, values, executed.values(), strict=True):
-        settings = parameters.read(parameters.of(path), given)
-        settings = {"profile": settings.profile, "runs": settings.runs, "on": processor(), "torch": torch.__version__}
+        asked = parameters.read(parameters.of(path), given)
+        settings = {"profile": asked.profile, "runs": asked.runs, "torch": torch.__version__, **stamp()}
         found = compare.compare(page, fresh)
         records.append(compare.record(found, book / path.name, settings))
         typer.echo(f"{path.stem}: {found}")

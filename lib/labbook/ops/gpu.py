@@ -14,6 +14,7 @@ the work comes in the order of its worth, stops in time, and leaves one pack:
 What was found is kept in one record, `session.json`, plain data, written anew after each part of the work:
 
     asked, machine, digits      what it was asked for, where, and the number of training digits
+    made        date, commit and machine
     checks      part -> rows: what, difference (found), allowed; `same`: whether twenty steps twice give equal weights
     chapters    chapter, seconds, ended ("done", or what stopped it)
     timings     matrix (operations per second), stimuli and networks (per second), targets beside them
@@ -59,6 +60,7 @@ from ..training import Paused
 from ..whatwhere import SACCADES
 from . import device as devices
 from . import pack, processes
+from .stamp import stamp
 
 PHASES = ("check", "chapters", "timings", "trainings", "pack")
 SECONDS = {"check": 30, "timings": 40}  # after which no part of these begins, but on a CPU
@@ -436,6 +438,7 @@ class Session:
         fresh = {
             "asked": asked,
             "machine": store.machine(self.asked.device),
+            "made": stamp(self.asked.device),
             "digits": len(self.sets.train),
             "checks": {},
             "chapters": [],
