@@ -300,8 +300,9 @@ def dask(tasks: list[Task], address: str | None = None, workers: int | None = No
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         if address is None:
+            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="labbook-"))
             options = {"processes": False, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
-            cluster = LocalCluster(n_workers=workers or local_workers(), **options)
+            cluster = LocalCluster(n_workers=workers or local_workers(), local_directory=place, **options)
             where, gpus = {"address": stack.enter_context(cluster)}, local_gpus()
         else:
             where, gpus = {"scheduler_file" if Path(address).is_file() else "address": address}, ()
