@@ -242,8 +242,9 @@ def lighten(app, exception):
         return
     for path in Path(app.outdir).rglob("*.html"):
         page = path.read_text("utf-8")
-        if (sooner := re.sub(r'<script (src="[^"]*/fontawesome\.js)', r"<script defer \1", page)) != page:
-            path.write_text(sooner, "utf-8")
+        sooner = re.sub(r'<script (src="[^"]*/fontawesome\.js)', r"<script defer \1", page)
+        if (amended := accessible(sooner)) != page:
+            path.write_text(amended, "utf-8")
     for path in Path(app.outdir, "_static").rglob("*.map"):
         path.unlink()
     for path in Path(app.outdir, "_sources").rglob("*.ipynb"):
@@ -252,6 +253,19 @@ def lighten(app, exception):
             if cell["cell_type"] == "code":
                 cell |= {"outputs": [], "execution_count": None}
         path.write_text(json.dumps(notebook, ensure_ascii=False, indent=1), "utf-8")
+
+
+def accessible(page):
+    """Mend what screen readers stumble over: buttons of the contents without a name, long signatures as lists of
+    definitions without terms."""
+    page = page.replace(
+        '<summary><span class="toctree-toggle"', '<summary aria-label="Pages within"><span class="toctree-toggle"'
+    )
+
+    def lines(found):
+        return f'<div class="sig-lines">{found[1].replace("<dd>", "<div>").replace("</dd>", "</div>")}</div>'
+
+    return re.sub(r"<dl>(\s*<dd>.*?)</dl>", lines, page, flags=re.S)
 
 
 def setup(app):

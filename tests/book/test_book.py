@@ -11,6 +11,7 @@ from urllib.parse import quote_plus
 import nbformat
 import pytest
 import yaml
+from axe_playwright_python.sync_playwright import Axe
 from here import ROOT
 
 from labbook.book import claims, colab, outcome, pages, results
@@ -233,3 +234,16 @@ def test_every_page_opens_on_a_phone_without_an_error(html, new_page):
             figure = "document.querySelector('article figure').getBoundingClientRect()"
             assert page.evaluate(f"{figure}.top < 2.2 * innerHeight"), path.name
             assert page.evaluate("[...document.images].every(each => each.complete && each.naturalWidth)"), path.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_is_hard_to_use_for_anyone(html, new_page, scheme):
+    """What axe-core calls a critical or a serious violation of the WCAG."""
+    page, found = new_page(1200, color_scheme=scheme), {}
+    for path in sorted((html / "book").glob("*.html")):
+        page.goto(path.as_uri())
+        for each in Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]:
+            if each["impact"] in ("critical", "serious"):
+                found[path.name, each["id"]] = [node["html"][:200] for node in each["nodes"][:3]]
+    assert found == {}
