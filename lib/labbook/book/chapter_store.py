@@ -21,7 +21,7 @@ from .. import digits
 from ..classifiers import TransformerOutput
 from ..config import Training, plain, seeded, shortened
 from ..evaluation import Proportion
-from ..stimuli import Stimuli, StimulusConfig
+from ..stimuli import FIELD, Stimuli, StimulusConfig
 from . import checkout, evaluations
 from .evaluations import Evaluation
 from .parameters import Common
@@ -60,13 +60,14 @@ class ChapterStore:
                 anyway is trained whole.
         """
         n, cost = len(self.sets.train), HEAVY.get(training.model, 1)
+        least = 20 if training.stages[-1].scene.edge == FIELD else 1  # of the cost in smoke
         limit = quick or QUICK_IMAGES // cost
         every = [seeded(training, seed, self.sets.name) for seed in (self.settings.seeds if seeds is None else seeds)]
         wanted = [
             {
                 "full": [whole],
                 "quick": [whole] if whole.images(n) <= limit else [whole, shortened(whole, limit, n)],
-                "smoke": [shortened(whole, SMOKE_IMAGES // cost, n, stages=2)],
+                "smoke": [shortened(whole, SMOKE_IMAGES // max(cost, least), n, stages=2)],
             }[self.settings.profile]
             for whole in every
         ]

@@ -294,15 +294,17 @@ def dask(tasks: list[Task], address: str | None = None, workers: int | None = No
         ConfigurationError: Dask is not installed, or there is no scheduler at the address.
     """
     try:
+        from dask import config
         from distributed import Client, LocalCluster, as_completed
     except ImportError:
         raise ConfigurationError("A sweep needs Dask: python -m pip install distributed.") from None
     with ExitStack() as stack:
         stack.enter_context(_quiet())
+        place = stack.enter_context(tempfile.TemporaryDirectory(prefix="labbook-"))
+        stack.enter_context(config.set(temporary_directory=place))  # else Dask leaves a folder of its own behind
         if address is None:
-            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="labbook-"))
             options = {"processes": False, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
-            cluster = LocalCluster(n_workers=workers or local_workers(), local_directory=place, **options)
+            cluster = LocalCluster(n_workers=workers or local_workers(), **options)
             where, gpus = {"address": stack.enter_context(cluster)}, local_gpus()
         else:
             where, gpus = {"scheduler_file" if Path(address).is_file() else "address": address}, ()
