@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from labbook import curriculum
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
+from labbook.experiments import curricula
 from labbook.stimuli import Scene28, Scene128
 from labbook.study2021 import schedules
 
@@ -58,7 +59,7 @@ def test_impossible_stages_are_refused_by_name(make, words):
 
 def test_a_cosine_falls_over_several_stages_as_over_one():
     """The learning rate is that of one half wave, whichever stages share it."""
-    whole, parts = curriculum.for_evidence_map(10, 0.002, clear=0), curriculum.for_evidence_map(10, 0.002, clear=0.4)
+    whole, parts = curricula.for_evidence_map(10, 0.002, clear=0), curricula.for_evidence_map(10, 0.002, clear=0.4)
     rates = [[stage.lr_at(epoch) for stage in stages for epoch in range(stage.epochs)] for stages in (whole, parts)]
     assert rates[0] == pytest.approx(rates[1])
     assert rates[0] == sorted(rates[0], reverse=True) and 0 < rates[0][-1] < 2e-5 and 0.0019 < rates[0][0] < 0.002

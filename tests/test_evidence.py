@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import classifiers, curriculum, evaluation, evidence, models, rng, stimuli, training
+from labbook import classifiers, evaluation, evidence, models, rng, stimuli, training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.evidence import POOLINGS
+from labbook.experiments import curricula
 from labbook.stimuli import Scene128
 from labbook.training import Training, train
 
@@ -26,7 +27,7 @@ def build(**options) -> evidence.EvidenceMap:
 
 def tiny(sets, **changes) -> Training:
     base = Training(
-        "evidence", curriculum.for_evidence_map(2), {"width": 4}, "adamw", batch=10, fraction=0.05, data=sets.name
+        "evidence", curricula.for_evidence_map(2), {"width": 4}, "adamw", batch=10, fraction=0.05, data=sets.name
     )
     return replace(base, reset_optimiser=False, **changes)
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from labbook import curriculum, evaluation, evidence, foveal, models, retina, rng, stimuli, training
+from labbook import evaluation, evidence, foveal, models, retina, rng, stimuli, training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
-from labbook.experiments import beyond
+from labbook.experiments import beyond, curricula
 from labbook.stimuli import Scene128
 from labbook.training import Training, train
 
@@ -32,7 +32,7 @@ def image() -> torch.Tensor:
 
 def teacher(sets) -> Training:
     return Training(
-        "evidence", curriculum.for_evidence_map(2), {"width": 2}, "adamw", batch=10, fraction=0.05, data=sets.name
+        "evidence", curricula.for_evidence_map(2), {"width": 2}, "adamw", batch=10, fraction=0.05, data=sets.name
     )
 
 

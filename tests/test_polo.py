@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from labbook import classifiers, curriculum, evaluation, models, retina, rng, score_function
+from labbook import classifiers, evaluation, models, retina, rng, score_function
 from labbook.errors import ConfigurationError
+from labbook.experiments import curricula
 from labbook.stimuli import ECCENTRICITIES, Scene128, Stimuli
 from labbook.study2021 import facts, schedules
 from labbook.training import LOSSES, Training
@@ -107,7 +108,7 @@ def test_the_schedule_of_2021():
 
 
 def test_our_schedule_begins_with_perfect_fixations_and_grows():
-    stages = curriculum.for_window(warm=3, stay=5, lr=0.01)
+    stages = curricula.for_window(warm=3, stay=5, lr=0.01)
     assert (stages[0].scene.view, stages[0].epochs) == ("oracle", 3)
     assert [stage.scene.std for stage in stages[1:-1]] == [5, 10, 15, 20, 25, 30, 35, 40]
     assert all(stage.scene.contrast == (0.7, 0.7) and stage.scene.view == "field" for stage in stages[1:-1])

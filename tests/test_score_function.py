@@ -4,9 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from labbook import classifiers, curriculum, gradient_alignment, models, rng, score_function, transformers
+from labbook import classifiers, gradient_alignment, models, rng, score_function, transformers
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
+from labbook.experiments import curricula
 from labbook.stimuli import Scene28, Scene128, Stimuli, draw
 from labbook.training import Training, train
 
@@ -144,7 +145,7 @@ def test_a_limited_set_of_digits_is_all_that_is_shown(sets):
 
 
 def test_our_curriculum_starts_small_and_ends_wide():
-    stages = curriculum.for_attention(warm=2, stay=4, lr=0.001)
+    stages = curricula.for_attention(warm=2, stay=4, lr=0.001)
     assert [stage.scene.view for stage in stages] == ["centre"] + ["field"] * 11
     assert [stage.scene.std for stage in stages] == [6, 5, 10, 15, 20, 25, 30, 35, 40, 40, 40, 40]
     assert [stage.perturbation_std for stage in stages] == [0, *[6] * 9, 4, 2]

@@ -11,7 +11,6 @@ from torch import nn
 
 from labbook import (
     classifiers,
-    curriculum,
     digits,
     evaluation,
     gradient_alignment,
@@ -25,6 +24,7 @@ from labbook import (
 )
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
+from labbook.experiments import curricula
 from labbook.stimuli import MARGIN, Scene28, Scene128, Stimuli, crops, disc, fixations
 from labbook.training import Training, train
 
@@ -41,7 +41,7 @@ def handful(sets) -> digits.DigitSets:
 
 def tiny(periphery: str = "full", **changes) -> Training:
     """Eight steps of ten images, two on digits without a field."""
-    stages = curriculum.for_searcher(1, 3, 0.002)
+    stages = curricula.for_searcher(1, 3, 0.002)
     options = {"periphery": periphery, **PERIPHERIES[periphery]}
     base = Training(
         "searcher", stages, options, "adamw", loss="value of fixations", batch=10, fraction=0.05, data="digits"
@@ -413,7 +413,7 @@ def test_28x28_images_go_to_the_what_network(sets):
 
 
 def test_the_warm_up_has_no_field():
-    first, *others = curriculum.for_searcher()
+    first, *others = curricula.for_searcher()
     assert isinstance(first.scene, Scene28)
     assert all(isinstance(stage, Stage) and isinstance(stage.scene, Scene128) for stage in others)
     assert {stage.scene.view for stage in others} == {"field"}

@@ -14,7 +14,7 @@ Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` an
 
 What is made of it:
 
-    study2021: facts, pipeline -> experiments: recipes, pathways, whole, systems, card
+    study2021: facts, pipeline -> experiments: curricula, recipes, pathways, whole, systems, card
     -> book: checkout, parameters -> store -> evaluations, chapter_store -> report, verdicts -> figures, explorers
     -> ops: device, pack, gpu, sweep, compare, bench, sampler_bench, cli
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, product
 
-from .. import curriculum, evaluation, scaling
+from .. import evaluation, scaling
 from ..config import Training, seeded
 from ..evaluation import CONTRASTS
 from ..fields import Cluttered, Field
@@ -24,7 +24,7 @@ from ..foveal import SURE
 from ..retina import WhatWhere
 from ..scaling import Estimate, PowerLaw
 from ..stimuli import FIELD, Scene128, StimulusConfig
-from . import recipes
+from . import curricula, recipes
 
 SEEDS = 3
 BUDGETS = {  # images -> epochs, share of the training digits in each
@@ -71,7 +71,7 @@ def evidence_map(
             scene: what it is trained on (default: `Scene128`). options: of the model, see `evidence.EvidenceMap`.
     """
     epochs, share = BUDGETS[images]
-    stages = curriculum.for_evidence_map(epochs, lr, min(0.4, clear / images), scene)
+    stages = curricula.for_evidence_map(epochs, lr, min(0.4, clear / images), scene)
     return Training("evidence", stages, options, batch=50, fraction=share, **recipes.ADAMW)
 
 
@@ -100,7 +100,7 @@ def taught_window(start: Training | None = None, epochs: int = 40, share: float 
 def _taught(
     model: str, start: Training, width: str, loss: str, epochs: int, share: float, lr: float, options: dict
 ) -> Training:
-    stages = curriculum.for_evidence_map(epochs, lr, clear=0)
+    stages = curricula.for_evidence_map(epochs, lr, clear=0)
     options = {**({width: start.options["width"]} if "width" in start.options else {}), **options}
     settings = {"batch": 50, "fraction": share, "loss": loss, "start": start, "start_with": "teacher"}
     return Training(model, stages, options, **settings, **recipes.ADAMW)
@@ -114,7 +114,7 @@ def factorial(stimuli: str, optimiser: str, contrasts: str, system: str) -> Trai
             60 % of the images; the window learns through its sampler.
     """
     rate = {"sgd": 0.01, "adamw": 0.001}[optimiser]
-    stages = curriculum.for_evidence_map(30, rate, {"late": 0.4, "early": 0}[contrasts], Scene128(draws=stimuli))
+    stages = curricula.for_evidence_map(30, rate, {"late": 0.4, "early": 0}[contrasts], Scene128(draws=stimuli))
     model, options = {"map": ("evidence", {}), "window": ("atn", WINDOW)}[system]
     how = recipes.ADAMW if optimiser == "adamw" else {"optimiser": "sgd", "reset_optimiser": False}
     return Training(model, stages, options, batch=50, fraction=0.1, **how)

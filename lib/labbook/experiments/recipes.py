@@ -19,6 +19,7 @@ from .. import curriculum
 from ..config import Training
 from ..curriculum import Stage, growing
 from ..stimuli import ECCENTRICITIES, EDGE, FIELD, Scene128
+from . import curricula
 
 ADAMW = {"optimiser": "adamw", "weight_decay": 0.01, "reset_optimiser": False}
 GREY = {"centre": True, "padding": 0.5}  # the localisation sees grey as 0; the field is grey all around
@@ -126,12 +127,12 @@ def attention(
     """Return the training of the attention transformer, taught by glimpses (week 6).
 
     Args:
-        warm, stay, lr: see `curriculum.for_attention`. rate: of the localisation, relative to the classifier's.
+        warm, stay, lr: see `curricula.for_attention`. rate: of the localisation, relative to the classifier's.
         share: of the training digits in an epoch. scale_start: width of the first window, in widths of the field.
     """
     return Training(
         "atn",
-        curriculum.for_attention(warm, 1, stay, lr),
+        curricula.for_attention(warm, 1, stay, lr),
         {"scale_start": scale_start, "kaiming": True, **GREY},
         localisation_rate=rate,
         fraction=share,
@@ -187,7 +188,7 @@ def polo(
     Its features are standardised, and its window has a sample per pixel.
 
     Args:
-        model: "polo" or "conv_polo". warm, stay, lr: see `curriculum.for_attention`. rate, share: as of `attention`.
+        model: "polo" or "conv_polo". warm, stay, lr: see `curricula.for_attention`. rate, share: as of `attention`.
         options: of the model.
     """
     ours = attention(warm, stay, lr, rate, share)
@@ -200,10 +201,10 @@ def polo_by_gradient(
     """Return the training of the smallest of these transformers by the gradient through its sampler (week 7).
 
     Args:
-        warm, stay, lr: see `curriculum.for_window`. rate, share: as of `attention`. loss: a name in `training.LOSSES`.
+        warm, stay, lr: see `curricula.for_window`. rate, share: as of `attention`. loss: a name in `training.LOSSES`.
     """
     return Training(
-        "polo", curriculum.for_window(warm, stay, lr), POLAR, localisation_rate=rate, loss=loss, fraction=share, **ADAMW
+        "polo", curricula.for_window(warm, stay, lr), POLAR, localisation_rate=rate, loss=loss, fraction=share, **ADAMW
     )
 
 
@@ -213,11 +214,11 @@ def searcher(
     """Return the training of a foveal searcher.
 
     Args:
-        warm: epochs of the what network alone; 0 leaves them out. stay, lr: see `curriculum.for_searcher`.
+        warm: epochs of the what network alone; 0 leaves them out. stay, lr: see `curricula.for_searcher`.
         rate: of the where network, relative to the what network's. share: of the training digits in an epoch.
         options: of the model.
     """
-    stages = curriculum.for_searcher(max(1, warm), stay, lr)
+    stages = curricula.for_searcher(max(1, warm), stay, lr)
     return Training(
         "searcher",
         stages if warm else stages[1:],
