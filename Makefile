@@ -74,9 +74,9 @@ $(VENV)/.full: $(VENV)/.book requirements.lock requirements-cpu.lock requirement
 LOCKED = $(PIP) install --require-hashes -r
 define install
 echo $$PPID >$(BEGUN); \
-if { $(1); } 2>$(VENV)/pip.log; then rm $(BEGUN); else \
-    grep -E '^(ERROR|OSError)' $(VENV)/pip.log | tail -n 1 >&2; rm -f $(BEGUN); \
-    echo "Set-up failed; without a network it needs packages fetched before (book/rerun.md, Without a network)." \
+if said=$$({ $(1); } 2>&1); then rm $(BEGUN); else \
+    echo "$$said" | grep -E '^(ERROR|OSError)' | tail -n 1 >&2; rm -f $(BEGUN); echo "$$said" 2>/dev/null >$(VENV)/pip.log; \
+    echo "Set-up failed. Without a network it needs packages fetched before (book/rerun.md, Without a network)." \
         "The same command tries again; pip's log is $(VENV)/pip.log." >&2; \
     exit 1; fi
 endef
