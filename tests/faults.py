@@ -41,7 +41,7 @@ from labbook.ops.stamp import stamp
 from labbook.training import Outcome, _Run
 
 SMALL = one("tutorial")
-TASK = sweep.Task("week1_a", {"seed": 0}, "0" * 16, "0" * 16)
+TASK = sweep.Combination("week1_a", {"seed": 0}, "0" * 16, "0" * 16)
 CELLS = 40
 NONE = digits.Digits(torch.zeros(0, 28, 28, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
 NO_DIGITS = digits.DigitSets(NONE, NONE, NONE, "digits", "")

@@ -16,7 +16,7 @@ What is made of it:
 
     study2021: facts, pipeline -> experiments: curricula, recipes, pathways, whole, systems, card
     -> book: checkout, parameters -> store -> evaluations, chapter_store -> report, verdicts -> figures, explorers
-    -> ops: device, pack, gpu, sweep, compare, bench, sampler_bench, cli
+    -> ops: device, pack, gpu, sweep, compare, bench, cli
 
 In `experiments`, `claim` says how a claim of 2021 is decided; `week1` to `week8` hold the claims with their rules. In
 `book`, `declarations` holds the parameters of every chapter, `execution` runs the notebooks and `pages` keeps them,

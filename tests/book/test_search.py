@@ -12,7 +12,7 @@ from labbook.book.store import Store
 from labbook.experiments import beyond
 
 READY = "numbers"  # property of the explorer, once it can be used: see `opened`
-START = search.Start()
+START = search.SearchStart()
 PUBLISHED = ROOT / "book" / "runs"
 
 

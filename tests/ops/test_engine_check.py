@@ -16,7 +16,7 @@ def test_the_rows_of_a_small_network(tiny, monkeypatch):
     monkeypatch.setattr(engine_check.bench, "clock", lambda do, device, least=0: (do(), 2.0)[1])
     monkeypatch.setattr(engine_check, "kinds", lambda sets, all_of=engine_check.kinds: {"what": all_of(sets)["what"]})
     said = []
-    rows = engine_check.run(["what"], tiny, "cpu", 60, said.append)
+    rows = engine_check.run(["what"], tiny, "cpu", 600, said.append)
     assert not any("failed" in row for row in rows) and len(said) == len(rows)
     (capture,) = (row for row in rows if row["part"] == "capture")
     assert capture["apart"] == 0 and capture["same"] and capture["again"] and capture["captured"] is False

@@ -25,7 +25,7 @@ LOW, HIGH = -10, 25  # log evidence painted darkest and brightest, as in search.
 
 
 @dataclass(frozen=True)
-class Start:
+class SearchStart:
     """Where the explorer begins: digit, its offset (row, column) in pixels, contrast, noise, the texture's seed."""
 
     digit: int = 4
@@ -83,14 +83,14 @@ def where_network(model: FovealEvidence) -> dict:
 # ---- the explorer ---------------------------------------------------------------------------------------------------
 
 
-def field(start: Start) -> Tensor:
+def field(start: SearchStart) -> Tensor:
     """Return the field (1, 1, 128, 128) that the explorer would show with a texture of the library."""
     ink, offset = tensors.ten_digits()[start.digit][None], torch.tensor([start.offset])
     ground = textures.fields(1, FIELD, rng.generator("search", start.seed)).clone()
     return stimuli.compose_field(ink, offset, torch.tensor([start.contrast]), ground, start.noise)
 
 
-def explorer(model: FovealEvidence, start: Start, caption: str = "") -> HTML:
+def explorer(model: FovealEvidence, start: SearchStart, caption: str = "") -> HTML:
     """Return the explorer of a foveal searcher and of the evidence map in its fovea."""
     data = {
         "map": evidence_map(model.what),
@@ -102,7 +102,7 @@ def explorer(model: FovealEvidence, start: Start, caption: str = "") -> HTML:
         "digits": tensors.encode(tensors.ten_digits(), "uint8", packed=True),
         "start": asdict(start),
     }
-    fields = {c: field(Start(start.digit, start.offset, c, start.noise, start.seed)) for c in CONTRASTS}
+    fields = {c: field(SearchStart(start.digit, start.offset, c, start.noise, start.seed)) for c in CONTRASTS}
     with torch.inference_mode():
         maps = {c: model.what(image).evidence[0].logsumexp(0) for c, image in fields.items()}
     alt = (

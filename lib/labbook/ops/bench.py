@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils import benchmark
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -278,25 +279,15 @@ class _Operations(TorchDispatchMode):
 
 
 def clock(do: Callable[[], object], device: str, least: float = 0.3) -> float:
-    """Return how often per second `do` can be done on a device, measured for `least` seconds or more; once before that
-    it is done unmeasured.
+    """Return how often per second `do` can be done on a device: by PyTorch's timer, the median of blocks that take
+    `least` seconds together, which waits for a GPU at the ends of each block.
 
-    By the clock on the wall, and on a CPU with one thread by the processor time of this thread: other work does not
-    count.
+    On a CPU with one thread the processor time of this thread counts: other work does not.
     """
-    alone = torch.device(device).type == "cpu" and torch.get_num_threads() == 1
-    now = time.thread_time if alone else time.perf_counter
-    do()
-    wait(device)
-    times = 1
-    while True:
-        began = now()
-        for _ in range(times):
-            do()
-        wait(device)
-        if (spent := now() - began) >= least:
-            return times / spent
-        times *= 2
+    threads = torch.get_num_threads()
+    alone = {"timer": time.thread_time} if torch.device(device).type == "cpu" and threads == 1 else {}
+    timer = benchmark.Timer("do()", globals={"do": do}, num_threads=threads, **alone)
+    return 1 / timer.blocked_autorange(min_run_time=least).median
 
 
 def wait(device: str) -> None:

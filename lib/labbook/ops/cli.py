@@ -219,7 +219,7 @@ def sweep_(
         bar = bars.add_task(path.stem, total=len(tasks))
         console.print(f"{path.stem}: {len(tasks)} executions on {where}, into {os.path.relpath(folder)}")
 
-        def say(task: sweep.Task, outcome: sweep.Execution, left: int) -> None:
+        def say(task: sweep.Combination, outcome: sweep.Execution, left: int) -> None:
             bars.update(bar, completed=len(tasks) - left)
             ended = "" if outcome.done else f", failed: {outcome.message}"
             console.print(f"[{len(tasks) - left}/{len(tasks)}] {task.words}: {outcome.seconds:.1f} s{ended}")

@@ -44,7 +44,7 @@ COST = ("seconds", "cpu_seconds", "peak_mb", "host")  # what an execution cost, 
 
 
 @dataclass(frozen=True)
-class Task:
+class Combination:
     """One execution: a chapter, the values given, and the digest of the code that the worker must have too."""
 
     chapter: str
@@ -91,7 +91,7 @@ def alternatives(written: str) -> list[str]:
     return values
 
 
-def grid(path: Path, pairs: Iterable[str]) -> list[Task]:
+def grid(path: Path, pairs: Iterable[str]) -> list[Combination]:
     """Return every combination of the values given as NAME=A,B,C or NAME=FIRST..LAST, each of them checked.
 
     The last name varies fastest. Combinations that mean the same execution are one.
@@ -124,7 +124,7 @@ def grid(path: Path, pairs: Iterable[str]) -> list[Task]:
         content = json.dumps([path.stem, settings.model_dump() | {"out": ""}, version], sort_keys=True)
         name = files.digest(content.encode())[:16]
         values = {word: getattr(settings, word) for word in dict.fromkeys([*axes, "profile"])}
-        tasks.setdefault(name, Task(path.stem, values, version, name))
+        tasks.setdefault(name, Combination(path.stem, values, version, name))
     return list(tasks.values())
 
 
@@ -159,7 +159,7 @@ class Execution:
         return not self.message
 
 
-def execute(task: Task, gpus: tuple[str, ...] = ()) -> Execution:
+def execute(task: Combination, gpus: tuple[str, ...] = ()) -> Execution:
     """Execute a task in a process of its own, and wait for it. Dask calls this, on whichever machine.
 
     If Dask calls the task off, because the sweep or this worker ends, the process is ended too.
@@ -281,7 +281,9 @@ def local_workers() -> int:
     return len(local_gpus()) or cores
 
 
-def dask(tasks: list[Task], address: str | None = None, workers: int | None = None) -> Generator[Execution, None, None]:
+def dask(
+    tasks: list[Combination], address: str | None = None, workers: int | None = None
+) -> Generator[Execution, None, None]:
     """Execute tasks by Dask; yield each outcome once, as they come. Dask gives the task of a lost worker to another.
 
     Left early (an exception in the loop, Ctrl-C), it ends what is under way, wherever that is.
@@ -344,7 +346,7 @@ def _quiet() -> Iterator[None]:
 # ---------------------------------------------------------------- the folder of a sweep
 
 
-def keep(folder: Path, task: Task, outcome: Execution) -> None:
+def keep(folder: Path, task: Combination, outcome: Execution) -> None:
     """Keep a finished execution: the notebook, then the sealed record whose presence makes it whole.
 
     Raises:
@@ -355,7 +357,7 @@ def keep(folder: Path, task: Task, outcome: Execution) -> None:
     files.write(folder / f"{task.id}.json", files.seal(json.dumps(record, sort_keys=True).encode()))
 
 
-def recall(folder: Path, task: Task) -> Execution | None:
+def recall(folder: Path, task: Combination) -> Execution | None:
     """Return a kept execution, its notebook left where it is; or None.
 
     Raises:
@@ -374,10 +376,10 @@ def recall(folder: Path, task: Task) -> Execution | None:
 
 
 def run(
-    tasks: list[Task],
+    tasks: list[Combination],
     folder: Path,
-    engine: Callable[[list[Task]], Generator[Execution, None, None]],
-    say: Callable[[Task, Execution, int], None] | None = None,
+    engine: Callable[[list[Combination]], Generator[Execution, None, None]],
+    say: Callable[[Combination, Execution, int], None] | None = None,
     warn: Callable[[str], None] = print,
 ) -> dict[str, Execution]:
     """Execute what `folder` does not hold yet, keep every finished execution at once, and return all outcomes by id.
@@ -414,7 +416,7 @@ def run(
 # ---------------------------------------------------------------- the table
 
 
-def tables(tasks: list[Task], outcomes: dict[str, Execution]) -> tuple[list[dict], list[dict]]:
+def tables(tasks: list[Combination], outcomes: dict[str, Execution]) -> tuple[list[dict], list[dict]]:
     """Return the rows of the table, one per execution, and those of its training runs, one per run and execution.
 
     A row: the values, status ("done" or "failed"), verdict and measurement of each claim, the cost, and the answer.
@@ -431,7 +433,7 @@ def tables(tasks: list[Task], outcomes: dict[str, Execution]) -> tuple[list[dict
     return rows, trainings
 
 
-def write_tables(folder: Path, tasks: list[Task], outcomes: dict[str, Execution]) -> Path:
+def write_tables(folder: Path, tasks: list[Combination], outcomes: dict[str, Execution]) -> Path:
     """Write table.csv and trainings.csv; return the path of the first.
 
     Raises:
