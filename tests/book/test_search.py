@@ -117,3 +117,20 @@ def test_without_scripts_a_picture_and_its_description_remain(opened, output):
     assert page.locator("img.explorer-still").is_visible() and not page.locator(".explorer-live").is_visible()
     assert re.search(r'alt="A \d in a noisy field at three contrasts;[^"]*at contrast 30 %', output)
     assert len(output.encode()) < 700_000
+
+
+def test_the_errors_shown_are_errors(model):
+    generator = rng.generator("search", 2)
+    ink, labels = tensors.ten_digits().repeat(6, 1, 1), torch.arange(10).repeat(6)
+    offsets = stimuli.Scene128().fresh(60, generator)
+    faint = torch.full((60,), 0.2)
+    images = stimuli.compose_field(ink, offsets, faint, textures.fields(60, stimuli.FIELD, generator), 0.75)
+    figure = search.errors(model.what, stimuli.Stimuli(images, labels, offsets, faint), 2)
+    titles = [axis.get_title().split(", as ") for axis in figure.axes if axis.get_title()]
+    assert 0 < len(titles) <= 4 and all(label != predicted for label, predicted in titles)
+
+
+def test_laws_are_drawn_with_their_exponents():
+    points = {"training images": {10_000: [0.2], 40_000: [0.1], 160_000: [0.04, 0.06]}}
+    figure = search.laws(points, {name: beyond.error_law(each) for name, each in points.items()})
+    assert "exponent −0.50" in [axis.get_title() for axis in figure.axes]

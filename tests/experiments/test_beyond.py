@@ -79,8 +79,19 @@ def test_the_images_to_reach_an_accuracy_are_read_from_the_history():
 
 
 def test_an_error_that_halves_with_every_fourfold_budget_has_exponent_minus_one_half():
-    law = beyond.error_law({10_000: 0.8, 40_000: 0.9, 160_000: 0.95})
+    law = beyond.error_law({10_000: [0.2], 40_000: [0.08, 0.12], 160_000: [0.05]})
     assert law.exponent.value == pytest.approx(-0.5) and law.at(640_000) == pytest.approx(0.025)
+
+
+def test_aims_take_the_lowest_cell_at_the_highest_contrast():
+    correct = {(0.7, 4.4): 99, (0.7, 40.0): 96, (0.3, 4.4): 90, (0.3, 40.0): 50}
+    cells = {cell: evaluation.Proportion(k, 100) for cell, k in correct.items()}
+    met = beyond.aims([0.98, 0.94], 96_082, [cells])
+    assert list(met.values()) == [True, True, False, False] and "lowest: 96.0 %" in list(met)[-1]
+
+
+def test_only_what_lies_further_below_than_the_seeds_differ_is_below():
+    assert beyond.below([0.95, 0.96], {"a": 0.93, "b": 0.945, "c": 0.97}) == ["a"]
 
 
 def test_what_only_the_system_decides_is_its_effect():
@@ -89,12 +100,13 @@ def test_what_only_the_system_decides_is_its_effect():
     assert list(found)[:4] == list(beyond.FACTORS)
 
 
-def test_limits_and_trade_offs_are_shares_of_all_fields():
+def test_limits_and_searches_are_shares_of_all_fields():
     counts = {"right": [[80] * 27], "told": [90] * 27, "together": [85] * 27, "astray": [15] * 27, "lost": [12] * 27}
     expected = {"wrong": 0.2, "told": 0.1, "together": 0.15, "lost": 0.12, "confused": 0.08}
     assert beyond.limits(counts, 100) == {c: pytest.approx(expected) for c in evaluation.CONTRASTS}
     searches = {"made": [[150] * 7] * 27, "stopped": [[90] * 7] * 27}
-    assert beyond.trade_off(searches, 100)[0] == (10.0, pytest.approx(1.5), pytest.approx(0.9))
+    found = beyond.searched(searches, 100)
+    assert found["made"] == pytest.approx([1.5] * 7) and found["stopped"] == pytest.approx([0.9] * 7)
     assert beyond.coefficients(5) == 5 * (2880 + 44**2)
 
 

@@ -1,8 +1,10 @@
-"""The explorer of the last chapter: an evidence map over a field that the reader changes, and a foveal search on it."""
+"""The last chapter: its explorer, an evidence map over a field that the reader changes and a foveal search on it; its
+figures of searches, errors and scaling."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import matplotlib.pyplot as plt
@@ -12,14 +14,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
+from .. import evidence, rng, stimuli, textures
 from .. import retina as retinas
-from .. import rng, stimuli, textures
 from ..evaluation import CONTRASTS
 from ..evidence import EvidenceMap
-from ..foveal import FovealEvidence
-from ..stimuli import EDGE, FIELD
-from . import explorers, logpolar, tensors
-from .figures import COLUMN, ORANGE, SKY, styled
+from ..foveal import FovealEvidence, FovealTrace
+from ..scaling import PowerLaw
+from ..stimuli import EDGE, FIELD, Stimuli
+from . import explorers, figures, logpolar, tensors
+from .figures import BLUE, COLUMN, INK, ORANGE, SKY, styled
 
 LOW, HIGH = -10, 25  # log evidence painted darkest and brightest, as in search.js
 
@@ -131,4 +134,70 @@ def _still(fields: dict[float, Tensor], maps: dict[float, Tensor], offset: tuple
             axis.add_patch(Rectangle(corner, EDGE, EDGE, fill=False, ec=SKY, lw=1.6, ls=(0, (4, 3))))
             axis.set(xlim=box[:2], ylim=box[2:])
             axis.axis("off")
+    return figure
+
+
+# ---- figures --------------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def searches(model: FovealEvidence, teacher: EvidenceMap, pool: Stimuli, saccades: int) -> Figure:
+    """Show searches of a pool: the first three with more than one fixation and the first three with one; below, the
+    posterior over places of the map that taught the searcher."""
+    found = model.search(pool.images, saccades)
+    picked = torch.cat([(more == (found.made > 1)).nonzero()[:3, 0] for more in (True, False)])
+    shown = Stimuli(*(each[picked] for each in pool))
+    posterior = teacher(shown.images).evidence.flatten(2).logsumexp(1).softmax(1)  # (6, places)
+    cells = evidence.places().expand(len(picked), -1, -1), posterior / posterior.amax(1, keepdim=True)
+    return figures.searches(shown, FovealTrace(*(each[picked] for each in found)), 6, cells)
+
+
+@torch.inference_mode()
+@styled
+def errors(model: EvidenceMap, pool: Stimuli, number: int = 3) -> Figure:
+    """Show fields of a pool that a map misclassifies, the first with its most probable place away from the digit, then
+    the first with it there: the field, the 28 x 28 pixels at that place (orange), and those at the digit (blue)."""
+    found = model.eval()(pool.images)
+    wrong, near = found.logits.argmax(1) != pool.labels, evidence.near_digit(found, pool.offsets)
+    picked = [int(k) for group in (wrong & ~near, wrong & near) for k in group.nonzero()[:number, 0]]
+    places = stimuli.fixations(found.theta, FIELD)
+    rows = pool.images, found.crop, stimuli.crops(pool.images, pool.offsets)
+    figure, axes = plt.subplots(3, len(picked), figsize=(COLUMN, 4.2), height_ratios=(1.7, 1, 1), squeeze=False)
+    for k, line in zip(picked, axes.T, strict=True):
+        for axis, images in zip(line, rows, strict=True):
+            axis.imshow(images[k, 0].numpy(), vmin=0, vmax=1)
+            axis.set(xticks=(), yticks=())
+        for (row, column), colour, dash in ((places[k].tolist(), ORANGE, "-"), (pool.offsets[k].tolist(), SKY, "--")):
+            corner = column + (FIELD - EDGE) / 2 - 0.5, row + (FIELD - EDGE) / 2 - 0.5
+            line[0].add_patch(Rectangle(corner, EDGE, EDGE, fill=False, ec=colour, lw=1.6, ls=dash))
+        predicted, label = int(found.logits[k].argmax()), int(pool.labels[k])
+        line[0].set_title(f"{label}, as {predicted}", loc="center", fontsize=10)
+        for axis, colour in zip(line[1:], (ORANGE, SKY), strict=True):
+            axis.spines[:].set(visible=True, color=colour, linewidth=2)
+    for axis, label in zip(axes[:, 0], ("field", "place chosen", "the digit"), strict=True):
+        axis.set_ylabel(label)
+    return figure
+
+
+@styled
+def laws(points: Mapping[str, Mapping[float, Sequence[float]]], fits: Mapping[str, PowerLaw]) -> Figure:
+    """Draw errors against what they fall with, a panel each, on logarithmic axes, with the power laws fitted.
+
+    Args:
+        points: name of an axis -> {x: error of each run}. fits: of the same axes.
+    """
+    figure, axes = plt.subplots(1, len(points), figsize=(COLUMN, 3.0), sharey=True, squeeze=False)
+    for axis, (name, errors_at) in zip(axes[0], points.items(), strict=True):
+        for x, values in errors_at.items():
+            axis.plot([x] * len(values), [100 * each for each in values], "o", color=BLUE, ms=5, zorder=3)
+        ends = min(errors_at), max(errors_at)
+        axis.plot(ends, [100 * fits[name].at(x) for x in ends], color=INK, lw=1.2)
+        axis.set(xscale="log", yscale="log", xlabel=name)
+        axis.set_xticks(list(errors_at), [f"{x:,.0f}" for x in errors_at], fontsize=8)
+        axis.set_title(f"exponent {fits[name].exponent.value:.2f}".replace("-", "−"), loc="center", fontsize=10)
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter("{x:g}")
+        axis.tick_params(which="minor", bottom=False)
+        axis.xaxis.set_minor_formatter("")
+    axes[0, 0].set_ylabel("errors over the 27 cells (%)")
     return figure

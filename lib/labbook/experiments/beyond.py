@@ -11,16 +11,24 @@ step, stimuli are fresh, the learning rate falls along half a cosine wave; the f
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, product
 
-from .. import evaluation, scaling
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .. import evaluation, models, scaling
+from ..classifiers import device_of
 from ..config import Training, seeded
+from ..digits import Digits
 from ..evaluation import CONTRASTS
 from ..fields import Cluttered, Field
-from ..foveal import SURE
+from ..foveal import SURE, FovealEvidence
 from ..retina import WhatWhere
 from ..scaling import Estimate, PowerLaw
 from ..stimuli import FIELD, Scene128, StimulusConfig
@@ -45,6 +53,18 @@ ABLATIONS = {  # name -> options of the model
     "without 'no digit'": {"blank": False},
     "places 2 px apart": {"stride": 2},
     "places 8 px apart": {"stride": 8},
+}
+SCALED = (16_500, 49_500, SHORT), (4, 8, 16)  # images of a map of 16 channels, channels of a map of `SHORT` images
+COMPARED = (
+    "attention STN",
+    "log-polar STN, 2 560 features",
+    "convolutional log-polar STN",
+)  # learning curves beside ours
+ROWS_2021 = {  # beside ours: name -> its row in `facts.benchmark`
+    "STN-128 (STN_128x128)": "STN_128x128",
+    "attention STN (ATN)": "ATN",
+    "convolutional log-polar STN (convPOLO_ATN_85%)": "convPOLO_ATN_85%",
+    "What/Where model, 5 saccades": "What/Where 5 saccades",
 }
 WINDOW = {"scale_start": 0.22, "kaiming": True, **recipes.GREY}  # of an attention transformer: a sample per pixel
 SIZES = (64, 192, 256)  # of fields, pixels, beside 128
@@ -203,9 +223,35 @@ def images_to_reach(history: Sequence[Mapping], accuracy: float) -> int | None:
     return reached[0] if reached else None
 
 
-def error_law(accuracies: Mapping[float, float]) -> PowerLaw:
-    """Return the power law of the error against images or parameters, from the mean accuracies over the 27 cells."""
-    return scaling.power_law(list(accuracies), [1 - each for each in accuracies.values()])
+def accuracy_at(history: Sequence[Mapping], images: int) -> float:
+    """Return the accuracy after the last epoch that ends within so many training images."""
+    return max([(0, 0.0), *(each for each in learning_curve(history) if each[0] <= images)])[1]
+
+
+def by_contrast(runs: Sequence[Mapping]) -> list:
+    """Return of runs of one system, (contrast, radius) -> accuracy each, the mean at each contrast, and the list of
+    their means over all cells."""
+    mean = evaluation.mean_accuracy
+    return [*(sum(mean(each, c) for each in runs) / len(runs) for c in CONTRASTS), [mean(each) for each in runs]]
+
+
+def below(base: Sequence[float], others: Mapping[str, float]) -> list[str]:
+    """Return which of the other accuracies are below the lowest of `base` by more than the spread of `base`."""
+    return [name for name, each in others.items() if min(base) - each > max(base) - min(base)]
+
+
+def scaled() -> dict[str, dict[int, Training]]:
+    """Return the trainings of `SCALED`, against images and against parameters."""
+    images, widths = SCALED
+    return {
+        "training images": {n: evidence_map(n) for n in images},
+        "parameters": {WIDTHS[w]: evidence_map() if w == 16 else evidence_map(width=w) for w in widths},
+    }
+
+
+def error_law(errors: Mapping[float, Sequence[float]]) -> PowerLaw:
+    """Return the power law of the mean error over the 27 cells, from the errors of each run."""
+    return scaling.power_law(list(errors), [sum(each) / len(each) for each in errors.values()])
 
 
 def effects(correct: Mapping[tuple[str, ...], int], n: int) -> dict[str, Estimate]:
@@ -232,14 +278,54 @@ def limits(counts: Mapping[str, list], n: int) -> dict[float, dict[str, float]]:
     return found
 
 
-def trade_off(counts: Mapping[str, list], n: int) -> list[tuple[float, float, float]]:
-    """Return (log evidence at which searches stop, mean fixations, accuracy over the 27 cells) from the counts of
-    `foveal.benchmark`; the last never stop before their five fixations."""
-    cells = len(counts["made"])
-    made, right = (
-        [sum(column) / (cells * n) for column in zip(*counts[name], strict=True)] for name in ("made", "stopped")
-    )
-    return list(zip(SURE, made, right, strict=True))
+def searched(counts: Mapping[str, list], n: int) -> dict[str, list[float]]:
+    """Return the means over the 27 cells of the counts of `foveal.benchmark`, per field."""
+    return {name: [sum(each) / (n * len(rows)) for each in zip(*rows, strict=True)] for name, rows in counts.items()}
+
+
+def aims(means: Sequence[float], parameters: int, foveal: Sequence[Mapping]) -> dict[str, bool]:
+    """Return which aims are met: of the mean accuracies of map and foveal searcher, the map's parameters, and the cells
+    of each run of the foveal searcher."""
+    lowest = min(each for (c, _), each in evaluation.mean_over_runs(foveal).items() if c == max(CONTRASTS))
+    return {
+        "97.5 % over the 27 cells for the evidence map": means[0] >= 0.975,
+        "at most 100 000 parameters": parameters <= 100_000,
+        "95 % for the foveal searcher": means[1] >= 0.95,
+        f"97 % for it in every cell at contrast 70 % (lowest: {100 * lowest:.1f} %)": lowest >= 0.97,
+    }
+
+
+def _seconds(work: Callable[[], object], times: int = 2) -> float:
+    """Return the least processor time of some repetitions."""
+
+    def once() -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    return min(once() for _ in range(times))
+
+
+@torch.inference_mode()
+def search_time(model: FovealEvidence, test: Digits, n: int, saccades: int) -> float:
+    """Return the processor time of a search of all fixations on `n` fields, in times of that of the searcher's evidence
+    map on them."""
+    fields = evaluation.fixed_stimuli(test, Scene128(), n).to(device_of(model)).images
+    search = _seconds(lambda: model.search(fields, saccades, SURE[-1]))
+    return round(search / _seconds(lambda: model.what(fields)), 1)
+
+
+def step_time(model: nn.Module, test: Digits, n: int) -> float:
+    """Return the processor time of a training step on `n` fields, forwards and backwards, in times of that of the
+    attention transformer."""
+    images, labels, *_ = evaluation.fixed_stimuli(test, Scene128(), n).to(device_of(model))
+
+    def seconds(network: nn.Module) -> float:
+        return _seconds(lambda: F.cross_entropy(network(images).logits, labels).backward(), 3)
+
+    other = recipes.attention()
+    attention = models.build(other.model, **other.options).to(device_of(model))
+    return round(seconds(copy.deepcopy(model).train()) / seconds(attention.train()), 1)
 
 
 def coefficients(fixations: float, retina: WhatWhere | None = None, fovea: int = 44) -> float:
