@@ -125,9 +125,11 @@ def test_the_errors_shown_are_errors(model):
     offsets = stimuli.Scene128().fresh(60, generator)
     faint = torch.full((60,), 0.2)
     images = stimuli.compose_field(ink, offsets, faint, textures.fields(60, stimuli.FIELD, generator), 0.75)
-    figure = search.errors(model.what, stimuli.Stimuli(images, labels, offsets, faint), 2)
-    titles = [axis.get_title().split(", as ") for axis in figure.axes if axis.get_title()]
-    assert 0 < len(titles) <= 4 and all(label != predicted for label, predicted in titles)
+    pool = stimuli.Stimuli(images, labels, offsets, faint)
+    found = search.misclassified(model.what, pool)
+    assert (found.found.logits.argmax(1) != labels).sum() == len(found.which) > 0
+    titles = [axis.get_title().split(", as ") for axis in search.errors(found, pool, 2).axes if axis.get_title()]
+    assert titles and all(label != predicted for label, predicted in titles)
 
 
 def test_laws_are_drawn_with_their_exponents():

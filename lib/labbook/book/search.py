@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from .. import evidence, rng, stimuli, textures
 from .. import retina as retinas
 from ..evaluation import CONTRASTS
-from ..evidence import EvidenceMap
+from ..evidence import EvidenceMap, EvidenceOutput
 from ..foveal import FovealEvidence, FovealTrace
 from ..scaling import PowerLaw
 from ..stimuli import EDGE, FIELD, Stimuli
@@ -152,17 +153,32 @@ def searches(model: FovealEvidence, teacher: EvidenceMap, pool: Stimuli, saccade
     return figures.searches(shown, FovealTrace(*(each[picked] for each in found)), 6, cells)
 
 
+class Errors(NamedTuple):
+    """Fields of a pool that a map misclassifies, in its order but for those with the most probable place away from the
+    digit, which come first: their positions (k,), how many are `away`, and what the map gives for the whole pool."""
+
+    which: Tensor
+    away: int
+    found: EvidenceOutput
+
+
 @torch.inference_mode()
-@styled
-def errors(model: EvidenceMap, pool: Stimuli, number: int = 3) -> Figure:
-    """Show fields of a pool that a map misclassifies, the first with its most probable place away from the digit, then
-    the first with it there: the field, the 28 x 28 pixels at that place (orange), and those at the digit (blue)."""
+def misclassified(model: EvidenceMap, pool: Stimuli) -> Errors:
+    """Return which fields of a pool a map misclassifies; away: further than 8 pixels."""
     found = model.eval()(pool.images)
     wrong, near = found.logits.argmax(1) != pool.labels, evidence.near_digit(found, pool.offsets)
-    picked = [int(k) for group in (wrong & ~near, wrong & near) for k in group.nonzero()[:number, 0]]
+    away, there = ((wrong & each).nonzero()[:, 0] for each in (~near, near))
+    return Errors(torch.cat((away, there)), len(away), found)
+
+
+@styled
+def errors(errors: Errors, pool: Stimuli, number: int = 5) -> Figure:
+    """Show the first errors of a pool: the field, the 28 x 28 pixels at the most probable place (orange), and those at
+    the digit (blue)."""
+    found, picked = errors.found, errors.which[:number].tolist()
     places = stimuli.fixations(found.theta, FIELD)
     rows = pool.images, found.crop, stimuli.crops(pool.images, pool.offsets)
-    figure, axes = plt.subplots(3, len(picked), figsize=(COLUMN, 4.2), height_ratios=(1.7, 1, 1), squeeze=False)
+    figure, axes = plt.subplots(3, len(picked), figsize=(COLUMN, 5.0), squeeze=False)
     for k, line in zip(picked, axes.T, strict=True):
         for axis, images in zip(line, rows, strict=True):
             axis.imshow(images[k, 0].numpy(), vmin=0, vmax=1)
@@ -194,6 +210,7 @@ def laws(points: Mapping[str, Mapping[float, Sequence[float]]], fits: Mapping[st
         axis.plot(ends, [100 * fits[name].at(x) for x in ends], color=INK, lw=1.2)
         axis.set(xscale="log", yscale="log", xlabel=name)
         axis.set_xticks(list(errors_at), [f"{x:,.0f}" for x in errors_at], fontsize=8)
+        axis.margins(x=0.14)
         axis.set_title(f"exponent {fits[name].exponent.value:.2f}".replace("-", "−"), loc="center", fontsize=10)
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_formatter("{x:g}")
