@@ -120,7 +120,7 @@ def explorer(model: FovealEvidence, start: SearchStart, caption: str = "") -> HT
 
 @styled
 def _still(fields: dict[float, Tensor], maps: dict[float, Tensor], offset: tuple[int, int]) -> Figure:
-    figure, axes = plt.subplots(2, len(fields), figsize=(COLUMN, 4.6))
+    figure, axes = plt.subplots(2, len(fields), figsize=(COLUMN, 4.1))
     box = (-FIELD / 2, FIELD / 2, FIELD / 2, -FIELD / 2)
     for (contrast, image), (above, below) in zip(fields.items(), axes.T, strict=True):
         above.imshow(image[0, 0].numpy(), vmin=0, vmax=1, extent=box)
@@ -178,7 +178,7 @@ def errors(errors: Errors, pool: Stimuli, number: int = 5) -> Figure:
     found, picked = errors.found, errors.which[:number].tolist()
     places = stimuli.fixations(found.theta, FIELD)
     rows = pool.images, found.crop, stimuli.crops(pool.images, pool.offsets)
-    figure, axes = plt.subplots(3, len(picked), figsize=(COLUMN, 5.0), squeeze=False)
+    figure, axes = plt.subplots(3, len(picked), figsize=(COLUMN, 3.7), squeeze=False)
     for k, line in zip(picked, axes.T, strict=True):
         for axis, images in zip(line, rows, strict=True):
             axis.imshow(images[k, 0].numpy(), vmin=0, vmax=1)
