@@ -225,7 +225,21 @@ def test_the_systems_are_the_runs_that_the_chapters_published():
     store = runs.Store(ROOT / "book" / "runs", Path("nowhere"))
     for name, system in systems.SYSTEMS.items():
         assert store.find(system.training), name
+        assert system.kept <= system.n_seeds
         assert system.row is None or len(facts.benchmark(system.row)) == 27
+
+
+def test_numbers_used_are_those_of_an_encoding_times_encodings():
+    assert systems.SYSTEMS["attention STN"].coefficients(3) == 128**2
+    assert systems.SYSTEMS["log-polar STN, 768 features"].coefficients() == 768 + 28**2
+    assert systems.SYSTEMS["foveal searcher with evidence map"].coefficients(2.5) == 2.5 * (2_880 + 44**2)
+
+
+def test_the_training_images_of_a_searcher_are_told_by_view():
+    store = runs.Store(ROOT / "book" / "runs", Path("nowhere"))
+    parts = [store.find(each) for each in systems.SYSTEMS["sliding-window searcher"].parts]
+    assert systems.views(parts) == "176,000 fields, 220,000 digits in 28x28 pixels"
+    assert systems.cost(parts, [], 1)["train_images"] == 396_000
 
 
 def test_the_benchmark_takes_no_more_seeds_than_the_chapters_train():

@@ -24,7 +24,7 @@ def write_landing(app, docname, source):
         return
     measured = {}
     for cell in json.loads(result(app, "benchmark.json")):
-        if cell["source"] == "measured" and cell["noise"] == NOISE:
+        if cell["source"] == "measured" and cell["noise"] == NOISE and cell["contrast"] is not None:
             measured.setdefault(cell["system"], []).append(cell)
     claims = json.loads(result(app, "claims.json"))
     parts = (answer(measured), chart(measured), findings(measured, claims), budgets(measured), systems(measured))

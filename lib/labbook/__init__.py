@@ -7,7 +7,7 @@ Data flows one way, and so do the imports. The science, in reading order, where 
     networks    layers classifiers sampler evaluation evidence localisation transformers where peripheries searcher
                 foveal models
     training    curriculum schema config losses score_function engine checkpoint training
-    analysis    visual_field whatwhere psychometrics linear_probe gradient_alignment scaling
+    analysis    visual_field whatwhere psychometrics bootstrap benchmark linear_probe gradient_alignment scaling
 
 Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),
 `curriculum` and `training`; `models` lists every network by name.
@@ -15,7 +15,8 @@ Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` an
 What is made of it:
 
     study2021: facts, pipeline -> experiments: curricula, recipes, pathways, whole, systems, card
-    -> book: checkout, parameters -> store -> evaluations, chapter_store -> report, verdicts -> figures, explorers
+    -> book: checkout, parameters -> store -> evaluations, chapter_store -> report, verdicts
+       -> figures, explorers, standings
     -> ops: device, pack, gpu, sweep, compare, bench, cli
 
 In `experiments`, `claim` says how a claim of 2021 is decided; `week1` to `week8` hold the claims with their rules. In

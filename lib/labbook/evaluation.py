@@ -222,7 +222,7 @@ def mean_accuracy(
 ) -> float:
     """Return the mean over cells (contrast, radius) -> accuracy, all or those of one contrast or eccentricity."""
     values = [
-        each.value if isinstance(each, Proportion) else each
+        getattr(each, "value", each)
         for (c, r), each in cells.items()
         if contrast in (None, c) and eccentricity in (None, r)
     ]

@@ -123,6 +123,14 @@ def fit(
     return outcome
 
 
+def points(cells: Mapping[tuple[float, Hashable], Proportion], level: float = 0.75) -> dict[Hashable, float]:
+    """Return the thresholds of `fit` by key, without intervals: infinite where there is none. For resampling."""
+    keys = list(dict.fromkeys(key for _, key in cells))
+    best, _ = _Model(cells, keys, level, min(LAPSE, 1 - level - 0.005)).fit()
+    never = math.log(CONTRASTS[1]) - 1e-6
+    return {key: math.inf if at >= never else math.exp(at) for key, at in zip(keys, best, strict=False)}
+
+
 class _Model:
     """The likelihood; parameters are the logarithms of the thresholds, then that of the slope, then the lapse."""
 

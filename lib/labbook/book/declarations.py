@@ -157,7 +157,6 @@ class Week6(Trains):
     localisation_rate: float = number(0.3, 0, 100, "learning rate of the localisation, relative")
     share_trial: float = fraction(0.02, "share of the training digits in each epoch of the short trials")
     coins: int = n_runs(2, "seeds of the windows whose scale starts at 0")
-    test_stimuli: int = n_stimuli(400, f"{CELLS} (2021: 10000)")
     follows: float = number(0.9, 0, 1, "correlation with the digit's position from which the window tracks it")
     learnt: float = number(0.2, 0, 1, "accuracy of an epoch from which a training counts as above chance")
     sudden: float = number(0.2, 0, 1, "fall of the accuracy from an epoch to the next that counts as sudden")
@@ -181,12 +180,11 @@ class Week7(Trains):
 
 class Week8(Trains):
     chapter = "week8_benchmark"
-    n_seeds: int = n_runs(3, "runs of a system at most; the What/Where model has one")
+    n_seeds: int = n_runs(3, "runs of each training that a claim is about")
     epochs: int = n_epochs(12, "of the Where network, fresh stimuli (2020: 60, frozen)")
     lr: float = learning_rate(0.001, "of the Where network at the start; falls to a twentieth")
     map_stimuli: int = n_stimuli(300, "stimuli per position of the What pathway's maps (2020: 10000)", 1)
-    test_stimuli: int = n_stimuli(2000, f"{CELLS} (2021: 10000)")
-    near: float = number(0.03, 0, 1, "a mean accuracy this close to the published one counts as reproduced")
+    test_stimuli: int = n_stimuli(2000, "test digits of the What/Where model in each cell (2020: 1000)")
     traced: int = number(60, 10, 1000, "stimuli of which the scan path is kept")
     rounds: int = number(5, 1, 100, "how often the speed of each system is measured (the median counts)")
 

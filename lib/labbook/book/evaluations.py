@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import classifiers, evaluation, evidence, foveal, searcher, visual_field, whatwhere
+from ..benchmark import SAMPLE, Digitwise, measure
 from ..digits import Digits
 from ..evaluation import CONTRASTS, Predictions, Proportion
 from ..stimuli import ECCENTRICITIES, Scene128, StimulusConfig, window
@@ -122,6 +123,12 @@ def _read_cells(kept: Sequence[Sequence[int]], test: Digits, n: int, **_) -> dic
         for contrast, row in zip(CONTRASTS, kept, strict=True)
         for radius, each in zip(ECCENTRICITIES, row, strict=True)
     }
+
+
+@evaluation_of("digitwise", lambda kept, test, noise, n: Digitwise.read(kept, n))
+def digitwise(model: nn.Module, test: Digits, noise: float = 0.75, n: int = SAMPLE) -> dict[str, object]:
+    """The outcomes for the random sample of `n` test digits in each cell, digit by digit, see `labbook.benchmark`."""
+    return measure(model, test, noise, n)
 
 
 @evaluation_of("benchmark", _read_cells)

@@ -22,10 +22,13 @@ import numpy as np
 import torch
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from torch import Tensor
 
+from ..bootstrap import Estimate
 from ..classifiers import TransformerOutput
 from ..evaluation import CONTRASTS, Proportion
+from ..experiments.week8 import Repeated
 from ..foveal import FovealTrace
 from ..gradient_alignment import GradientAlignment
 from ..psychometrics import Fit
@@ -372,20 +375,20 @@ def benchmark(
     groups: Mapping[str, Sequence[Mapping[tuple[float, float], Proportion]]],
     stated: Mapping[str, Mapping[tuple[float, float], float]] | None = None,
     ceiling: Mapping[tuple[float, float], Proportion] | None = None,
-    faint: bool = False,
+    direct: bool = False,
     beside: Mapping[str, Mapping[tuple[float, float], float]] | None = None,
 ) -> Figure:
     """Draw accuracy against the digit's distance from the centre, a panel per contrast.
 
     Args:
-        groups: cells of each run (contrast, radius) -> proportion, by name; one line per group, the mean of its runs,
-            in a band from the lowest to the highest bound of their 95 % intervals.
-        stated: 2021's cells by group, dots. ceiling: drawn in grey. faint: 2021's cells as faint lines of the
-            group's colour instead, one entry in the legend for all; for many groups.
+        groups: cells of each run (contrast, radius) -> proportion or estimate, by name; one line per group, the mean of
+            its runs, in a band from the lowest to the highest bound of their 95 % intervals.
+        stated: 2021's cells by group, dots. ceiling: drawn in grey. direct: names beside the lines of the last panel
+            instead of a legend.
         beside: cells of other systems by name, grey marks.
     """
     contrasts = sorted({contrast for contrast, _ in next(iter(groups.values()))[0]}, reverse=True)
-    height = 3.5 + 0.07 * (len(groups) + len(stated or {}) * (not faint))  # the legend grows with them
+    height = 3.5 + 0.07 * (len(groups) + len(stated or {})) * (not direct)  # the legend grows with them
     figure, axes = _axes(1, len(contrasts), 9.6, height, sharex=True, sharey=True, squeeze=False)
     for axis, contrast in zip(axes[0], contrasts, strict=True):
         if ceiling:
@@ -398,17 +401,91 @@ def benchmark(
             _band(axis, [{radius: run[contrast, radius] for radius in radii} for run in runs], name, colour, dash)
             if stated and name in stated:
                 there = [100 * stated[name][contrast, radius] for radius in radii]
-                if faint:
-                    axis.plot(radii, there, color=colour, ls=dash, lw=3, alpha=0.22, zorder=1)
-                else:
-                    axis.plot(radii, there, "o", color=colour, ms=3.5, alpha=0.7, label=f"{name}, 2021")
-        if faint and stated:
-            axis.plot([], [], color=INK, lw=3, alpha=0.3, label="2021, in the same colour")
+                axis.plot(radii, there, "o", color=colour, ms=3.5, alpha=0.7, label=f"{name}, 2021")
         for name, cells, _, marker in _drawn(beside or {}, "sDv^"):
             there = [(radius, 100 * value) for (c, radius), value in cells.items() if c == contrast]
             axis.plot(*zip(*there, strict=True), marker, color=INK, mfc="none", ms=4, label=name)
         axis.set_title(f"contrast {100 * contrast:.0f} %")
         axis.set_xlabel("eccentricity (pixels)")
+        _percent(axis)
+    axes[0, 0].set_ylabel("accuracy (%)")
+    if direct:
+        cell = contrasts[-1], max(radius for c, radius in runs[0] if c == contrasts[-1])
+        _name(
+            figure,
+            axes[0, -1],
+            {
+                name: (cell[1], 100 * np.mean([run[cell].value for run in each]), colour)
+                for name, each, colour, _ in _drawn(groups)
+            },
+        )
+    else:
+        _legend(figure)
+    return figure
+
+
+@styled
+def systems(rows: Mapping[str, tuple[Mapping[str, Estimate], float | None, tuple[float, float] | None]]) -> Figure:
+    """Draw systems below one another: left, their accuracies with 95 % intervals and a tick at their ceiling; right,
+    the share of stimuli that are localisation and classification errors, as bars.
+
+    Args:
+        rows: name -> accuracies by what they are of (the first filled, the second hollow), the ceiling or None, shares
+            of localisation and of classification errors or None.
+    """
+    figure, (left, right) = _axes(1, 2, 9.6, 1.0 + 0.34 * len(rows), sharey=True, width_ratios=(3, 2))
+    kinds = max((estimates for estimates, *_ in rows.values()), key=len)
+    labelled = next(k for k, (estimates, *_) in enumerate(rows.values()) if len(estimates) == len(kinds))
+    for k, (estimates, ceiling, errors) in enumerate(rows.values()):
+        for shift, kind in zip((0.12, -0.12), kinds, strict=False):
+            if each := estimates.get(kind):
+                filled = {} if shift > 0 else {"mfc": "none"}
+                left.plot([100 * each.low, 100 * each.high], [k - shift] * 2, color=BLUE, lw=1.4)
+                left.plot(
+                    100 * each.value, k - shift, "o", color=BLUE, ms=5, label=kind if k == labelled else None, **filled
+                )
+        if ceiling is not None:
+            label = "window at the true position" if not k else None
+            left.plot(100 * ceiling, k - 0.12, "|", color=ORANGE, ms=11, mew=2, label=label)
+        start = 0.0
+        for share, colour, what in zip(errors or (), (ORANGE, BLUE), ("localisation", "classification"), strict=False):
+            right.barh(k, 100 * share, left=100 * start, color=colour, alpha=0.75, height=0.55)
+            right.plot([], [], "s", color=colour, alpha=0.75, label=f"{what} error" if not k else None)
+            start += share
+    left.set_yticks(range(len(rows)), list(rows))
+    left.set(xlabel="accuracy (%)", ylim=(len(rows) - 0.4, -1.2))
+    right.set(xlabel="misclassified (%)", xlim=(0, None))
+    left.grid(axis="y", visible=False)
+    right.grid(axis="y", visible=False)
+    _legend(figure)
+    return figure
+
+
+@styled
+def repeated(schedules: Mapping[str, Repeated]) -> Figure:
+    """Draw how reproducible schedules are, a panel each: the accuracy at the end of each stage, a dot per run, and the
+    single run of 2021."""
+    columns = min(2, len(schedules))
+    rows = -(-len(schedules) // columns)
+    figure, axes = _axes(rows, columns, 4.8 * columns, 0.4 + 2.7 * rows, sharey=True, squeeze=False)
+    for axis in axes.flat[len(schedules) :]:
+        axis.set_visible(False)
+    for axis, (name, each) in zip(axes.flat, schedules.items(), strict=False):
+        stages = range(len(each.stages))
+        for k, run in enumerate(each.runs):
+            axis.plot(
+                stages,
+                [100 * value for value in run],
+                "o",
+                color=BLUE,
+                ms=4,
+                alpha=0.6,
+                label=("runs of this book, a dot each", None)[k > 0],
+            )
+        stated = [100 * value for value in each.stated]
+        axis.plot(stages, stated, "D-", color=ORANGE, mfc="none", ms=5, lw=1, label="the single run of 2021")
+        axis.set_xticks(stages, each.stages, fontsize=8)
+        axis.set(title=f"{name}: {len(each.runs)} runs", xlabel="std of the shift in each stage (pixels)")
         _percent(axis)
     axes[0, 0].set_ylabel("accuracy (%)")
     _legend(figure)
@@ -500,46 +577,6 @@ def thresholds(fits: Mapping[str, Fit], contrasts: Sequence[float] = CONTRASTS) 
     axis.set(xlabel="eccentricity of the digit (pixels)", ylim=(0, 100))
     axis.set_ylabel(f"contrast for {100 * level:.0f} % accuracy (%)")
     _legend(figure)
-    return figure
-
-
-@styled
-def traces(rows: Mapping[str, Sequence[int]], batch: Stimuli, fixations: Tensor, answers: Tensor) -> Figure:
-    """Draw what a moving eye does: scenes with the path of its fixations, the window at the last (orange) and the
-    digit's true frame (blue, dashed); above each, the answers in turn.
-
-    Args:
-        rows: a row of scenes per name, by their place in the batch. batch: stimuli (B, 1, 128, 128).
-        fixations: (looks, B, 2), pixels from the centre, (row, column). answers: (looks, B).
-    """
-    columns = max(1, *(len(places) for places in rows.values()))
-    figure, axes = _axes(len(rows), columns, 2.05 * columns, 2.5 * len(rows) + 0.3, squeeze=False)
-    edge = batch.images.shape[-1]
-    square = SQUARE - 0.5 + (edge - EDGE) // 2
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.grid(False)
-        axis.spines[:].set_visible(False)
-    for line, (name, places) in zip(axes, rows.items(), strict=True):
-        line[0].set_ylabel(name, fontsize=10)
-        for axis, k in zip(line, places, strict=False):
-            axis.imshow(batch.images[k, 0], vmin=0, vmax=1, alpha=0.85)
-            path = fixations[:, k].numpy() + edge / 2 - 0.5  # (looks, 2)
-            axis.plot(path[:, 1], path[:, 0], "-", color=ORANGE, lw=1.2)
-            axis.plot(path[:, 1], path[:, 0], "o", color=ORANGE, ms=4, mec="white", mew=0.6, label="fixations")
-            row, column = fixations[-1, k].tolist()
-            axis.plot(square[:, 0] + column, square[:, 1] + row, color=ORANGE, lw=1.8, label="last window")
-            row, column = batch.offsets[k].tolist()
-            dashed = {"color": SKY, "lw": 1.6, "ls": (0, (3, 2))}
-            axis.plot(square[:, 0] + column, square[:, 1] + row, **dashed, label="digit's frame")
-            axis.set(xlim=(-0.5, edge - 0.5), ylim=(edge - 0.5, -0.5))
-            *before, last = answers[:, k].tolist()
-            title = " ".join([*map(str, before), _marked(last, batch.labels[k].item())])
-            axis.set_title(title, fontsize=9, loc="center")
-    named = {}  # whichever axes have scenes
-    for axis in axes.flat:
-        named |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -726,29 +763,43 @@ def against(
 
 
 @styled
-def costs(points: Mapping[str, tuple[float, Sequence[Proportion]]], labels: tuple[str, str]) -> Figure:
-    """Draw accuracy against a cost on a logarithmic axis: a colour and a marker per system, with 95 % intervals.
+def costs(points: Mapping[str, tuple[float, Estimate]], labels: tuple[str, str]) -> Figure:
+    """Draw accuracy against a cost on a logarithmic axis: a named point per system, with its 95 % interval.
 
     Args:
-        points: name -> cost, and the proportion of each run. labels: of the axes.
+        points: name -> cost, accuracy. labels: of the axes.
     """
-    figure, axis = _axes(1, 1, COLUMN, 3.1 + 0.1 * len(points))
-    for k, (name, (x, runs)) in enumerate(points.items()):
-        colour, marker = COLOURS[k % len(COLOURS)], "osD^vPX<>*"[k % 10]
-        for each in runs:
-            axis.plot([x, x], [100 * bound for bound in each.interval], color=colour, lw=1.2)
-        values = [100 * each.value for each in runs]
-        axis.plot([x] * len(runs), values, marker, color=colour, ms=7, ls="none", label=name)
+    figure, axis = _axes(1, 1, 7.2, 4.4)
+    for x, each in points.values():
+        axis.plot([x, x], [100 * bound for bound in each.interval], color=BLUE, lw=1.2)
+        axis.plot(x, 100 * each.value, "o", color=BLUE, ms=6)
     axis.set_xscale("log")
-    axis.margins(x=0.12)
+    axis.margins(x=0.3, y=0.12)
+    axis.set(xlabel=labels[0], ylabel=labels[1])
     low, high = axis.get_xlim()
-    ticks = [step * 10**power for power in range(10) for step in (1, 2, 5) if low <= step * 10**power <= high]
+    ticks = [step * 10**power for power in range(12) for step in (1, 3) if low <= step * 10**power <= high]
     axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axis.minorticks_off()
-    _percent(axis)
-    axis.set(xlabel=labels[0], ylabel=labels[1])
-    _legend(figure)
+    _beside_points(figure, axis, {name: (x, 100 * each.value) for name, (x, each) in points.items()})
     return figure
+
+
+def _beside_points(figure: Figure, axis, points: Mapping[str, tuple[float, float]]) -> None:
+    """Name points (x, y), each where its name is over no other point or name."""
+    figure.canvas.draw()
+    taken = [Bbox.from_bounds(*(axis.transData.transform(each) - 5), 10, 10) for each in points.values()]
+    places = [(way * 8, up) for up in (-3, 7, -13, 17, -23, 27) for way in (1, -1)]
+    for name, at in sorted(points.items(), key=lambda each: -each[1][1]):
+        for right, up in places:
+            side = "left" if right > 0 else "right"
+            text = axis.annotate(name, at, (right, up), textcoords="offset points", ha=side, fontsize=8)
+            box = text.get_window_extent()
+            inside = axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1
+            if inside and not any(box.overlaps(other) for other in taken):
+                break
+            if (right, up) != places[-1]:
+                text.remove()
+        taken.append(box)
 
 
 @styled

@@ -47,7 +47,7 @@ def _systems(cells: Iterable[dict]) -> list[dict]:
     """Return the mean over cells of each measured system, at each noise."""
     groups: dict[tuple[str, float], list[dict]] = {}
     for cell in cells:
-        if cell["source"] == "measured":
+        if cell["source"] == "measured" and cell.get("contrast", 0) is not None:  # without that of the mean
             groups.setdefault((cell["system"], cell["noise"]), []).append(cell)
     return [
         {

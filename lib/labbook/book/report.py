@@ -20,6 +20,7 @@ import myst_nb
 from IPython.display import HTML, Markdown, display
 
 from .. import classifiers, digits, models
+from ..bootstrap import Estimate
 from ..evaluation import Proportion
 from . import checkout, claims, rerun, results
 from .chapter_store import ChapterStore
@@ -42,10 +43,16 @@ def percent(values: float | Sequence[float], digits: int = 1) -> str:
     return f"{percent(mean, digits)} ({low} to {high}, {len(values)} seeds)"
 
 
-def proportion(accuracy: Proportion) -> str:
+def proportion(accuracy: Proportion | Estimate) -> str:
     """Return an accuracy with its 95 % interval: `94.2 % (93.7 to 94.6)`."""
     low, high = accuracy.interval
     return f"{percent(accuracy.value)} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def points(difference: Estimate) -> str:
+    """Return a difference of accuracies with its 95 % interval: `+4.2 points (+3.7 to +4.6)`."""
+    value, low, high = (100 * each for each in difference)
+    return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", once: str = "") -> None:

@@ -1,24 +1,30 @@
 """The benchmark as data: one record per system and cell, measured here or stated in 2021, in one file.
 
 Convention: accuracies are proportions, 0 to 1; eccentricities pixels; an interval is 95 %. Numbers are rounded when a
-record is made, so that equal results are equal bytes.
+record is made, so that equal results are equal bytes. A record without contrast and eccentricity is of the mean over
+the 27 cells: the number of its system, which every page quotes.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from .. import files
+from ..benchmark import Counted, Measured, chosen_cells
 from ..errors import ConfigurationError, choose, within
-from ..evaluation import Proportion, wilson
+from ..evaluation import wilson
 from ..study2021 import facts as study
 
 SOURCES = ("measured", "2021")
-DIGITS = {"contrast": 4, "eccentricity": 4, "noise": 4, "accuracy": 5, "low": 5, "high": 5, "train_seconds": 1}
+INTERVALS = ("digits and seeds", "digits", None)
+SAMPLES = ("random", "first", None)
+FIVE = ("accuracy", "low", "high", "ceiling", "localised")
+DIGITS = dict.fromkeys(("contrast", "eccentricity", "noise"), 4) | dict.fromkeys(FIVE, 5) | {"train_seconds": 1}
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,12 @@ class Cell:
     """
 
     system: str
-    contrast: float  # 0 to 1
-    eccentricity: float  # distance of the digit from the centre, pixels, 0 to 64
+    contrast: float | None  # 0 to 1; None: the mean over all cells
+    eccentricity: float | None  # distance of the digit from the centre, pixels, 0 to 64; None: likewise
     noise: float  # amplitude of the texture, 0 to 1
     accuracy: float  # mean over seeds
-    low: float  # the lowest lower bound of the seeds' Wilson intervals
-    high: float  # the highest upper bound
+    low: float  # bounds of the interval
+    high: float
     n_stimuli: int  # of each seed
     n_seeds: int
     parameters: int  # trained ones; 0 for a system without any
@@ -44,6 +50,10 @@ class Cell:
     train_seconds: float | None  # of each seed; None: not known
     device: str | None  # on which it was trained; None: not known
     source: str  # "measured", or "2021"
+    interval: str | None = None  # what it is of: "digits and seeds", or "digits"
+    sample: str | None = None  # of the test digits: "random", or "first" where no weights are kept
+    ceiling: float | None = None  # accuracy with the window at the true position
+    localised: float | None = None  # share of final windows within 8 pixels of the digit
 
     def __post_init__(self):
         for name, digits in DIGITS.items():
@@ -51,8 +61,11 @@ class Cell:
                 object.__setattr__(self, name, round(float(value), digits))
         if not isinstance(self.system, str) or not self.system:
             raise ConfigurationError(f"system={self.system!r} must be a name.")
-        for name, high in (("contrast", 1), ("eccentricity", 64), ("noise", 1), ("low", 1), ("high", 1)):
+        for name, high in (("noise", 1), ("low", 1), ("high", 1)):
             within(name, getattr(self, name), 0, high)
+        for name, high in (("contrast", 1), ("eccentricity", 64), ("ceiling", 1), ("localised", 1)):
+            if getattr(self, name) is not None:
+                within(name, getattr(self, name), 0, high)
         within("accuracy", self.accuracy, self.low, self.high)
         for name, low in (
             ("n_stimuli", 1),
@@ -67,6 +80,8 @@ class Cell:
         if self.device is not None and not isinstance(self.device, str):
             raise ConfigurationError(f"device={self.device!r} must be a name or None.")
         choose("source", self.source, SOURCES)
+        choose("interval", self.interval, INTERVALS)
+        choose("sample", self.sample, SAMPLES)
 
     @property
     def key(self) -> tuple:
@@ -77,40 +92,37 @@ class Cell:
 NAMES = tuple(field.name for field in fields(Cell))
 
 
-def measured(
-    system: str,
-    found: Sequence[Mapping[tuple[float, float], Proportion]],
-    *,
-    noise: float,
-    parameters: int,
-    coefficients: int,
-    train_images: int,
-    train_seconds: float | None,
-    device: str | None,
-) -> list[Cell]:
-    """Return the records of a system measured here.
+OPTIONAL = NAMES[NAMES.index("interval") :]  # left out of the file where they are None
+
+
+def measured(system: str, found: Measured | Counted, **facts) -> list[Cell]:
+    """Return the records of a system measured here: of each cell, and of their mean.
 
     Args:
-        found: of each seed, (contrast, eccentricity) -> the proportion of right answers, the same cells for all.
-        The other arguments are the fields of `Cell`.
+        facts: the other fields of `Cell`: noise, parameters, coefficients, train_images, train_seconds, device.
 
     Raises:
-        ConfigurationError: seeds with different cells or numbers of stimuli, or a value that `Cell` refuses.
+        ConfigurationError: a value that `Cell` refuses.
     """
-    if not found or any(set(each) != set(found[0]) for each in found):
-        raise ConfigurationError(f"{system}: every seed must have the same cells, and there must be a seed.")
+    sampled = isinstance(found, Measured)
+    facts |= {
+        "n_stimuli": found.n,
+        "n_seeds": found.n_seeds,
+        "source": "measured",
+        "interval": INTERVALS[found.n_seeds == 1],
+        "sample": SAMPLES[not sampled],
+    }
     records = []
-    for contrast, eccentricity in found[0]:
-        seeds = [each[contrast, eccentricity] for each in found]
-        if len({each.n for each in seeds}) > 1:
-            raise ConfigurationError(
-                f"{system}: the seeds of a cell have {sorted({each.n for each in seeds})} stimuli, not one number."
+    for (contrast, eccentricity), estimate in {(None, None): found.accuracy(), **found.cells()}.items():
+        chosen = chosen_cells(contrast, eccentricity)
+        also = {}
+        if sampled:
+            also = {"ceiling": found.placed[:, chosen].mean(), "localised": found.near[:, chosen].mean()}
+        records.append(
+            Cell(
+                system, contrast, eccentricity, accuracy=estimate[0], low=estimate[1], high=estimate[2], **also, **facts
             )
-        low, high = min(each.interval[0] for each in seeds), max(each.interval[1] for each in seeds)
-        mean = sum(each.value for each in seeds) / len(seeds)
-        costs = (parameters, coefficients, train_images, train_seconds, device, "measured")
-        counts = (seeds[0].n, len(seeds))
-        records.append(Cell(system, contrast, eccentricity, noise, mean, low, high, *counts, *costs))
+        )
     return records
 
 
@@ -151,9 +163,20 @@ def content(cells: Iterable[Cell]) -> bytes:
     place = {}
     for cell in cells:
         place.setdefault((cell.source, cell.system), len(place))
-    cells.sort(key=lambda cell: (place[cell.source, cell.system], cell.noise, -cell.contrast, cell.eccentricity))
-    lines = ",\n".join(json.dumps(asdict(cell), ensure_ascii=False, allow_nan=False) for cell in cells)
+    cells.sort(
+        key=lambda cell: (
+            place[cell.source, cell.system],
+            cell.noise,
+            -math.inf if cell.contrast is None else -cell.contrast,
+            cell.eccentricity or 0,
+        )
+    )
+    lines = ",\n".join(json.dumps(_written(cell), ensure_ascii=False, allow_nan=False) for cell in cells)
     return f"[\n{lines}\n]\n".encode()
+
+
+def _written(cell: Cell) -> dict:
+    return {name: value for name, value in asdict(cell).items() if value is not None or name not in OPTIONAL}
 
 
 def write(cells: Iterable[Cell], path: Path) -> None:
@@ -180,7 +203,7 @@ def read(path: Path) -> list[Cell]:
         raise ConfigurationError(f"{path} must hold a list of records, not {type(stored).__name__}.")
     cells = []
     for place, record in enumerate(stored):
-        if not isinstance(record, dict) or set(record) != set(NAMES):
+        if not isinstance(record, dict) or set(record) | set(OPTIONAL) != set(NAMES):
             raise ConfigurationError(f"{path}, record {place}: its fields must be {', '.join(NAMES)}.")
         try:
             cells.append(Cell(**record))

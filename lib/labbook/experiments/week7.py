@@ -71,6 +71,13 @@ NETWORKS = {  # by number of features
     BAND_PASS: Network("polo", {"retina": "polo2560band"}, "polo2560band", None),
     CONVOLUTION: Network("conv_polo", {"wrap": True}, "polo2560band", "convPOLO_ATN_85%"),
 }
+BENCHMARKED = {  # network -> its name in `systems.SYSTEMS`
+    "768": "log-polar STN, 768 features",
+    "1 280": "log-polar STN, 1 280 features",
+    "2 560": "log-polar STN, 2 560 features",
+    BAND_PASS: "log-polar STN, 2 560 band-pass features",
+    CONVOLUTION: "convolutional log-polar STN",
+}
 
 
 def ours(

@@ -7,8 +7,8 @@ command     papermill notebooks/week8_benchmark.ipynb out.ipynb
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -16,11 +16,27 @@ from torch import nn
 
 from .. import classifiers, models, retina
 from ..config import Training
+from ..curriculum import Stage
+from ..stimuli import FIELD
+from ..study2021 import facts
 from ..study2021.schedules import week2 as week2_stages
 from ..study2021.schedules import week5 as week5_stages
 from ..study2021.schedules import week6 as week6_stages
-from . import week2, week7
-from .claim import Claim, Listed, both, end, higher, holds, not_higher, reaches, says_reaches
+from . import week2, week6, week7
+from .claim import (
+    PRECISIONS,
+    Claim,
+    Listed,
+    Ran,
+    both,
+    end,
+    higher,
+    holds,
+    in_precision,
+    not_higher,
+    reaches,
+    says_reaches,
+)
 from .pathways import what_training
 from .week2 import OWN as OF_WEEK2
 
@@ -214,3 +230,54 @@ README = (
     Claim("R6", _r6, "Confirmed if there are two dense layers and nothing else", "{layers}", facts=dense_layers),
 )
 CLAIMS = (*RETINAS, *README)
+
+
+# ---- how reproducible 2021 was --------------------------------------------------------------------------------------
+
+REPEATED = {  # whole schedules of 2021, and the series of its single run of each
+    "STN-28, SGD": (OF_WEEK2["STN-28, SGD"], "stn28_sgd"),
+    "STN-28, Adam": (OF_WEEK2["STN-28, Adam 0.005"], "stn28_adam_5e3"),
+    "What pathway, noise 0.75 (2020: 1)": (OWN["What pathway, noise 0.75"], "what"),
+    "attention STN": (week6.OWN["attention STN"], "atn"),
+    "log-polar STN": (week7.WHOLE, "polo"),
+}
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A schedule of 2021 that was run several times: names of its stages, stds in pixels and contrasts where they are
+    lower; the accuracy at the end of each stage, of every run (runs, stages) and of the single run of 2021 (stages)."""
+
+    stages: tuple[str, ...]
+    runs: tuple[tuple[float, ...], ...]
+    stated: tuple[float, ...]
+
+    @property
+    def inside(self) -> int:
+        """In how many stages the run of 2021 is within the range of the runs."""
+        return sum(min(ours) <= theirs <= max(ours) for *ours, theirs in zip(*self.runs, self.stated, strict=True))
+
+    @property
+    def widest(self) -> float:
+        """The largest difference between two runs at the end of a stage."""
+        return max(max(ours) - min(ours) for ours in zip(*self.runs, strict=True))
+
+
+def repeated(find: Callable[[Training], Sequence[Ran]], least: int = 2) -> dict[str, Repeated]:
+    """Return the schedules of 2021 of which at least so many whole runs are stored.
+
+    Args:
+        find: returns the stored runs of a training, of all seeds, in one precision.
+    """
+    found = {}
+    for name, (training, series) in REPEATED.items():
+        runs = [run for each in PRECISIONS for run in find(in_precision(training, each))]
+        if len(runs) >= least:
+            ends = tuple(tuple(end(run, stage=k) for k in range(len(training.stages))) for run in runs)
+            found[name] = Repeated(tuple(map(_label, training.stages)), ends, facts.ends(series))
+    return found
+
+
+def _label(stage: Stage) -> str:
+    low, high = stage.scene.contrast
+    return f"{stage.scene.std:.2g}" + (f"\n{100 * low:.0f} %" if stage.scene.edge == FIELD and low < high else "")

@@ -1,0 +1,180 @@
+"""The systems of the benchmark side by side, as a figure and a table: accuracies with their errors, and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from .. import bootstrap, scaling
+from ..benchmark import CELLS, Counted, Measured
+from ..experiments import systems
+from ..machine import processor
+from ..stimuli import FIELD, Scene128
+from . import evaluations, figures, report
+from .chapter_store import ChapterStore
+from .store import Run
+
+Tables = Mapping[float, Mapping[str, Measured | Counted]]  # noise -> name of a system -> what was measured
+
+
+def measured(
+    store: ChapterStore, name: str, noise: float = 0.75, runs: Sequence[Run] | None = None
+) -> Measured | Counted:
+    """Return the accuracy of a system of the benchmark: on every page the same, see `experiments.systems`.
+
+    Args:
+        name: in `systems.SYSTEMS`. noise: amplitude of the background, one that it is tested at.
+        runs: of its seeds, where a chapter has trained them by other parameters.
+    """
+    system, seed = systems.SYSTEMS[name], store.settings.seeds[0]
+    runs = runs or store.get_or_train(system.training, range(seed, seed + system.n_seeds))
+    sampled = [
+        store.evaluate(evaluations.digitwise, run, noise=noise, n=system.sampled[noise]) for run in runs[: system.kept]
+    ]
+    if sampled and len(runs) <= system.kept:
+        return Measured(sampled)
+    scene = Scene128(noise=noise)
+    base, *others = (store.evaluate(evaluations.benchmark, run, scene=scene, n=system.first) for run in runs)
+    if not sampled:
+        return Counted(base, correlation(store))
+    return Measured(sampled, [[each[cell].value - base[cell].value for cell in CELLS] for each in others])
+
+
+def correlation(store: ChapterStore) -> float:
+    """Return the correlation between cells of the benchmark over digits, that of the attention STN."""
+    return bootstrap.correlation(measured(store, "attention STN").right)
+
+
+def accuracies(tables: Tables, reference: str) -> None:
+    """Display accuracies at both noise levels, ceilings, errors and differences from a reference.
+
+    Args:
+        tables: the first noise is that of the training, by which systems are ranked.
+    """
+    usual, noisy = tables
+    found = ranked(tables[usual])
+    rows = {
+        name: (
+            {f"noise {noise:g}": table[name].accuracy() for noise, table in tables.items() if name in table},
+            _ceiling(each),
+            _errors(each),
+        )
+        for name, each in found.items()
+    }
+    figures.show(
+        figures.systems(rows),
+        alt="Accuracy of each system at both noise levels, its ceiling, its localisation and classification errors: "
+        + "; ".join(f"{name} {report.proportion(each.accuracy())}" for name, each in found.items()),
+        caption=f"Left: mean accuracy over the 27 cells with 95 % intervals, and ceilings at noise {usual:g}. Right: "
+        f"misclassified stimuli at noise {usual:g}, where outcomes are known digit by digit (seeds whose weights "
+        "are kept).",
+    )
+    header = ("system", f"noise {usual:g}", f"noise {noisy:g}", "ceiling", f"from {reference}", "test digits", "seeds")
+    report.table(
+        header,
+        [
+            (
+                name,
+                *(report.proportion(table[name].accuracy()) if name in table else "" for table in tables.values()),
+                "" if (ceiling := _ceiling(each)) is None else report.percent(ceiling),
+                "" if name == reference else report.points(each.minus(found[reference])),
+                " and ".join(f"{n:,}" for n in dict.fromkeys(t[name].n for t in tables.values() if name in t))
+                + " first" * isinstance(each, Counted),
+                each.n_seeds,
+            )
+            for name, each in found.items()
+        ],
+        "Mean accuracy over the 27 cells with 95 % intervals: of digits and seeds, of digits alone where there is one "
+        f"seed. All systems were trained at noise {usual:g}. First: the first test digits, not the random sample.",
+    )
+
+
+def ranked(table: Mapping[str, Measured | Counted]) -> dict[str, Measured | Counted]:
+    """Return systems from the most to the least accurate."""
+    return dict(sorted(table.items(), key=lambda each: -each[1].accuracy().value))
+
+
+def _ceiling(table: Measured | Counted) -> float | None:
+    ceiling = table.ceiling()
+    return ceiling and ceiling.value
+
+
+def _errors(table: Measured | Counted) -> tuple[float, float] | None:
+    if isinstance(table, Counted):
+        return None
+    return table.localisation_errors().value, table.classification_errors().value
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a system was made: the runs of all its parts, its networks, its numbers used for an answer, and what taught
+    it; `times`: how often each network is used for an answer, if not once."""
+
+    runs: Sequence[Run]
+    networks: Sequence[nn.Module]
+    coefficients: float
+    supervision: str
+    times: Sequence[int] = (1,)
+
+    @property
+    def operations(self) -> float:
+        """Multiplications and additions for one answer; a search makes all its fixations."""
+        edges = [28 if type(each).__name__ == "LeNet" else FIELD for each in self.networks]
+        each = map(scaling.operations, self.networks, edges)
+        return sum(times * count for times, count in zip(self.times, each, strict=True))
+
+    @property
+    def cost(self) -> dict[str, object]:
+        """What it cost, as `results.measured` takes it."""
+        return systems.cost(self.runs, self.networks, self.coefficients)
+
+
+def costs(
+    found: Mapping[str, Measured | Counted], made: Mapping[str, Made], seconds: Callable[[str], float], unit: float
+) -> None:
+    """Display what systems use for an answer, and how they were made.
+
+    Args:
+        found: at the noise of the training. seconds: name -> seconds per field. unit: those of LeNet on its window.
+    """
+    found = ranked(found)
+    figures.show(
+        figures.costs(
+            {name: (made[name].cost["coefficients"], each.accuracy()) for name, each in found.items()},
+            ("numbers used for one answer", "accuracy (%)"),
+        ),
+        alt="Accuracy against the numbers used for one answer: "
+        + "; ".join(f"{name} {made[name].cost['coefficients']:,}" for name in found),
+        caption="Mean accuracy over the 27 cells, with 95 % intervals, against the numbers used for one answer: all "
+        "pixels of the field, or log-polar coefficients and pixels of the fovea times the mean number of encodings.",
+    )
+    report.table(
+        (
+            "system",
+            "sees",
+            "supervision",
+            "training images",
+            "numbers used",
+            "parameters",
+            "million operations",
+            "speed",
+        ),
+        [
+            (
+                name,
+                "every pixel" if made[name].cost["coefficients"] == systems.PIXELS else "periphery and fovea",
+                made[name].supervision,
+                systems.views(made[name].runs),
+                f"{made[name].cost['coefficients']:,}",
+                f"{made[name].cost['parameters']:,}",
+                f"{made[name].operations / 1e6:,.0f}",
+                f"1/{seconds(name) / unit:.1f}",
+            )
+            for name in found
+        ],
+        "Training images: of all parts, warm-ups included. Operations: multiplications and additions for one answer; a "
+        f"search makes all its fixations. Speed: fields per second on one thread as a share of LeNet's {1 / unit:,.0f} "
+        f"windows ({processor()}), measured side by side, with trained networks where weights are kept.",
+    )
