@@ -97,7 +97,7 @@ slow = pytest.mark.slow
     ],
 )
 def test_papermill_with_each_way_to_give_values(path, options, meant):
-    Path("values.yaml").write_text("seed: 7\ncontrast: 2e-1\n")
+    Path("values.yaml").write_text("seed: 7\nnoise: 2e-1\n")
     done = tool("papermill", path, "out.ipynb", *options)
     assert (done.returncode == 0) == bool(meant), done.stderr
     if meant:
