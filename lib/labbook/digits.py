@@ -1,8 +1,9 @@
 """Handwritten digits as uint8 tensors, with their provenance.
 
 MNIST (LeCun et al. 1998) is read from the folder that `LABBOOK_DATA` names (it holds `MNIST/raw/` with the four files,
-plain or gz), else downloaded once. Its test digits come with the book: an analysis of stored trainings needs no other
-digits. Without MNIST, `data="auto"` falls back to the 1 797 digits that come with scikit-learn, brought to 28x28.
+plain or gz), else downloaded once by torchvision. Its test digits come with the book: an analysis of stored trainings
+needs no other digits. Without MNIST, `data="auto"` falls back to the 1 797 digits that come with scikit-learn, brought
+to 28x28.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import warnings
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -137,7 +139,6 @@ def load(data: str = "auto", tests: Path | None = None) -> DigitSets:
 
 # ---- MNIST ----------------------------------------------------------------------------------------------------------
 
-MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"  # PyTorch's
 LARGEST = 16 + 60_000 * 28 * 28  # bytes of MNIST's largest file, uncompressed
 _MNIST_SHA256 = {  # of the uncompressed files, so that plain and gz files are held to the same standard
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -209,13 +210,30 @@ def _cached() -> DigitSets:
         raw.mkdir(parents=True, exist_ok=True)
         with FileLock(root / "download.lock"):
             for name in filter(lambda name: not _intact(raw, name), _MNIST_SHA256):
-                (raw / name).unlink(missing_ok=True)
-                torch.hub.download_url_to_file(f"{MIRROR}{name}.gz", str(raw / f"{name}.gz"), progress=False)
-                if not _intact(raw, name):
-                    raise Missing(f"what was downloaded is not MNIST: {raw / name}.gz has another checksum.")
-    except OSError as error:
-        raise Missing(f"its download into {root} failed ({str(error).rstrip('.')}).") from None
+                for path in (raw / name, raw / f"{name}.gz"):  # torchvision would take it for whole
+                    path.unlink(missing_ok=True)
+            _torchvision_datasets().MNIST(str(root), download=True)
+    except (ImportError, OSError, RuntimeError) as error:  # no torchvision; no network, or no room: it raises either
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise Missing(f"its download into {root} failed ({reason.rstrip('.')}).") from None
+    if altered := [name for name in _MNIST_SHA256 if not _intact(raw, name)]:
+        raise Missing(f"what was downloaded is not MNIST: {raw / altered[0]} has another checksum.")
     return _mnist(raw)
+
+
+def _torchvision_datasets():
+    """Import `torchvision.datasets`, also where its operators, which datasets do not use, do not fit torch's build."""
+    try:
+        from torchvision import datasets
+    except RuntimeError:  # "operator torchvision::nms does not exist"
+        global _operators  # the definitions last as long as their library object
+        _operators = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            _operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from torchvision import datasets
+    return datasets
 
 
 def _intact(raw: Path, name: str) -> bool:

@@ -159,7 +159,7 @@ def _primitives(edge: int, arithmetics: Sequence[str]) -> dict[str, tuple[Callab
 def _of_2021(train: digits.Digits, size: Size) -> Tensor:
     made = []
     for index in range(size.count):
-        sample = Image.fromarray(train.images[index].numpy())  # the pipeline of 2021 read PIL images
+        sample = Image.fromarray(train.images[index].numpy())  # torchvision's MNIST hands out PIL images
         image = torch.from_numpy(size.old(np.array(sample), index))[None].to(torch.float32)
         made.append(image / 255 if size.scene.edge == EDGE else image)  # ToTensor
     return torch.stack(made)
