@@ -106,10 +106,6 @@ class Run:
         """The largest fall of the accuracy from one epoch to the next of a stage; 0 if there is none."""
         return max([0.0, *(a["accuracy"] - b["accuracy"] for a, b in self._successive())])
 
-    def around_the_fall(self) -> tuple[dict, dict]:
-        """Return the records before and after the largest fall; the run must have a stage of two epochs."""
-        return max(self._successive(), key=lambda pair: pair[0]["accuracy"] - pair[1]["accuracy"])
-
     def _successive(self) -> list[tuple[dict, dict]]:
         return [(a, b) for a, b in pairwise(self.history) if a["stage"] == b["stage"]]
 
