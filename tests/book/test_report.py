@@ -5,6 +5,7 @@ import io
 import re
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -28,6 +29,11 @@ def test_a_page_opens_with_what_must_be_known(chapter_store, shown):
     (run,) = store.get_or_train(training, seeds=[0], quick=200)
     report.notices(store, {"all": (run, 10 * run.images)})
     assert "no stand-in for MNIST" in shown[0] and "all 10.0 %" in shown[1]
+
+
+def test_numbers_of_numpy_are_glued_as_python_s_which_a_page_can_format(shown):
+    report.numbers(mean=np.float64(1.5), n=np.int64(3), name="a")
+    assert [repr(value) for _, value in shown] == ["1.5", "3", "'a'"]
 
 
 def test_what_runs_ended_with_and_what_claims_state_is_glued_by_name(shown, tmp_path):

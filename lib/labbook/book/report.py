@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import myst_nb
+import numpy as np
 from IPython.display import HTML, Markdown, display
 
 from .. import classifiers, digits, models
@@ -101,9 +102,10 @@ def remade(settings: Common) -> None:
 
 
 def numbers(**values: float | str) -> None:
-    """Glue values under their names, for `{glue:text}` in the Markdown of the page."""
+    """Glue values under their names, for `{glue:text}` in the Markdown of the page; NumPy's numbers as Python's, which
+    a page can format."""
     for name, value in values.items():
-        myst_nb.glue(name, value, display=False)
+        myst_nb.glue(name, value.item() if isinstance(value, np.generic) else value, display=False)
 
 
 def measured(**runs: Run) -> None:
