@@ -177,6 +177,8 @@ def test_the_search_finds_the_terms_of_the_field(html, browser):
         "dead ReLU": "glossary",
         "curriculum learning": "week4_curriculum",
         "visual search": "beyond",
+        "weakly supervised": "glossary",
+        "cortical magnification": "glossary",
         "multiple-instance learning": "beyond_evidence",
     }.items():
         page.goto(f"{(html / 'search.html').as_uri()}?q={quote_plus(words)}")
