@@ -106,7 +106,7 @@ def chart(measured):
         )
     return (
         f'<figure class="plot landing-chart"><ol>{"".join(rows)}</ol>'
-        "<figcaption>Digits classified correctly by five systems, trained here and tested on stimuli of the same distribution. "
+        "<figcaption>Digits classified correctly by five systems, trained here, on stimuli of the same distribution. "
         '<span class="key-foveal">Orange</span>: the field is seen through a log-polar retina. '
         '<span class="key-full">Blue</span>: every pixel of the field is used.</figcaption></figure>'
     )
