@@ -44,6 +44,7 @@ def made(tmp_path, few, monkeypatch):
     pages.write(book / "week1_a.ipynb", nbformat.v4.new_notebook(cells=[cell]))
     outcome.write_all(book)
     claims.write(book)
+    (tmp_path / book_checkout.TOC).touch()
     monkeypatch.setattr(book_checkout, "root", lambda: tmp_path)
     return tmp_path
 
