@@ -229,6 +229,8 @@ def test_a_run_under_another_name_is_refused(trained, tmp_path):
 
 
 def test_the_command_brings_a_pack_in(trained, tmp_path, monkeypatch):
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout" / book_checkout.TOC).touch()
     monkeypatch.setattr(book_checkout, "root", lambda: tmp_path / "checkout")
     parts = packed(trained[0], tmp_path)
     done = CliRunner().invoke(cli.app, ["import", *map(str, parts)])

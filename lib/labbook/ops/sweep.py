@@ -305,7 +305,7 @@ def dask(
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="labbook-"))
         stack.enter_context(config.set(temporary_directory=place))  # else Dask leaves a folder of its own behind
         if address is None:
-            options = {"processes": False, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+            options = {"processes": False, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": ":0"}
             cluster = LocalCluster(n_workers=workers or local_workers(), **options)
             where, gpus = {"address": stack.enter_context(cluster)}, local_gpus()
         else:
