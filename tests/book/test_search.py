@@ -87,7 +87,8 @@ def test_mouse_touch_and_keys_move_the_digit_and_read_the_map(opened):
     assert settled(page)["offset"] == [2, -32]
     plane.focus()
     page.keyboard.press("ArrowRight")
-    assert re.search(r"The place .* log evidence for any digit", page.locator(".explorer-key").inner_text())
+    place = page.locator(".explorer-key", has_text=re.compile("The place .* log evidence for any digit"))
+    place.wait_for(timeout=10_000)  # it is drawn with the next frame
     phone = opened(390, has_touch=True, is_mobile=True)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
     box = phone.locator("canvas").first.bounding_box()
