@@ -4,8 +4,9 @@ All systems are shown the same stimuli in the 27 cells of `evaluation.cells`: th
 set, a whole prefix of it, each with one angle and one texture in all cells and at both noise levels. Systems are
 therefore compared in pairs, digit by digit (see `bootstrap`).
 
-A wrong answer is a *localisation error* if the final window is further than `NEAR` pixels from the digit, else a
-*classification error*. What the same classifier concludes from a window at the true position is its ceiling, `placed`.
+A misclassification is a *localisation error* if the final window is further than `NEAR` pixels from the digit, else a
+*classification error*. A system's accuracy with its window at the true position is its
+ceiling, `placed`.
 
 Convention
     rows        int64 (n,), positions in the test set
@@ -42,8 +43,8 @@ NEAR = 8.0  # pixels: a window no further from the digit's middle shows nearly a
 CONVOLVED = 25  # fields at once on a CPU, for networks that convolve them whole: more leave its caches
 
 
-class Outcome(NamedTuple):
-    """What a system made of stimuli: right or not (B,); right or not with its window at the true position (B,); the
+class Outcomes(NamedTuple):
+    """A system on stimuli: correct or not (B,); correct or not with its window at the true position (B,); the
     distance (B,) of its final window from the digit, pixels; and the places (B,) that it encoded."""
 
     right: Tensor
@@ -68,40 +69,40 @@ def stream(digits: Digits, scene: Scene128, n: int = SAMPLE) -> Iterator[Stimuli
 # ---- what each kind of network does with a stimulus -----------------------------------------------------------------
 
 
-def _transformer(model: Transformer, part: Stimuli) -> Outcome:
+def _transformer(model: Transformer, part: Stimuli) -> Outcomes:
     output = model(part.images)
     edge = part.images.shape[-1]
     there = torch.cat((output.theta[:, :, :2], stimuli.window(part.offsets, edge)[:, :, 2:]), 2)
     placed = model.classifier(model.sample(part.images, there)).logits
-    return _outcome(part, output.logits, placed, stimuli.fixations(output.theta, edge))
+    return _outcomes(part, output.logits, placed, stimuli.fixations(output.theta, edge))
 
 
-def _evidence(model: EvidenceMap, part: Stimuli) -> Outcome:
+def _evidence(model: EvidenceMap, part: Stimuli) -> Outcomes:
     output = model(part.images)
     placed = evidence.at_true_place(output, part.offsets, stride=model.stride)
-    return _outcome(part, output.logits, placed, stimuli.fixations(output.theta, part.images.shape[-1]))
+    return _outcomes(part, output.logits, placed, stimuli.fixations(output.theta, part.images.shape[-1]))
 
 
-def _foveal(model: FovealEvidence, part: Stimuli) -> Outcome:
+def _foveal(model: FovealEvidence, part: Stimuli) -> Outcomes:
     trace = model.search(part.images)
     placed = model.look(part.images, part.offsets).flatten(2).logsumexp(2)
-    return _outcome(part, trace.logits, placed, trace.fixation, trace.made)
+    return _outcomes(part, trace.logits, placed, trace.fixation, trace.made)
 
 
-def _searcher(model: Searcher, part: Stimuli) -> Outcome:
+def _searcher(model: Searcher, part: Stimuli) -> Outcomes:
     trace = model.search(part.images)
     placed = model.what(stimuli.crops(part.images, part.offsets)).logits
-    return _outcome(part, trace.posterior, placed, trace.fixation, trace.made)
+    return _outcomes(part, trace.posterior, placed, trace.fixation, trace.made)
 
 
-def _classifier(model: LeNet, part: Stimuli) -> Outcome:
+def _classifier(model: LeNet, part: Stimuli) -> Outcomes:
     """The What pathway alone: the middle of the field, which it cannot leave."""
     middle = torch.zeros_like(part.offsets)
     answer, placed = (model(stimuli.crops(part.images, each)).logits for each in (middle, part.offsets))
-    return _outcome(part, answer, placed, middle)
+    return _outcomes(part, answer, placed, middle)
 
 
-KINDS: Mapping[type, Callable[[nn.Module, Stimuli], Outcome]] = {
+KINDS: Mapping[type, Callable[[nn.Module, Stimuli], Outcomes]] = {
     Transformer: _transformer,
     EvidenceMap: _evidence,
     FovealEvidence: _foveal,
@@ -110,21 +111,19 @@ KINDS: Mapping[type, Callable[[nn.Module, Stimuli], Outcome]] = {
 }
 
 
-def _outcome(part: Stimuli, answer: Tensor, placed: Tensor, fixation: Tensor, made: Tensor | None = None) -> Outcome:
+def _outcomes(part: Stimuli, answer: Tensor, placed: Tensor, fixation: Tensor, made: Tensor | None = None) -> Outcomes:
     right, right_placed = (each.argmax(1) == part.labels for each in (answer, placed))
     distance = (fixation - part.offsets).float().norm(dim=1)
-    return Outcome(right, right_placed, distance, torch.ones_like(part.labels) if made is None else made)
+    return Outcomes(right, right_placed, distance, torch.ones_like(part.labels) if made is None else made)
 
 
 @torch.inference_mode()
-def examine(model: nn.Module, batch: Stimuli) -> Outcome:
+def examine(model: nn.Module, batch: Stimuli) -> Outcomes:
     """Return what a network of one of `KINDS` makes of a batch of 128x128 stimuli (B, 1, 128, 128), on the CPU."""
     [kind] = (each for each in KINDS if isinstance(model, each))
-    convolved = isinstance(model, EvidenceMap | ATN | STN128)
-    size = CONVOLVED if convolved and device_of(model).type == "cpu" else evaluation.BATCH_OF_FIELDS
-    split = zip(*(column.split(size) for column in batch), strict=True)
-    parts = [KINDS[kind](model.eval(), Stimuli(*part).to(device_of(model))) for part in split]
-    return Outcome(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
+    fields = CONVOLVED if isinstance(model, EvidenceMap | ATN | STN128) else evaluation.BATCH_OF_FIELDS
+    parts = [KINDS[kind](model.eval(), part) for part in evaluation.batches(batch, device_of(model), fields)]
+    return Outcomes(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
 
 
 def measure(model: nn.Module, digits: Digits, noise: float, n: int = SAMPLE) -> dict[str, object]:
@@ -133,14 +132,14 @@ def measure(model: nn.Module, digits: Digits, noise: float, n: int = SAMPLE) -> 
     return summary([_joined(examine(model, part) for part in stream(digits, scene, n)) for scene in cells])
 
 
-def _joined(parts: Iterator[Outcome]) -> Outcome:
-    return Outcome(*map(torch.cat, zip(*parts, strict=True)))
+def _joined(parts: Iterator[Outcomes]) -> Outcomes:
+    return Outcomes(*map(torch.cat, zip(*parts, strict=True)))
 
 
 # ---- as plain data --------------------------------------------------------------------------------------------------
 
 
-def summary(cells: list[Outcome]) -> dict[str, object]:
+def summary(cells: list[Outcomes]) -> dict[str, object]:
     """Return the outcomes of all cells as plain data: bits for each digit, and means for each cell."""
     right, placed, distance, encodings = (torch.stack(column) for column in zip(*cells, strict=True))
     bits = {"right": right, "placed": placed, "near": distance <= NEAR}
@@ -246,13 +245,11 @@ class Measured:
 
     def ceilings(self) -> dict[tuple[float, float], Estimate]:
         """Return the accuracy in each cell with the window at the true position."""
-        means, draws = self.placed.mean((0, 2)), bootstrap.resampled(self.placed)
-        return {cell: bootstrap.estimate(means[k], draws[:, k]) for k, cell in enumerate(CELLS)}
+        return _by_cell(self.placed.mean((0, 2)), bootstrap.resampled(self.placed))
 
     def cells(self) -> dict[tuple[float, float], Estimate]:
         """Return the accuracy in each cell, (contrast, eccentricity) -> estimate."""
-        means, draws = self._accuracies()
-        return {cell: bootstrap.estimate(means[k], draws[:, k]) for k, cell in enumerate(CELLS)}
+        return _by_cell(*self._accuracies())
 
     def thresholds(self, level: float = 0.75, resamples: int = 200) -> dict[float, Estimate]:
         """Return the contrast that an accuracy asks for at each eccentricity, see `psychometrics`; infinite where it is
@@ -287,8 +284,12 @@ def chosen_cells(contrast: float | None = None, eccentricity: float | None = Non
     return np.array([contrast in (None, c) and eccentricity in (None, r) for c, r in CELLS])
 
 
-def _mean(outcomes: np.ndarray, contrast: float | None = None, eccentricity: float | None = None) -> Estimate:
-    kept = outcomes[:, chosen_cells(contrast, eccentricity)]
+def _by_cell(means: np.ndarray, draws: np.ndarray) -> dict[tuple[float, float], Estimate]:
+    return {cell: bootstrap.estimate(means[k], draws[:, k]) for k, cell in enumerate(CELLS)}
+
+
+def _mean(outcomes: np.ndarray, contrast: float | None) -> Estimate:
+    kept = outcomes[:, chosen_cells(contrast)]
     return bootstrap.estimate(kept.mean(), bootstrap.resampled(kept).mean(1))
 
 

@@ -24,7 +24,7 @@ TAIL = 2.5  # percent outside of an interval, at either end
 
 
 class Estimate(NamedTuple):
-    """A mean with its 95 % interval."""
+    """A number with its 95 % interval."""
 
     value: float
     low: float

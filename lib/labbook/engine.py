@@ -231,7 +231,7 @@ class Loop:
                 self._give_up(error)
 
     def renew(self) -> None:
-        """Forget what was captured: the work reads other things from now on."""
+        """Discard what was captured: the work has other inputs from now on."""
         self.captured: Captured | None = None
         self.done = 0  # times, one operation after another
 

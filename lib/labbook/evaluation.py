@@ -85,10 +85,10 @@ class Predictions:
         return Proportion(int(self.correct.sum()), len(self.correct))
 
 
-def batches(stimuli: Stimuli, device: torch.device | str) -> Iterator[Stimuli]:
-    """Split stimuli into batches of 500 (128x128 on a CPU: 100), each moved to a device."""
+def batches(stimuli: Stimuli, device: torch.device | str, fields: int = BATCH_OF_FIELDS) -> Iterator[Stimuli]:
+    """Split stimuli into batches of 500 (128x128 on a CPU: `fields`), each moved to a device."""
     large = stimuli.images.shape[-1] >= FIELD and torch.device(device).type == "cpu"
-    size = BATCH_OF_FIELDS if large else BATCH
+    size = fields if large else BATCH
     return (Stimuli(*part).to(device) for part in zip(*(column.split(size) for column in stimuli), strict=True))
 
 

@@ -19,21 +19,8 @@ from scipy.stats import t as student
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from .bootstrap import Estimate
 from .errors import ConfigurationError
-
-
-class Estimate(NamedTuple):
-    """A number and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, value: float, standard_error: float, freedom: int) -> Estimate:
-        """Return the estimate with a standard error of so many degrees of freedom; none leaves no bound."""
-        half = standard_error * student.ppf(0.975, freedom) if freedom > 0 else math.inf
-        return cls(float(value), float(value - half), float(value + half))
 
 
 class PowerLaw(NamedTuple):
@@ -46,6 +33,12 @@ class PowerLaw(NamedTuple):
     def at(self, x: float) -> float:
         """Return y at x."""
         return self.scale * x**self.exponent.value
+
+
+def _estimate(value: float, standard_error: float, freedom: int) -> Estimate:
+    """Return a value with a standard error of so many degrees of freedom; none leaves no bound."""
+    half = standard_error * student.ppf(0.975, freedom) if freedom > 0 else math.inf
+    return Estimate(float(value), float(value - half), float(value + half))
 
 
 def power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
@@ -66,7 +59,7 @@ def power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
     line = linregress(a, b)
     left = b - line.intercept - line.slope * a
     error = np.nan_to_num(line.stderr)  # of a constant y SciPy knows none
-    exponent = Estimate.of(line.slope, error, len(x) - 2)
+    exponent = _estimate(line.slope, error, len(x) - 2)
     return PowerLaw(float(np.exp(line.intercept)), exponent, float(np.sqrt((left**2).mean())))
 
 
@@ -107,7 +100,7 @@ def main_effects(cells: Mapping[tuple, float], factors: Mapping[str, tuple]) -> 
     noise = [contrast(which) for order in range(3, len(names) + 1) for which in combinations(range(len(names)), order)]
     error = math.sqrt(np.square(noise).mean())
     asked = [which for order in (1, 2) for which in combinations(range(len(names)), order)]
-    return {" x ".join(names[k] for k in which): Estimate.of(contrast(which), error, len(noise)) for which in asked}
+    return {" x ".join(names[k] for k in which): _estimate(contrast(which), error, len(noise)) for which in asked}
 
 
 def operations(model: nn.Module, edge: int) -> float:

@@ -4,7 +4,7 @@ A transformer classifies an image in three steps, which `Transformer.forward` sp
 
     theta = localise(image)         a localisation network predicts a few numbers, which a parametrisation turns into
                                     theta (B, 2, 3), see `localisation` and `sampler`
-    crop = sample(image, theta)     a bilinear sampler reads the image on a grid that theta places
+    crop = sample(image, theta)     bilinear interpolation of the image on the grid of theta
     logits = classifier(crop)       see `classifiers`
 
 What follows are choices of the three parts. The attention transformer of the study, `ATN`, has convolutions that

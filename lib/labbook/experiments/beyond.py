@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .. import evaluation, models, scaling
+from ..bootstrap import Estimate
 from ..classifiers import device_of
 from ..config import Training, seeded
 from ..digits import Digits
@@ -30,7 +31,7 @@ from ..evaluation import CONTRASTS
 from ..fields import Cluttered, Field
 from ..foveal import SURE, FovealEvidence
 from ..retina import WhatWhere
-from ..scaling import Estimate, PowerLaw
+from ..scaling import PowerLaw
 from ..stimuli import FIELD, Scene128, StimulusConfig
 from . import curricula, recipes
 
