@@ -110,7 +110,7 @@ def foveal(start: Training | None = None, epochs: int = 40, share: float = 0.1, 
     return _taught("foveal", start or main(), "what_width", "posterior of places", epochs, share, 0.002, options)
 
 
-def taught_window(start: Training | None = None, epochs: int = 40, share: float = 0.1, **options) -> Training:
+def taught_window(start: Training | None = None, epochs: int = 20, share: float = 0.1, **options) -> Training:
     """Return the training of an attention transformer whose localisation is taught by an evidence map; see `foveal`."""
     options = {**WINDOW, **options}
     return _taught(
@@ -128,14 +128,14 @@ def _taught(
 
 
 def factorial(stimuli: str, optimiser: str, contrasts: str, system: str) -> Training:
-    """Return a cell of the factorial experiment: 165 000 images each, so that a frozen stimulus is shown three times.
+    """Return a cell of the factorial experiment: 110 000 images each, so that a frozen stimulus is shown twice.
 
     Args:
         stimuli, optimiser, contrasts, system: a level each, see `FACTORS`. Late contrasts are below 70 % in the last
             60 % of the images; the window learns through its sampler.
     """
     rate = {"sgd": 0.01, "adamw": 0.001}[optimiser]
-    stages = curricula.for_evidence_map(30, rate, {"late": 0.4, "early": 0}[contrasts], Scene128(draws=stimuli))
+    stages = curricula.for_evidence_map(20, rate, {"late": 0.4, "early": 0}[contrasts], Scene128(draws=stimuli))
     model, options = {"map": ("evidence", {}), "window": ("atn", WINDOW)}[system]
     how = recipes.ADAMW if optimiser == "adamw" else {"optimiser": "sgd", "reset_optimiser": False}
     return Training(model, stages, options, batch=50, fraction=0.1, **how)
