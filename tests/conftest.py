@@ -12,6 +12,8 @@ from here import ROOT
 from labbook import digits
 from labbook.book import checkout as book_checkout
 
+pytest_plugins = ["browser"]
+
 torch.set_num_threads(1)  # as in the trainings: two threads would compete with the processes that some tests start
 
 hypothesis.settings.register_profile("lab-book", deadline=None, max_examples=25, derandomize=True, database=None)

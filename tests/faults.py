@@ -30,7 +30,7 @@ from here import ROOT
 from trainings import KILLED as TRAININGS
 from trainings import one, processes, same, to_the_end, weights
 
-from labbook import digits, files, models, training
+from labbook import digits, models, training
 from labbook.book import checkout as book_checkout
 from labbook.book import claims, outcome
 from labbook.book import pages as executed_pages
@@ -38,6 +38,7 @@ from labbook.book import store as runs
 from labbook.errors import ConfigurationError
 from labbook.ops import cli, sweep
 from labbook.ops.stamp import stamp
+from labbook.runtime import files
 from labbook.training import Outcome, _Run
 
 SMALL = one("tutorial")

@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from labbook import engine
+from labbook.runtime import engine
 
 READING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "lift_fresh"}
 

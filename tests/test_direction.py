@@ -9,13 +9,21 @@ from here import ROOT
 import labbook
 
 LIBRARY = ROOT / "lib" / "labbook"
+SCIENCE = ("", "runtime", "search")  # folders that are read as one
 MAY = {  # part -> the parts that it may import, beside itself
     "": set(),
     "study2021": {""},
     "experiments": {"", "study2021"},
     "book": {"", "study2021", "experiments"},
-    "ops": {"", "study2021", "experiments", "book"},
+    "view": {"", "study2021", "experiments", "book"},
+    "ops": {"", "study2021", "experiments", "book", "view"},
 }
+
+
+def modules(wing: str) -> list[Path]:
+    """Return the modules of a part of the library."""
+    folders = SCIENCE if wing == "" else (wing,)
+    return sorted(path for each in folders for path in (LIBRARY / each).glob("*.py") if path.stem[:2] != "__")
 
 
 def imported(path: Path) -> set[str]:
@@ -41,15 +49,14 @@ def part(name: str) -> str:
 
 @pytest.mark.parametrize("wing", MAY)
 def test_imports_point_one_way(wing):
-    paths = [path for path in (LIBRARY / wing).glob("*.py") if path.stem != "__main__"]
-    assert paths
-    for path in paths:
+    assert modules(wing)
+    for path in modules(wing):
         beyond = {name for name in imported(path) if part(name) not in MAY[wing] | {wing}}
         assert not beyond, f"{path.relative_to(LIBRARY)} imports {', '.join(sorted(beyond))}"
 
 
 def test_no_configuration_of_the_science_registers_itself_at_import():
-    for path in LIBRARY.glob("*.py"):
+    for path in modules(""):
         for node in ast.parse(path.read_text("utf-8")).body:
             stored = node.targets if isinstance(node, ast.Assign) else []
             assert not any(isinstance(each, ast.Subscript) for each in stored), f"{path.name}, line {node.lineno}"
@@ -59,7 +66,10 @@ def test_the_science_is_read_from_beginning_to_end():
     """No module imports one that comes later in the reading order of the package's docstring, and none is left out."""
     block = labbook.__doc__.split("reading order", 1)[1].split("\n\n")[1]
     order = [word for line in block.splitlines() for word in line[16:].split()]
-    assert sorted(order) == sorted(path.stem for path in LIBRARY.glob("*.py") if not path.stem.startswith("_"))
+    paths = {".".join(path.relative_to(LIBRARY).with_suffix("").parts): path for path in modules("")}
+    assert sorted(order) == sorted(paths)
     for place, name in enumerate(order):
-        later = {each.partition(".")[0] for each in imported(LIBRARY / f"{name}.py")} & set(order[place + 1 :])
-        assert not later, f"{name} imports {', '.join(sorted(later))}"
+        later = [
+            each for each in order[place + 1 :] if any(f"{i}.".startswith(f"{each}.") for i in imported(paths[name]))
+        ]
+        assert not later, f"{name} imports {', '.join(later)}"

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from typer.testing import CliRunner
 
-from labbook import curriculum, files, models, retina, rng
+from labbook import curriculum, models, retina, rng
 from labbook.book import checkout as book_checkout
 from labbook.book import execution, pages, parameters, store
 from labbook.book.declarations import CHAPTERS
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.ops import cli
+from labbook.runtime import files
 from labbook.stimuli import Scene28, Scene128, draw
 from labbook.training import Training
 

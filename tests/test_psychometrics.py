@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
 
 from labbook import psychometrics
-from labbook.book import figures
 from labbook.errors import ConfigurationError
 from labbook.evaluation import CONTRASTS, Proportion
 from labbook.psychometrics import curve, fit, pooled
 from labbook.stimuli import ECCENTRICITIES
+from labbook.view import figures
 
 TRUE = {4.4: 0.25, 22.2: 0.4, 40.0: 0.55}
 

@@ -14,10 +14,11 @@ import pytest
 import torch
 from trainings import CLEAR, KILLED, one, processes, same, to_the_end, weights
 
-from labbook import checkpoint, curriculum, digits, evaluation, files, models, rng, stimuli, training
+from labbook import curriculum, digits, evaluation, models, rng, stimuli, training
 from labbook.config import Training, seeded, shortened
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
+from labbook.runtime import checkpoint, files
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Diverged, train
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
-from labbook import curriculum, digits, files, training
+from labbook import curriculum, digits, training
 from labbook.config import Training
 from labbook.curriculum import Stage
+from labbook.runtime import files
 from labbook.stimuli import Scene28
 from labbook.training import train
 

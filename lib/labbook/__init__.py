@@ -2,21 +2,22 @@
 
 Data flows one way, and so do the imports. The science, in reading order, where no module imports a later one:
 
-    for all     errors files machine
+    for all     errors runtime.files runtime.machine
     stimuli     rng digits textures stimuli fields retina
-    networks    layers classifiers sampler evaluation evidence localisation transformers where peripheries searcher
-                foveal models
-    training    curriculum schema config losses score_function engine checkpoint training
+    networks    layers classifiers sampler evaluation search.evidence localisation transformers where
+                search.peripheries search.searcher search.foveal models
+    training    curriculum schema config losses score_function runtime.engine runtime.checkpoint training
     analysis    visual_field whatwhere psychometrics bootstrap benchmark linear_probe gradient_alignment scaling
 
 Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),
-`curriculum` and `training`; `models` lists every network by name.
+`curriculum` and `training`; `models` lists every network by name. What 2021 did not have is in `search`, what a
+training needs of the machine in `runtime`.
 
 What is made of it:
 
     study2021: facts, pipeline -> experiments: curricula, recipes, pathways, whole, systems, card
     -> book: checkout, parameters -> store -> evaluations, chapter_store -> report, verdicts
-       -> figures, explorers, standings
+    -> view: figures, explorers, standings
     -> ops: device, pack, gpu, sweep, compare, bench, cli
 
 In `experiments`, `claim` says how a claim of 2021 is decided; `week1` to `week8` hold the claims with their rules. In

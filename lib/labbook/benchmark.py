@@ -26,15 +26,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import bootstrap, evaluation, evidence, psychometrics, rng, stimuli
+from . import bootstrap, evaluation, psychometrics, rng, stimuli
 from .bootstrap import Estimate
 from .classifiers import LeNet, device_of
 from .digits import Digits
 from .errors import within
 from .evaluation import Proportion
-from .evidence import EvidenceMap
-from .foveal import FovealEvidence
-from .searcher import Searcher
+from .search import evidence
+from .search.evidence import EvidenceMap
+from .search.foveal import FovealEvidence
+from .search.searcher import Searcher
 from .stimuli import Scene128, Stimuli
 from .transformers import ATN, STN128, Transformer
 

@@ -23,8 +23,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from . import files
 from .errors import ConfigurationError, choose
+from .runtime import files
 
 TRAINING_DIGITS = 60_000
 HELD_OUT = 5_000  # training digits of MNIST kept for validation; the test digits serve reported evaluations alone

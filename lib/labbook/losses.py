@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import evidence, foveal, searcher
 from .classifiers import TransformerOutput
+from .search import evidence, foveal, searcher
 from .stimuli import Stimuli, fixations
 from .transformers import DistilledOutput
 from .where import collicular

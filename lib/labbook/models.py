@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from . import rng
 from .classifiers import Downsampled, LeNet, TransformerOutput, TutorialNet, initialise
 from .errors import choose
-from .evidence import EvidenceMap
-from .foveal import FovealEvidence
-from .searcher import Searcher
+from .search.evidence import EvidenceMap
+from .search.foveal import FovealEvidence
+from .search.searcher import Searcher
 from .transformers import ATN, STN28, STN128, ConvLogPolarSTN, DistilledATN, LogPolarSTN, OneWindow
 from .where import WhereNet
 

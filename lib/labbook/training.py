@@ -20,16 +20,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from . import checkpoint as checkpoints
-from . import engine as engines
 from . import evaluation, layers, models, rng, score_function, transformers
 from .config import Training
 from .curriculum import Stage
 from .digits import Digits, DigitSets
-from .engine import ENGINE, Engine, is_gpu
 from .errors import ConfigurationError
 from .losses import LOSSES
-from .machine import differences, free_memory, keep_memory, machine, threads_restored
+from .runtime import checkpoint as checkpoints
+from .runtime import engine as engines
+from .runtime.engine import ENGINE, Engine, is_gpu
+from .runtime.machine import differences, free_memory, keep_memory, machine, threads_restored
 from .stimuli import CachedStimuli, Stimuli, StimulusConfig, draw
 
 KEPT = 1 << 29  # bytes of fixed stimuli of one kind that a run keeps between epochs

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from . import retina as retinas
 from .classifiers import Classifier128, LeNet, TransformerOutput, TutorialNet
 from .errors import ConfigurationError, choose, within
-from .evidence import EvidenceMap
 from .localisation import Constant, Localisation28, Localisation128, LogPolar, LogPolarConv
 from .sampler import SAMPLERS, Affine, Attention, ThetaParametrisation
+from .search.evidence import EvidenceMap
 
 
 class Transformer(nn.Module):

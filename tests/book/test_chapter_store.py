@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from labbook import files, visual_field
+from labbook import visual_field
 from labbook.book import evaluations
 from labbook.curriculum import growing
 from labbook.errors import ConfigurationError
+from labbook.runtime import files
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Training
 

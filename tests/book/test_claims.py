@@ -6,9 +6,9 @@ import nbformat
 import pytest
 from chapters import written_pages
 
-from labbook import files
 from labbook.book import claims, outcome
 from labbook.errors import ConfigurationError
+from labbook.runtime import files
 
 EVERY = [*(f"C{number}" for number in range(1, 89)), *(f"R{number}" for number in range(1, 7))]
 

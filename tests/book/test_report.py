@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labbook.book import figures, report
+from labbook.book import report
 from labbook.book.store import Run
 from labbook.curriculum import growing
 from labbook.evaluation import Proportion
 from labbook.stimuli import Scene28
 from labbook.training import Training
+from labbook.view import figures
 
 
 def test_numbers_are_written_with_what_they_are_worth():

@@ -14,11 +14,12 @@ import pytest
 import torch
 from trainings import one, processes
 
-from labbook import digits, files
+from labbook import digits
 from labbook.book import store as runs
 from labbook.book.store import Run, Store
 from labbook.config import describe, digest, name_of
 from labbook.errors import ConfigurationError
+from labbook.runtime import files
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Paused, Training, train
 

@@ -11,10 +11,10 @@ from here import ROOT
 from trainings import one
 from typer.testing import CliRunner
 
-from labbook import files
 from labbook.book import checkout as book_checkout
 from labbook.book import claims, outcome, pages, store, verify
 from labbook.ops import cli
+from labbook.runtime import files
 
 SMALL = one("tutorial")
 

@@ -14,10 +14,11 @@ from here import ROOT
 from PIL import Image
 from typer.testing import CliRunner
 
-from labbook import digits, files
+from labbook import digits
 from labbook.errors import ConfigurationError
 from labbook.ops import cli, compare
 from labbook.ops.compare import Count
+from labbook.runtime import files
 
 PIXELS = np.full((6, 8, 3), 120, np.uint8)
 

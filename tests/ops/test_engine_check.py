@@ -2,9 +2,10 @@
 
 import pytest
 
-from labbook import classifiers, digits, engine, models
-from labbook.engine import Engine
+from labbook import classifiers, digits, models
 from labbook.ops import engine_check
+from labbook.runtime import engine
+from labbook.runtime.engine import Engine
 
 
 @pytest.fixture

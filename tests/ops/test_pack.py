@@ -8,13 +8,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from labbook import files
 from labbook.book import checkout as book_checkout
 from labbook.book import store
 from labbook.config import Training, name_of
 from labbook.curriculum import growing
 from labbook.errors import ConfigurationError
 from labbook.ops import cli, pack
+from labbook.runtime import files
 from labbook.training import train
 
 NOISE = random.Random(2021)

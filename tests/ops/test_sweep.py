@@ -18,9 +18,9 @@ from here import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import files
 from labbook.errors import ConfigurationError
 from labbook.ops import sweep
+from labbook.runtime import files
 
 GLUED = """
 import json

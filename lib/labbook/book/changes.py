@@ -15,8 +15,8 @@ from pathlib import Path
 
 import nbformat
 
-from .. import files
 from ..errors import ConfigurationError
+from ..runtime import files
 from . import outcome
 
 NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?!\w)")

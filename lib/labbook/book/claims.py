@@ -12,8 +12,8 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from .. import files
 from ..errors import ConfigurationError
+from ..runtime import files
 from . import outcome
 
 VERDICTS = ("confirmed", "refuted", "partly", "open", "no claim")

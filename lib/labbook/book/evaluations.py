@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import classifiers, evaluation, evidence, foveal, searcher, visual_field, whatwhere
+from .. import classifiers, evaluation, visual_field, whatwhere
 from ..benchmark import SAMPLE, Digitwise, measure
 from ..digits import Digits
 from ..evaluation import CONTRASTS, Predictions, Proportion
+from ..search import evidence, foveal, searcher
 from ..stimuli import ECCENTRICITIES, Scene128, StimulusConfig, window
 
 

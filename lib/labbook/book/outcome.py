@@ -12,8 +12,8 @@ from pathlib import Path
 
 import nbformat
 
-from .. import files
 from ..errors import ConfigurationError
+from ..runtime import files
 from . import pages
 
 FIELDS = {  # field -> its type, and what it holds

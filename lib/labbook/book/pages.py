@@ -11,8 +11,8 @@ from pathlib import Path
 
 import nbformat
 
-from .. import files
 from ..errors import ConfigurationError
+from ..runtime import files
 from . import checkout
 
 ERROR_TAG = "papermill-error-cell-tag"

@@ -135,7 +135,8 @@ class Trains(Common):
     @model_validator(mode="after")
     def _device_is_able(self) -> Trains:
         if self.precision in ("tf32", "bfloat16"):
-            from .. import engine, models
+            from .. import models
+            from ..runtime import engine
 
             fast = {"tf32": engine.is_gpu, "bfloat16": models.fast_in_bfloat16}[self.precision]
             if not fast(place := self.torch_device):

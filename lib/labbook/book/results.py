@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from .. import files
 from ..benchmark import Counted, Measured, chosen_cells
 from ..errors import ConfigurationError, choose, within
 from ..evaluation import wilson
+from ..runtime import files
 from ..study2021 import facts as study
 
 SOURCES = ("measured", "2021")

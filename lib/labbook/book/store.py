@@ -37,12 +37,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from .. import evaluation, files, models
+from .. import evaluation, models
 from ..config import Training, describe, digest, name_of, parse
 from ..digits import DigitSets
-from ..engine import is_gpu
 from ..errors import ConfigurationError
-from ..machine import machine
+from ..runtime import files
+from ..runtime.engine import is_gpu
+from ..runtime.machine import machine
 from ..training import Outcome, Paused, train, train_together
 
 POINTER, RECORD, WEIGHTS = "current.json", "run.json", "weights.safetensors"

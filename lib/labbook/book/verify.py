@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .. import digits, files
+from .. import digits
 from ..errors import ConfigurationError
+from ..runtime import files
 from . import claims, outcome, pages, store
 from .store import NAME, POINTER, RECORD, WEIGHTS, Run
 

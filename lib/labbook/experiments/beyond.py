@@ -29,9 +29,9 @@ from ..config import Training, seeded
 from ..digits import Digits
 from ..evaluation import CONTRASTS
 from ..fields import Cluttered, Field
-from ..foveal import SURE, FovealEvidence
 from ..retina import WhatWhere
 from ..scaling import PowerLaw
+from ..search.foveal import SURE, FovealEvidence
 from ..stimuli import FIELD, Scene128, StimulusConfig
 from . import curricula, recipes
 

@@ -18,9 +18,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .. import files
 from ..book import checkout, claims, colab, execution, outcome, pages, parameters
 from ..errors import ConfigurationError
+from ..runtime import files
 from . import processes
 
 

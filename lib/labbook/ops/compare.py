@@ -26,9 +26,9 @@ from typing import Any
 
 import nbformat
 
-from .. import files
 from ..book import checkout
 from ..errors import ConfigurationError
+from ..runtime import files
 
 RELATIVE = 1e-3  # of the larger of two numbers
 LEVELS = 4  # of 255

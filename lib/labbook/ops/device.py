@@ -12,11 +12,12 @@ from dataclasses import replace
 
 import torch
 
-from .. import engine, evaluation, models, retina, rng, sampler, stimuli
+from .. import evaluation, models, retina, rng, sampler, stimuli
 from ..config import Training, shortened
 from ..curriculum import Stage
 from ..digits import DigitSets
 from ..experiments.whole import SCHEDULES
+from ..runtime import engine
 from ..stimuli import Scene28, Scene128
 from ..training import train
 from . import bench

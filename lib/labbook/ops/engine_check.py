@@ -19,15 +19,16 @@ from pathlib import Path
 
 import torch
 
-from .. import digits, engine, files, models, rng, stimuli
+from .. import digits, models, rng, stimuli
 from ..config import Training
 from ..curriculum import Stage
 from ..digits import DigitSets
-from ..engine import Engine
 from ..errors import choose
 from ..experiments import recipes
 from ..experiments.whole import SCHEDULES
 from ..layers import Form
+from ..runtime import engine, files
+from ..runtime.engine import Engine
 from ..training import train
 from . import bench
 from .stepper import stepper

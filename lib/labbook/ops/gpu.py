@@ -45,7 +45,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from .. import digits, evaluation, files, stimuli
+from .. import digits, evaluation, stimuli
 from ..book import checkout, evaluations, store
 from ..book.chapter_store import ChapterStore
 from ..book.parameters import Trains
@@ -55,6 +55,7 @@ from ..errors import ConfigurationError, choose, within
 from ..experiments import card
 from ..experiments.card import CardTraining
 from ..experiments.pathways import what_training
+from ..runtime import files
 from ..schema import CHOICES
 from ..training import Paused
 from ..whatwhere import SACCADES

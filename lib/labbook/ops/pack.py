@@ -23,10 +23,10 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .. import files
 from ..book import store
 from ..book.store import Run
 from ..errors import ConfigurationError, shown
+from ..runtime import files
 
 SCHEMA = 1
 PART = 15_000_000  # bytes of a part at most

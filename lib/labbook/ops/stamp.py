@@ -7,7 +7,7 @@ import subprocess
 from contextlib import suppress
 
 from ..book import checkout
-from ..machine import machine
+from ..runtime.machine import machine
 
 
 def stamp(device: str = "cpu") -> dict[str, str]:

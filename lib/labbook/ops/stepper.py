@@ -9,7 +9,7 @@ import torch
 from .. import training
 from ..config import Training
 from ..digits import DigitSets
-from ..engine import ENGINE, Engine, is_gpu
+from ..runtime.engine import ENGINE, Engine, is_gpu
 
 
 def stepper(

@@ -29,9 +29,9 @@ from typing import Any
 
 import nbformat
 
-from .. import files
 from ..book import checkout, outcome, parameters
 from ..errors import ConfigurationError
+from ..runtime import files
 from . import processes
 
 MOST = 100_000  # combinations of one sweep

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import files
 from labbook.errors import ConfigurationError, choose, nearest, within
+from labbook.runtime import files
 
 
 @given(st.binary(max_size=200))

@@ -8,14 +8,15 @@ import torch
 from recorded import Lane, Recorded
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from labbook import digits, engine, layers, models, rng, training
+from labbook import digits, layers, models, rng, training
 from labbook.config import Training
 from labbook.curriculum import Stage
-from labbook.engine import Engine
 from labbook.errors import ConfigurationError
 from labbook.experiments import recipes
 from labbook.ops.stepper import stepper
-from labbook.peripheries import RunningStandardisation
+from labbook.runtime import engine
+from labbook.runtime.engine import Engine
+from labbook.search.peripheries import RunningStandardisation
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Diverged, Outcome, Paused, train, train_together
 

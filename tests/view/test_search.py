@@ -7,9 +7,9 @@ import torch
 from here import ROOT
 
 from labbook import rng, stimuli, textures
-from labbook.book import search, tensors
 from labbook.book.store import Store
 from labbook.experiments import beyond
+from labbook.view import search, tensors
 
 READY = "numbers"  # property of the explorer, once it can be used: see `opened`
 START = search.SearchStart()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from ..errors import ConfigurationError
 from . import files
-from .errors import ConfigurationError
 
 FORMAT = 1
 

@@ -26,14 +26,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import evaluation, evidence, stimuli
-from .classifiers import device_of
-from .digits import Digits
-from .errors import ConfigurationError, within
+from .. import evaluation, stimuli
+from ..classifiers import device_of
+from ..digits import Digits
+from ..errors import ConfigurationError, within
+from ..retina import GREY, WhatWhere
+from ..stimuli import EDGE, FIELD
+from . import evidence
 from .evidence import EvidenceMap
 from .peripheries import LogPolarPeriphery, apart, best_made, of_each
-from .retina import GREY, WhatWhere
-from .stimuli import EDGE, FIELD
 
 
 class FovealOutput(NamedTuple):

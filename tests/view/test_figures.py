@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from labbook.book import figures
+from labbook.view import figures
 
 
 def runs(*ends):

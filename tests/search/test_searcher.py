@@ -9,22 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from labbook import (
-    classifiers,
-    digits,
-    evaluation,
-    gradient_alignment,
-    models,
-    peripheries,
-    retina,
-    rng,
-    searcher,
-    stimuli,
-    training,
-)
+from labbook import classifiers, digits, evaluation, gradient_alignment, models, retina, rng, stimuli, training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.experiments import curricula
+from labbook.search import peripheries, searcher
 from labbook.stimuli import MARGIN, Scene28, Scene128, Stimuli, crops, disc, fixations
 from labbook.training import Training, train
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .layers import PLAIN, Form, computed_as
+from ..layers import PLAIN, Form, computed_as
 
 PRECISIONS = ("float32", "tf32", "bfloat16")  # of products and convolutions; sums and weights are float32 in each
 WARM = 3  # steps of a stage before one is captured

@@ -22,15 +22,15 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from torch import Tensor, nn
 
 from .. import models, rng, sampler, stimuli, textures
+from ..book.checkout import root
+from ..book.store import Run, read_evaluation, read_run
 from ..classifiers import count
 from ..errors import ConfigurationError
 from ..evaluation import Proportion
 from ..stimuli import EDGE, FIELD
 from ..transformers import ATN, Transformer
 from . import explorers, tensors
-from .checkout import root
 from .figures import AMBER, BLUE, COLUMN, GREEN, INK, ORANGE, SKY, styled
-from .store import Run, read_evaluation, read_run
 
 NOISE = 0.75  # amplitude of the background
 GREY = 0.5

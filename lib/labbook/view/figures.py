@@ -25,16 +25,16 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from torch import Tensor
 
+from ..book.store import Run
 from ..bootstrap import Estimate
 from ..classifiers import TransformerOutput
 from ..evaluation import CONTRASTS, Proportion
 from ..experiments.week8 import Repeated
-from ..foveal import FovealTrace
 from ..gradient_alignment import GradientAlignment
 from ..psychometrics import Fit
-from ..searcher import SearchTrace
+from ..search.foveal import FovealTrace
+from ..search.searcher import SearchTrace
 from ..stimuli import EDGE, Stimuli
-from .store import Run
 
 STYLE = str(Path(__file__).with_name("gadfly.mplstyle"))
 CHANCE = 10.0  # percent

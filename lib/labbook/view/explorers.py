@@ -25,15 +25,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from .. import files, retina, sampler
+from .. import retina, sampler
+from ..book.results import NAMES, Cell
+from ..book.store import Run
 from ..errors import ConfigurationError
 from ..evaluation import Predictions
+from ..runtime import files
 from ..stimuli import EDGE, Stimuli
 from ..visual_field import Sweep, SweepOutput
 from . import figures
 from .figures import COLOURS, ORANGE, SKY
-from .results import NAMES, Cell
-from .store import Run
 
 LIMIT = 1_500_000  # bytes of an output
 STILL = 96  # dots per inch of the static picture

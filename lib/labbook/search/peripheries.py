@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import retina as retinas
-from .errors import ConfigurationError, choose, within
-from .retina import GREY
-from .stimuli import EDGE, MARGIN
+from .. import retina as retinas
+from ..errors import ConfigurationError, choose, within
+from ..retina import GREY
+from ..stimuli import EDGE, MARGIN
 
 
 class FullResolutionPeriphery(nn.Module):

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from labbook import classifiers, models, rng, stimuli
-from labbook.book import tensors, transformer
 from labbook.errors import ConfigurationError
+from labbook.view import tensors, transformer
 
 READY = "seen"  # property of the explorer, once it can be used: see `opened`
 WINDOW = {"x": 18, "y": -20, "scale": 0.3, "angle": 20}

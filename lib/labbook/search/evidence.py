@@ -32,12 +32,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import evaluation, stimuli
-from .classifiers import device_of
-from .digits import Digits
-from .errors import ConfigurationError, choose, within
-from .retina import GREY
-from .stimuli import EDGE
+from .. import evaluation, stimuli
+from ..classifiers import device_of
+from ..digits import Digits
+from ..errors import ConfigurationError, choose, within
+from ..retina import GREY
+from ..stimuli import EDGE
 
 NEAR = 6.0  # pixels around the place of highest evidence within which the posterior is averaged
 

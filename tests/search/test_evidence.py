@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import classifiers, evaluation, evidence, models, rng, stimuli, training
+from labbook import classifiers, evaluation, models, rng, stimuli, training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
-from labbook.evidence import POOLINGS
 from labbook.experiments import curricula
+from labbook.search import evidence
+from labbook.search.evidence import POOLINGS
 from labbook.stimuli import Scene128
 from labbook.training import Training, train
 

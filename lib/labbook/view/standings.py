@@ -9,12 +9,13 @@ from torch import nn
 
 from .. import bootstrap, scaling
 from ..benchmark import CELLS, Counted, Measured
+from ..book import evaluations, report
+from ..book.chapter_store import ChapterStore
+from ..book.store import Run
 from ..experiments import systems
-from ..machine import processor
+from ..runtime.machine import processor
 from ..stimuli import FIELD, Scene128
-from . import evaluations, figures, report
-from .chapter_store import ChapterStore
-from .store import Run
+from . import figures
 
 Tables = Mapping[float, Mapping[str, Measured | Counted]]  # noise -> name of a system -> what was measured
 

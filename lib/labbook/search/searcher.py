@@ -18,13 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import evaluation, sampler
-from .classifiers import LeNet, TransformerOutput, device_of
-from .digits import Digits
-from .errors import choose, within
+from .. import evaluation, sampler
+from ..classifiers import LeNet, TransformerOutput, device_of
+from ..digits import Digits
+from ..errors import choose, within
+from ..retina import GREY
+from ..stimuli import EDGE, FIELD, crops, window
 from .peripheries import FullResolutionPeriphery, LogPolarPeriphery, apart, best_made, of_each
-from .retina import GREY
-from .stimuli import EDGE, FIELD, crops, window
 
 PERIPHERIES = {"full": FullResolutionPeriphery, "log-polar": LogPolarPeriphery}
 HERE = 5.0  # pixels: places no further from the gaze are where the eye is

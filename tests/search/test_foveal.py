@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from labbook import evaluation, evidence, foveal, models, retina, rng, stimuli, training
+from labbook import evaluation, models, retina, rng, stimuli, training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.experiments import beyond, curricula
+from labbook.search import evidence, foveal
 from labbook.stimuli import Scene128
 from labbook.training import Training, train
 

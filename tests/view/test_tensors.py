@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from labbook import stimuli
-from labbook.book import tensors
+from labbook.view import tensors
 
 SCRIPT = Path(tensors.__file__).with_suffix(".js").read_text("utf-8")
 

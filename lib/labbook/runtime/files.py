@@ -9,7 +9,7 @@ import os
 import uuid
 from pathlib import Path
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 
 def write(path: Path, content: bytes) -> None:

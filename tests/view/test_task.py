@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from labbook import stimuli
-from labbook.book import task, tensors
 from labbook.stimuli import EDGE, FIELD
+from labbook.view import task, tensors
 
 READY = "made"  # property of the explorer, once it can be used: see `opened`
 BOOK = Path(task.__file__).parent

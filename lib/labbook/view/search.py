@@ -15,12 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
-from .. import evidence, rng, stimuli, textures
 from .. import retina as retinas
+from .. import rng, stimuli, textures
 from ..evaluation import CONTRASTS
-from ..evidence import EvidenceMap, EvidenceOutput
-from ..foveal import FovealEvidence, FovealTrace
 from ..scaling import PowerLaw
+from ..search import evidence
+from ..search.evidence import EvidenceMap, EvidenceOutput
+from ..search.foveal import FovealEvidence, FovealTrace
 from ..stimuli import EDGE, FIELD, Stimuli
 from . import explorers, figures, logpolar, tensors
 from .figures import BLUE, COLUMN, INK, ORANGE, SKY, styled

@@ -9,7 +9,7 @@ import torch
 
 from labbook import retina as retinas
 from labbook import textures
-from labbook.book import logpolar, tensors
+from labbook.view import logpolar, tensors
 
 READY = "ready"  # property of the explorer, once it can be used: see `opened`
 SCENE = logpolar.View()

@@ -1,0 +1,1 @@
+"""What a training needs of the machine: files, devices, precision, captured steps, checkpoints."""

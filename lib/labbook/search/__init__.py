@@ -1,0 +1,1 @@
+"""Visual search beyond 2021: evidence maps, searchers with a periphery, foveal search."""

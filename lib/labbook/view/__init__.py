@@ -1,0 +1,1 @@
+"""What pages show: figures, tables of systems, and explorers that compute in the page."""
