@@ -280,8 +280,8 @@ def switches() -> list[bool]:
 
 def test_precision_is_set_and_put_back():
     before = switches()
-    with engine.arithmetic("float32", layers.Form("folded")):
-        assert switches() == [False, False, True, False] and layers._form == layers.Form("folded")
+    with engine.arithmetic("float32", layers.Form("first")):
+        assert switches() == [False, False, True, False] and layers._form == layers.Form("first")
         with engine.arithmetic("tf32", deterministic=False):
             assert switches() == [True, True, False, True]
         with engine.arithmetic("bfloat16"):

@@ -37,9 +37,11 @@ LARGE = ("stn128", "atn")  # networks whose convolutions keep a GPU busy
 TIMED = 3000  # digits that a timed training draws from
 FORMS = {
     "": None,
-    "folded": Form("folded"),
+    "first folded": Form("first"),
     "contiguous": Form(layout="contiguous"),
-    "folded, contiguous": Form("folded", layout="contiguous"),
+    "first folded, contiguous": Form("first", layout="contiguous"),
+    "all folded": Form("all"),
+    "all folded, contiguous": Form("all", layout="contiguous"),
 }
 
 

@@ -29,7 +29,7 @@ PRECISIONS = ("float32", "tf32", "bfloat16")  # of products and convolutions; su
 WARM = 3  # steps of a stage before one is captured
 PIECE = 25  # steps that are sent to a GPU at once; two such pieces may be under way
 
-FOLDED = Form("folded", layout="contiguous")
+FOLDED = Form("first", layout="contiguous")
 FASTEST: dict[str, Form] = {  # model -> the form that trains it fastest on an H200; the others are plain
     "stn128": FOLDED,  # 14 400 images per second in TF32, plain 11 300
     "atn": FOLDED,
