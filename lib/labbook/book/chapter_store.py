@@ -10,7 +10,7 @@ has them, shortened ones otherwise. "smoke": a few steps, from nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass, replace
 from typing import Any
 
@@ -51,14 +51,17 @@ class ChapterStore:
         self.shortened: set[str] = set()  # ids of runs on a schedule shorter than the chapter asks for
 
     def get_or_train(
-        self, training: Training, seeds: Sequence[int] | None = None, quick: int | None = None
-    ) -> list[Run]:
-        """Return one run per seed (default: the chapter's), the longest that the profile and the store allow.
+        self, training: Training | Mapping[str, Training], seeds: Sequence[int] | None = None, quick: int | None = None
+    ) -> list[Run] | dict[str, list[Run]]:
+        """Return one run per seed (default: the chapter's), the longest that the profile and the store allow; of
+        trainings by name, their runs by name.
 
         Args:
             quick: training images of a shortened run in the profile "quick" (default `QUICK_IMAGES`); what is shorter
                 anyway is trained whole.
         """
+        if isinstance(training, Mapping):
+            return {name: self.get_or_train(each, seeds, quick) for name, each in training.items()}
         n, cost = len(self.sets.train), HEAVY.get(training.model, 1)
         least = 20 if training.stages[-1].scene.edge == FIELD else 1  # of the cost in smoke
         limit = quick or QUICK_IMAGES // cost
@@ -77,6 +80,12 @@ class ChapterStore:
                 self.shortened.add(run.id)
         return obtained
 
+    def first(self, training: Training | Mapping[str, Training], quick: int | None = None) -> Run | dict[str, Run]:
+        """Return the run of the first seed alone, see `get_or_train`; of trainings by name, their runs by name."""
+        if isinstance(training, Mapping):
+            return {name: self.first(each, quick) for name, each in training.items()}
+        return self.get_or_train(training, self.settings.seeds[:1], quick)[0]
+
     def model(self, run: Run) -> nn.Module:
         """Return a run's trained model on the CPU; its weights are published with the page."""
         return self.runs.model(run)
@@ -86,13 +95,17 @@ class ChapterStore:
         with torch.inference_mode():
             return self.model(run)(stimuli.images)
 
-    def evaluate(self, evaluation: Evaluation, run: Run, raw: bool = False, **settings: Any) -> Any:
-        """Return an evaluation of a run, stored or computed now.
+    def evaluate(self, evaluation: Evaluation, run: Any, raw: bool = False, **settings: Any) -> Any:
+        """Return an evaluation of a run, stored or computed now; of several runs, or of runs by name, as many.
 
         Args:
             raw: as plain data, as it is stored. settings: see the evaluation. At most as many test digits, `n`, are
                 taken as there are, in "smoke" a few. Where a setting is a run, or several, it is one of the result.
         """
+        if isinstance(run, Mapping):
+            return {name: self.evaluate(evaluation, each, raw, **settings) for name, each in run.items()}
+        if isinstance(run, list | tuple):
+            return [self.evaluate(evaluation, each, raw, **settings) for each in run]
         settings, test = evaluation.settings(settings), self.sets.test
         if "n" in settings:
             n = len(test) if settings["n"] is None else min(settings["n"], len(test))

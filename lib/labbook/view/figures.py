@@ -64,8 +64,9 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 @styled
-def picture(figure: Figure, alt: str, classes: str = "dark-light", dpi: float | None = None) -> str:
-    """Return a figure as an `<img>`, with its description for readers who cannot see it; close it.
+def picture(figure: Figure, alt: str = "", classes: str = "dark-light", dpi: float | None = None) -> str:
+    """Return a figure as an `<img>`, with its description for readers who cannot see it (default: the one that it got
+    when it was drawn, see `described`); close it.
 
     The picture is a WebP without loss, which has 4 bytes where a PNG has 7. One that is no wider than `COLUMN` is of
     class "narrow": on a phone it shrinks to the screen.
@@ -78,24 +79,32 @@ def picture(figure: Figure, alt: str, classes: str = "dark-light", dpi: float | 
     width = round(figure.get_figwidth() * 96)
     narrow = " narrow" if figure.get_figwidth() <= COLUMN else ""
     return (
-        f'<img class="{classes}{narrow}" width="{width}" alt="{html.escape(alt, quote=True)}" '
+        f'<img class="{classes}{narrow}" width="{width}" alt="{html.escape(alt or figure.get_label())}" '
         f'src="data:image/webp;base64,{source}">'
     )
 
 
-def framed(figure: Figure, alt: str, caption: str = "") -> HTML:
+def described(figure: Figure, text: str) -> Figure:
+    """Give a figure its description, in which its numbers are, for readers who cannot see it; return it."""
+    figure.set_label(text)
+    return figure
+
+
+def framed(figure: Figure, alt: str = "", caption: str = "") -> HTML:
     """Return a figure with its description, and a caption that stands alone; close it."""
     below = f"<figcaption>{caption}</figcaption>" if caption else ""
     return HTML(f'<figure class="plot">{picture(figure, alt)}{below}</figure>')
 
 
-def side_by_side(pictures: Mapping[str, Figure], caption: str) -> None:
-    """Display narrow figures, by description, beside one another where there is room, else below; close them."""
-    shown = "".join(picture(figure, alt) for alt, figure in pictures.items())
+def side_by_side(pictures: Mapping[str, Figure] | Sequence[Figure], caption: str) -> None:
+    """Display narrow figures, by description where they have none of their own, beside one another where there is room,
+    else below; close them."""
+    by_alt = pictures.items() if isinstance(pictures, Mapping) else (("", figure) for figure in pictures)
+    shown = "".join(picture(figure, alt) for alt, figure in by_alt)
     display(HTML(f'<figure class="plot pair">{shown}<figcaption>{caption}</figcaption></figure>'))
 
 
-def show(figure: Figure, alt: str, caption: str = "") -> None:
+def show(figure: Figure, alt: str = "", caption: str = "") -> None:
     """Display a figure, see `framed`."""
     display(framed(figure, alt, caption))
 
@@ -113,6 +122,11 @@ def _legend(figure: Figure, **options) -> None:
     rows = -(-len(entries) // columns)
     ncols = -(-len(entries) // rows)
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=ncols, **options)
+
+
+def _told(ends: Mapping[str, float], unit: str = " %") -> str:
+    """Return numbers by name as text."""
+    return "; ".join(f"{name} {value:.{1 + (not unit)}f}{unit}" for name, value in ends.items())
 
 
 TEXT = 9  # points: letters of a name beside its line
@@ -172,7 +186,8 @@ def stimuli(batch: Stimuli, columns: int = 8) -> Figure:
     for axis, image, label, contrast in zip(axes.flat, batch.images, batch.labels, batch.contrast, strict=False):
         axis.imshow(image[0], vmin=0, vmax=1)
         axis.set_title(f"{label}, {100 * contrast:.0f} %", fontsize=9, loc="center")
-    return figure
+    told = "; ".join(f"{label}, {100 * each:.0f} %" for label, each in zip(batch.labels, batch.contrast, strict=True))
+    return described(figure, f"{n} stimuli in {rows} rows, with label and contrast: {told}.")
 
 
 def _marked(answer: int, label: int) -> str:
@@ -210,7 +225,9 @@ def windows(batch: Stimuli, seen: TransformerOutput, columns: int = 8) -> Figure
         for axis in (above, below):
             axis.axis("off")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    return figure
+    right = int((seen.logits[:n].argmax(1) == batch.labels[:n]).sum())
+    text = f"{n} stimuli with the window and the digit's frame; below, the crops with the predicted classes"
+    return described(figure, f"{text}, {right} of {n} correct.")
 
 
 # ---- training -------------------------------------------------------------------------------------------------------
@@ -255,7 +272,8 @@ def learning_curves(
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:g}")
     _name(figure, axis, ends)
-    return figure
+    told = _told({name: y for name, (_, y, _) in ends.items()})
+    return described(figure, f"Accuracy against training images. At the end: {told}.")
 
 
 def _name(figure: Figure, axis, ends: Mapping[str, tuple[float, float, str]]) -> None:
@@ -304,7 +322,11 @@ def per_stage(
     axes[-1, 0].set_xlabel("standard deviation of the shift at that stage (pixels)")
     k = max(range(len(ends)), key=lambda k: len(ends[k]))  # the first panel that has all
     _name(figure, axes[k, 0], ends[k])
-    return figure
+    values = ({name: y for name, (_, y, _) in each.items()} for each in ends)
+    told = (f"{label}: {_told(each, '')}" for label, each in zip(quantities, values, strict=True))
+    return described(
+        figure, f"Against the shift of each stage, panels below one another. Last stage: {'. '.join(told)}."
+    )
 
 
 def _plotted(run: Run, quantity: str, record: dict) -> float:
@@ -327,7 +349,7 @@ def course(
         stated: group -> accuracies of 2021, one per epoch of 60 000 images, drawn as dots on "accuracy".
     """
     figure, axes = _axes(len(quantities), 1, COLUMN, 0.9 + 1.8 * len(quantities), sharex=True, squeeze=False)
-    ends = {}
+    ends, told = {}, {label: {} for label in quantities}
     for axis, (label, quantity) in zip(axes[:, 0], quantities.items(), strict=True):
         for name, runs, colour, dash in _drawn(groups):
             records = [(run, record) for run in runs for record in run.history]
@@ -335,6 +357,7 @@ def course(
             values = [_plotted(run, quantity, record) for run, record in records]
             changes = [a[0] is not b[0] or a[1]["stage"] != b[1]["stage"] for a, b in pairwise(records)]
             ends.setdefault(name, (0, values[-1], colour))
+            told[label][name] = values[-1]
             last = [*np.flatnonzero(changes), len(records) - 1]
             axis.plot(images, values, color=colour, ls=dash, lw=1.6, marker="o", ms=3.5, markevery=last, label=name)
             if quantity == "accuracy" and stated and name in stated:
@@ -342,7 +365,8 @@ def course(
         _quantity(axis, label, quantity)
     axes[-1, 0].set_xlabel("training images (thousands)")
     _name(figure, axes[0, 0], ends)
-    return figure
+    text = ". ".join(f"{label}: {_told(each, '')}" for label, each in told.items())
+    return described(figure, f"Against training images, panels below one another. At the end: {text}.")
 
 
 def _epochs_2021(axis, name: str, accuracies: Sequence[float], colour: str) -> None:
@@ -421,7 +445,20 @@ def benchmark(
         )
     else:
         _legend(figure)
-    return figure
+    every = {name: list(runs) for name, runs in groups.items()}
+    every |= {f"{name}, 2021": [cells] for name, cells in (stated or {}).items()}
+    every |= {name: [cells] for name, cells in (beside or {}).items()}
+    if ceiling:
+        every["perfect fixation"] = [ceiling]
+    told = "; ".join(f"{name} {', '.join(_means(runs, contrasts))}" for name, runs in every.items())
+    levels = ", ".join(f"{100 * contrast:.0f} %" for contrast in contrasts)
+    return described(figure, f"Accuracy against eccentricity at contrasts of {levels}. Means in percent: {told}.")
+
+
+def _means(runs: Sequence[Mapping[tuple[float, float], Proportion | float]], contrasts: Sequence[float]) -> list[str]:
+    """Return the mean accuracy at each contrast over eccentricities and runs, percent, as text."""
+    cells = [(c, getattr(each, "value", each)) for run in runs for (c, _), each in run.items()]
+    return [f"{100 * fmean(value for c, value in cells if c == contrast):.1f}" for contrast in contrasts]
 
 
 @styled
@@ -489,7 +526,11 @@ def repeated(schedules: Mapping[str, Repeated]) -> Figure:
         _percent(axis)
     axes[0, 0].set_ylabel("accuracy (%)")
     _legend(figure)
-    return figure
+    told = "; ".join(
+        f"{name}, {len(each.runs)} runs, at most {100 * each.widest:.0f} points apart"
+        for name, each in schedules.items()
+    )
+    return described(figure, f"Accuracy at the end of each stage of whole schedules, run several times: {told}.")
 
 
 @styled
@@ -508,7 +549,8 @@ def distances(groups: Mapping[str, Sequence[Mapping[float, Proportion]]]) -> Fig
     _percent(axis)
     axis.set(xlabel="eccentricity of the digit (pixels)", ylabel="accuracy (%)")
     _name(figure, axis, ends)
-    return figure
+    means = {name: 100 * fmean(each.value for run in runs for each in run.values()) for name, runs in groups.items()}
+    return described(figure, f"Accuracy against the digit's eccentricity. Mean of all: {_told(means)}.")
 
 
 def _band(axis, runs: Sequence[Mapping[float, Proportion]], name: str, colour: str, dash) -> None:
@@ -577,7 +619,9 @@ def thresholds(fits: Mapping[str, Fit], contrasts: Sequence[float] = CONTRASTS) 
     axis.set(xlabel="eccentricity of the digit (pixels)", ylim=(0, 100))
     axis.set_ylabel(f"contrast for {100 * level:.0f} % accuracy (%)")
     _legend(figure)
-    return figure
+    near, far = ({name: 100 * list(each.thresholds.values())[k].value for name, each in fits.items()} for k in (0, -1))
+    text = f"Contrast for {100 * level:.0f} % accuracy against eccentricity"
+    return described(figure, f"{text}. Nearest: {_told(near)}. Farthest: {_told(far)}.")
 
 
 @styled
@@ -602,7 +646,10 @@ def fixations(errors: Mapping[str, Mapping[float, Tensor]], lost: float = EDGE /
     axis.set(xlabel="eccentricity of the digit (pixels)", ylabel="distance of the window from the digit (pixels)")
     axis.set_ylim(bottom=0)
     _name(figure, axis, ends)
-    return figure
+    told = _told({name: y for name, (_, y, _) in ends.items()}, " px")
+    return described(
+        figure, f"Distance of the window from the digit against its eccentricity. Median at the largest: {told}."
+    )
 
 
 @styled
@@ -618,7 +665,10 @@ def pointing(shares: Mapping[str, Mapping[float, float]]) -> Figure:
     axis.set(xlabel="distance of the digit from the window (pixels)", ylabel="steps towards the digit (%)")
     axis.set_ylim(0, 100)
     _name(figure, axis, ends)
-    return figure
+    distances = list(next(iter(shares.values())))
+    middle = distances[len(distances) // 2]
+    told = _told({name: 100 * each[middle] for name, each in shares.items()})
+    return described(figure, f"Share of steps towards the digit against its distance. At {middle:g} px: {told}.")
 
 
 @styled
@@ -686,7 +736,12 @@ def outcomes(groups: Mapping[str, Mapping[str, Sequence[Run]]]) -> Figure:
     axes[0, 0].set_yticks(range(len(rows)), rows)
     axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
     _legend(figure)
-    return figure
+    means = {
+        title: {name: 100 * fmean(run.measure("accuracy") for run in runs) for name, runs in ways.items()}
+        for title, ways in groups.items()
+    }
+    told = ". ".join(f"{title}: {_told(each)}" for title, each in means.items())
+    return described(figure, f"Accuracy at the end of each training. {told}.")
 
 
 @styled
@@ -759,7 +814,8 @@ def against(
     axis.margins(x=0.2, y=0.2)
     axis.set(xlabel=labels[0], ylabel=labels[1])
     _legend(figure)
-    return figure
+    told = "; ".join(f"{name}: {x:,}, {fmean(ys):.1f}" for name, (x, ys) in points.items())
+    return described(figure, f"{labels[1]} against {labels[0]}. {told}.")
 
 
 @styled
@@ -841,7 +897,8 @@ def gallery(rows: Mapping[str, Tensor], titles: Sequence[str]) -> Figure:
         line[0].set_ylabel(name, fontsize=9)
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=9, loc="center")
-    return figure
+    columns = f", in columns: {', '.join(titles)}" if any(titles) else ""
+    return described(figure, f"Images in rows: {', '.join(rows)}{columns}.".replace("\n", " "))
 
 
 @styled
@@ -917,7 +974,11 @@ def maps(by_name: Mapping[str, Tensor], columns: int = 2) -> Figure:
     for axis in axes[:, 0]:
         axis.set_ylabel("shift down (pixels)")
     figure.colorbar(picture, ax=axes, label="accuracy (%)", shrink=0.8).outline.set_visible(False)
-    return figure
+    told = (
+        f"{name}: {100 * a[len(a) // 2, len(a) // 2]:.1f} % at the centre, mean {100 * a.mean():.1f} %"
+        for name, a in by_name.items()
+    )
+    return described(figure, f"Accuracy over the shift of the digit, as maps. {'; '.join(told)}.")
 
 
 def _crossed(percent: np.ndarray) -> list[int]:

@@ -30,7 +30,7 @@ from ..evaluation import Proportion
 from ..stimuli import EDGE, FIELD
 from ..transformers import ATN, Transformer
 from . import explorers, tensors
-from .figures import AMBER, BLUE, COLUMN, GREEN, INK, ORANGE, SKY, styled
+from .figures import AMBER, BLUE, COLUMN, GREEN, INK, ORANGE, SKY, described, styled
 
 NOISE = 0.75  # amplitude of the background
 GREY = 0.5
@@ -234,6 +234,7 @@ def diagram(model: Transformer, image: Tensor) -> Figure:
     with torch.inference_mode():
         found = model(image)
     theta, crop = found.theta, found.crop
+    told: list[str] = []  # the layers of both networks
     figure, axis = plt.subplots(figsize=(COLUMN, 4.9))
     axis.set(xlim=(0, 64), ylim=(0, 56), aspect="equal")
     axis.axis("off")
@@ -260,6 +261,7 @@ def diagram(model: Transformer, image: Tensor) -> Figure:
             axis.text(x, y - 6.2, label, ha="center", va="top", fontsize=7.5)
             axis.text(x, y + 6.1, layer.name.replace(" ", "\n", 1), ha="center", va="bottom", fontsize=7.5)
             x += step
+        told.append(", ".join(f"{layer.name} to {' × '.join(map(str, layer.shape))}" for layer in shapes))
         return x - step
 
     def picture(pixels: Tensor, x: float, y: float, size: float, title: str) -> None:
@@ -284,7 +286,10 @@ def diagram(model: Transformer, image: Tensor) -> Figure:
     picture(crop[0, 0], 26.5, lower, 10.5, f"crop, {crop.shape[-2]} × {crop.shape[-1]}")
     arrow((32.2, lower), (35.6, lower))
     stack(model.classifier, crop, 40, lower, GREEN, "classifier")
-    return figure
+    sizes = (f"{each.shape[-2]} × {each.shape[-1]}" for each in (image, crop))
+    text = "A spatial transformer. An image of {} goes to a localisation network ({}), whose output is theta; grid and "
+    text += "sampler give a crop of {} to a classifier ({})."
+    return described(figure, text.format(next(sizes), told[0], next(sizes), told[1]))
 
 
 # ---- what the gradient of a label says ------------------------------------------------------------------------------
@@ -554,7 +559,11 @@ def units(groups: Mapping[str, Sequence[Units]]) -> Figure:
     axis.set(xlabel="active hidden units (%)", ylabel="standard deviation of\nthe window's middle (px)", xlim=(-4, 100))
     axis.set_yticks([0, 0.1, 1, 10], ["0", "0.1", "1", "10"])
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, fontsize=8.5)
-    return figure
+    counts = "; ".join(
+        f"{name} {sum(not each.active for each in points)} of {len(points)}" for name, points in groups.items()
+    )
+    text = "Standard deviation of the window's centre against the share of active hidden units, a mark per run."
+    return described(figure, f"{text} Runs without an active unit: {counts}.")
 
 
 # ---- what the first step does ---------------------------------------------------------------------------------------
