@@ -9,7 +9,7 @@ from here import ROOT
 import labbook
 
 LIBRARY = ROOT / "lib" / "labbook"
-SCIENCE = ("", "runtime", "search")  # folders that are read as one
+SCIENCE = ("", "search", "runtime", "identity")  # folders that are read as one
 MAY = {  # part -> the parts that it may import, beside itself
     "": set(),
     "study2021": {""},

@@ -5,9 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import config, evaluation, models, rng, stimuli
+from labbook import evaluation, models, rng, stimuli
 from labbook.errors import ConfigurationError
 from labbook.fields import Cluttered, Field
+from labbook.identity.description import parse_scene, plain
 from labbook.stimuli import Scene128
 
 LAWS = (Field.sized(64), Field.sized(192, draws="frozen"), Cluttered(), Cluttered(size=100, pieces=8))
@@ -65,7 +66,7 @@ def test_positions_are_uniform_and_pieces_stay_inside(seed, piece):
 
 @pytest.mark.parametrize("law", LAWS, ids=str)
 def test_a_law_is_described_and_an_evidence_map_sees_it(sets, law):
-    assert config.parse_scene(config.plain(law)) == law
+    assert parse_scene(plain(law)) == law
     answers = evaluation.predictions(models.build("evidence", width=2), sets.test, law, 10)
     assert answers.theta.shape == (10, 2, 3)
 

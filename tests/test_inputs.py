@@ -20,6 +20,7 @@ from labbook.book import execution, pages, parameters, store
 from labbook.book.declarations import CHAPTERS
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
+from labbook.identity.description import describe
 from labbook.ops import cli
 from labbook.runtime import files
 from labbook.stimuli import Scene28, Scene128, draw
@@ -66,7 +67,7 @@ def test_any_value_of_any_field_is_accepted_or_refused_by_name(good, data):
     except ConfigurationError as refusal:
         assert name in str(refusal) and "\n" not in str(refusal) and len(str(refusal)) < 1000
     else:
-        hash(json.dumps(made.describe(), allow_nan=False)) if isinstance(made, Training) else repr(made)
+        hash(json.dumps(describe(made), allow_nan=False)) if isinstance(made, Training) else repr(made)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +257,7 @@ def test_weights_that_are_a_pickle_are_not_executed(tmp_path):
     folder = tmp_path / "name" / "0123456789abcdef"
     torch.save(_Trap(tmp_path / "sprung"), weights := tmp_path / "weights")
     files.write(folder / "weights.safetensors", weights.read_bytes())
-    run = store.Run(folder, Training("tutorial", (FIRST,)).describe(), [], {}, files.digest(weights.read_bytes()))
+    run = store.Run(folder, describe(Training("tutorial", (FIRST,))), [], {}, files.digest(weights.read_bytes()))
     with pytest.raises(ConfigurationError, match=r"weights\.safetensors"):
         run.model()
     files.write(folder / "weights.safetensors", other := save({"x": torch.zeros(1)}))

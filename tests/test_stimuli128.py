@@ -9,9 +9,10 @@ import torch
 
 from labbook import evaluation, rng, stimuli
 from labbook import textures as clouds
-from labbook.config import Training, name_of, plain
+from labbook.config import Training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
+from labbook.identity.description import name_of, plain
 from labbook.stimuli import ECCENTRICITIES, Scene28, Scene128
 from labbook.study2021 import pipeline
 

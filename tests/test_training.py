@@ -18,6 +18,7 @@ from labbook import curriculum, digits, evaluation, models, rng, stimuli, traini
 from labbook.config import Training, seeded, shortened
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
+from labbook.identity.description import describe
 from labbook.runtime import checkpoint, files
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Diverged, train
@@ -485,8 +486,8 @@ def test_a_run_goes_on_from_the_weights_it_is_given(few):
 
 def test_what_a_run_starts_from_is_part_of_its_content():
     fine = replace(one("tutorial"), start=one("tutorial", lr=0.1))
-    assert fine.describe() != one("tutorial").describe()
-    assert fine.describe()["start"]["stages"][0]["lr"] == 0.1
+    assert describe(fine) != describe(one("tutorial"))
+    assert describe(fine)["start"]["stages"][0]["lr"] == 0.1
     other = seeded(fine, 7, "mnist")
     assert (other.seed, other.start.seed, other.start.data) == (7, 7, "mnist")
     assert shortened(replace(fine, start=one("tutorial", epochs=9)), 20, 400).start.stages[0].epochs == 1

@@ -6,12 +6,13 @@ Data flows one way, and so do the imports. The science, in reading order, where 
     stimuli     rng digits textures stimuli fields retina
     networks    layers classifiers sampler evaluation search.evidence localisation transformers where
                 search.peripheries search.searcher search.foveal models
-    training    curriculum schema config losses score_function runtime.engine runtime.checkpoint training
+    training    curriculum losses runtime.engine config identity.schema identity.description score_function
+                runtime.checkpoint training
     analysis    visual_field whatwhere psychometrics bootstrap benchmark linear_probe gradient_alignment scaling
 
 Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),
 `curriculum` and `training`; `models` lists every network by name. What 2021 did not have is in `search`, what a
-training needs of the machine in `runtime`.
+training needs of the machine in `runtime`, what it is stored under in `identity`.
 
 What is made of it:
 

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from . import evaluation, layers, models, rng, score_function, transformers
-from .config import Training
+from .config import OPTIMISERS, Training
 from .curriculum import Stage
 from .digits import Digits, DigitSets
 from .errors import ConfigurationError
+from .identity.description import describe
 from .losses import LOSSES
 from .runtime import checkpoint as checkpoints
 from .runtime import engine as engines
@@ -35,8 +36,6 @@ from .stimuli import CachedStimuli, Stimuli, StimulusConfig, draw
 KEPT = 1 << 29  # bytes of fixed stimuli of one kind that a run keeps between epochs
 GUARD_EVERY = 50  # steps between looks for NaN and infinity on a CPU; a GPU would have to be waited for: once an epoch
 LOCALISING = ("localisation.", "where.")  # parameters of what decides where to look
-
-OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 class Diverged(RuntimeError):
@@ -490,7 +489,7 @@ class _Run:
     def save(self) -> None:
         """Write the state to the checkpoint."""
         state = {
-            "training": json.dumps(self.training.describe(), sort_keys=True),
+            "training": json.dumps(describe(self.training), sort_keys=True),
             "position": [self.stage, self.epoch, self.step],
             "model": self.model.state_dict(),
             "averaged": self.averaged and self.averaged.state_dict(),
@@ -510,7 +509,7 @@ class _Run:
         """
         path = self.checkpoint
         state = checkpoints.read(path, self.device)
-        if json.loads(state["training"]) != self.training.describe():
+        if json.loads(state["training"]) != describe(self.training):
             raise ConfigurationError(f"{path} belongs to another configuration; delete it or name another file.")
         try:
             self._take_up(state)

@@ -13,6 +13,7 @@ from labbook.book import report
 from labbook.book.store import Run
 from labbook.curriculum import growing
 from labbook.evaluation import Proportion
+from labbook.identity.description import describe
 from labbook.stimuli import Scene28
 from labbook.training import Training
 from labbook.view import figures
@@ -39,7 +40,7 @@ def test_numbers_of_numpy_are_glued_as_python_s_which_a_page_can_format(shown):
 
 def test_what_runs_ended_with_and_what_claims_state_is_glued_by_name(shown, tmp_path):
     theta = {"mean": [0.2, 0, 0, 0, 0.2, 0], "spread": [0, 0, 0.1, 0, 0, 0.1], "follow": [0.4, 0.6]}
-    training = Training("stn28", growing([0], 1, 0.1, Scene28())).describe()
+    training = describe(Training("stn28", growing([0], 1, 0.1, Scene28())))
     report.measured(own=Run(tmp_path, training, [{"stage": 0, "accuracy": 0.9, "theta": theta}], {}, ""))
     report.stated("C2")
     found = dict(shown)

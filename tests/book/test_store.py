@@ -17,8 +17,8 @@ from trainings import one, processes
 from labbook import digits
 from labbook.book import store as runs
 from labbook.book.store import Run, Store
-from labbook.config import describe, digest, name_of
 from labbook.errors import ConfigurationError
+from labbook.identity.description import describe, digest, name_of
 from labbook.runtime import files
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Paused, Training, train
@@ -58,7 +58,7 @@ def test_a_run_is_trained_once_and_found_again(store, few, trained):
     again = Store(store.published, store.local)
     second = again.get_or_train(replace(SMALL, momentum=0, seed=0), few)  # equal content, another object
     assert trained == [SMALL] and first == second == again.find(SMALL)
-    assert first.training == SMALL.describe() and first.id == name_of(SMALL)
+    assert first.training == describe(SMALL) and first.id == name_of(SMALL)
     assert [record["epoch"] for record in first.history] == [0] and first.images == 20
     assert {"device", "python", "torch"} <= set(first.machine)
     assert store.find(replace(SMALL, seed=1)) is None
@@ -75,7 +75,7 @@ def test_bfloat16_is_found_anywhere_and_trained_where_it_is_fast(store, few, tra
     rough, suited = replace(SMALL, precision="bfloat16"), replace(SMALL, precision="bfloat16" if fast else "float32")
     onwards = replace(rough, start=rough)
     run = store.get_or_train(onwards, few)
-    assert trained == [suited, replace(suited, start=suited)] and run.training == trained[-1].describe()
+    assert trained == [suited, replace(suited, start=suited)] and run.training == describe(trained[-1])
     assert Store(store.published, store.local).get_or_train(onwards, few) == run and len(trained) == 2
     monkeypatch.setattr(runs.models, "fast_in_bfloat16", lambda device: True)
     found = store.get_or_train(rough, few)  # elsewhere
@@ -117,10 +117,10 @@ def test_options_of_the_model_come_back(store, few):
 
 def test_the_first_stored_candidate_wins(store, few, trained):
     long, middle, short = (replace(SMALL, seed=seed) for seed in range(3))
-    assert store.get_or_train([long, middle, short], few).training == short.describe()  # the last is trained
+    assert store.get_or_train([long, middle, short], few).training == describe(short)  # the last is trained
     assert trained == [short]
     Store(store.published, store.local).get_or_train(middle, few)
-    assert store.get_or_train([long, middle, short], few).training == middle.describe()
+    assert store.get_or_train([long, middle, short], few).training == describe(middle)
     assert trained == [short, middle]
 
 

@@ -8,9 +8,10 @@ from labbook import classifiers, evaluation, models
 from labbook.book import store
 from labbook.book.chapter_store import ChapterStore
 from labbook.book.parameters import Trains
-from labbook.config import Training, describe, name_of, parse, shortened
+from labbook.config import Training, shortened
 from labbook.digits import DigitSets
 from labbook.experiments import beyond, card
+from labbook.identity.description import describe, name_of, parse
 from labbook.ops import gpu
 from labbook.training import train
 

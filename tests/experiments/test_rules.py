@@ -12,6 +12,7 @@ from labbook.errors import ConfigurationError
 from labbook.experiments import claim as of
 from labbook.experiments import week1, week2, week4, week8
 from labbook.experiments.claim import CONFIRMED, OPEN, PARTLY, REFUTED, Claim, Instead, Seeds, judge
+from labbook.identity.description import describe
 
 CLAIMS = experiments.claims()
 FEW = 2  # seeds, of which no rule decides
@@ -350,7 +351,7 @@ def run_of(training, accuracies, seed=0, loss=None, spread=0.0):
         {"stage": 0, "epoch": k, "accuracy": value, "loss": (loss or [1.0] * len(accuracies))[k], "theta": theta}
         for k, value in enumerate(accuracies)
     ]
-    return SimpleNamespace(training=training.describe() | {"seed": seed}, history=history)
+    return SimpleNamespace(training=describe(training) | {"seed": seed}, history=history)
 
 
 SIMPLE = CLAIMS["C3"]

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from labbook import experiments
-from labbook.config import Training, name_of
+from labbook.config import Training
 from labbook.errors import ConfigurationError
 from labbook.experiments import beyond, card, whole
+from labbook.identity.description import name_of
 from labbook.stimuli import ECCENTRICITIES
 from labbook.study2021 import schedules
 

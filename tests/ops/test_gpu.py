@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 
 from labbook import evaluation
 from labbook.book import checkout as book_checkout
-from labbook.config import Training, name_of
+from labbook.config import Training
 from labbook.curriculum import growing
 from labbook.errors import ConfigurationError
 from labbook.experiments import card
 from labbook.experiments.card import CardTraining
+from labbook.identity.description import name_of
 from labbook.ops import cli, gpu, pack
 from labbook.training import Paused
 

@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from labbook.book import checkout as book_checkout
 from labbook.book import store
-from labbook.config import Training, name_of
+from labbook.config import Training
 from labbook.curriculum import growing
 from labbook.errors import ConfigurationError
+from labbook.identity.description import name_of
 from labbook.ops import cli, pack
 from labbook.runtime import files
 from labbook.training import train

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from .. import digits
 from ..classifiers import TransformerOutput
-from ..config import Training, plain, seeded, shortened
+from ..config import Training, seeded, shortened
 from ..evaluation import Proportion
+from ..identity.description import plain
 from ..stimuli import FIELD, Stimuli, StimulusConfig
 from . import checkout, evaluations
 from .evaluations import Evaluation

@@ -1,6 +1,6 @@
 """The store of trained runs: configuration -> metrics and weights, found again by content, never replaced.
 
-    NAME/                     the name of a configuration, see `config.name_of`
+    NAME/                     the name of a configuration, see `description.name_of`
         current.json          which generation counts: the one small file that ever moves, last and at once
         GENERATION/           the first 16 digits of the SHA-256 of its weights
             run.json          configuration, history, machine, data, checksum of the weights
@@ -38,9 +38,10 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from .. import evaluation, models
-from ..config import Training, describe, digest, name_of, parse
+from ..config import Training
 from ..digits import DigitSets
 from ..errors import ConfigurationError
+from ..identity.description import describe, digest, name_of, parse
 from ..runtime import files
 from ..runtime.engine import is_gpu
 from ..runtime.machine import machine

@@ -17,10 +17,11 @@ from pathlib import Path
 from statistics import fmean
 from string import Formatter
 
-from ..config import Training, name_of, seeded
+from ..config import Training, seeded
 from ..errors import ConfigurationError
 from ..experiments import claim as of
 from ..experiments.claim import Claim, Judgement
+from ..identity.description import name_of
 from . import checkout, evaluations, report
 from .chapter_store import ChapterStore
 from .claims import claims

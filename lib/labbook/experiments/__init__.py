@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..config import Training
+from ..identity.description import describe
 
 DIGITS = 55_000  # training digits of MNIST
 PER_SECOND = {"lenet": 150e3, "stn28": 140e3, "polo": 150e3, "atn": 32e3, "stn128": 13e3}  # training images on one H100
@@ -60,7 +61,7 @@ def card_trainings(
 
 
 def _key(training: Training) -> str:
-    return repr(training.describe())
+    return repr(describe(training))
 
 
 def _weeks() -> tuple:

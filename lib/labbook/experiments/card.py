@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from .. import experiments
-from ..config import Training, name_of, seeded
+from ..config import Training, seeded
 from ..errors import ConfigurationError, nearest
+from ..identity.description import name_of
 from . import beyond, pathways, week2, week3, week4, week5, week6, week7, week8
 from .whole import RATES, SCHEDULES
 

@@ -32,8 +32,9 @@ from textwrap import dedent
 from types import CodeType
 from typing import Any, Protocol
 
-from ..config import Training, plain, seeded
+from ..config import Training, seeded
 from ..errors import ConfigurationError
+from ..identity.description import describe, plain
 
 CONFIRMED, PARTLY, REFUTED, OPEN = VERDICTS = ("confirmed", "partly", "refuted", "open")
 NO_CLAIM = "no claim"  # in place of a verdict, of a record that claims nothing
@@ -368,7 +369,7 @@ class Claim:
         for role in self.own:
             for each in self.trainings(role):
                 training, why = (each.training, "instead") if isinstance(each, Instead) else (each, "")
-                texts += [role, why, json.dumps(training.describe(), sort_keys=True)]
+                texts += [role, why, json.dumps(describe(training), sort_keys=True)]
         return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 

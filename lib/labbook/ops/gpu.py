@@ -50,13 +50,14 @@ from ..book import checkout, evaluations, store
 from ..book.chapter_store import ChapterStore
 from ..book.parameters import Trains
 from ..book.store import Run, Store
-from ..config import Training, name_of, seeded
+from ..config import Training, seeded
 from ..errors import ConfigurationError, choose, within
 from ..experiments import card
 from ..experiments.card import CardTraining
 from ..experiments.pathways import what_training
+from ..identity.description import name_of
 from ..runtime import files
-from ..schema import CHOICES
+from ..runtime.engine import PRECISIONS
 from ..training import Paused
 from ..whatwhere import SACCADES
 from . import device as devices
@@ -99,7 +100,7 @@ class Asked:
         within("chapter_seconds", self.chapter_seconds, 1, 3600)
         for phase in self.skip:
             choose("skip", phase, PHASES)
-        if self.precision is not None and choose("precision", self.precision, CHOICES["arithmetic"]) != "float32":
+        if self.precision is not None and choose("precision", self.precision, PRECISIONS) != "float32":
             kind = torch.device(self.device).type
             if kind != "cuda" or (self.precision == "bfloat16" and not torch.cuda.is_bf16_supported()):
                 raise ConfigurationError(f"precision={self.precision!r} is not to be had on {self.device!r}.")

@@ -1,7 +1,7 @@
 """The frozen names and defaults of configurations, version 1: what a description that leaves a setting out means.
 
-A training is stored under the hash of its description (see `config`), which leaves out what is at its default *here*,
-whatever the code's default is today. Nothing in this file may change, or stored trainings lose their names:
+A training is stored under the hash of its `description`, which leaves out what is at its default *here*, whatever the
+code's default is today. Nothing in this file may change, or stored trainings lose their names:
 
 * a default changed in the code: nothing to do, descriptions then write the new value out;
 * a field or option renamed in the code: map its key to the new attribute in `ATTRIBUTES`;
@@ -169,20 +169,4 @@ ATTRIBUTES = {  # key of a description -> attribute in the code, where they diff
 
 NAMES = {  # of trainings from when options at their defaults were written out: hash of the description -> name
     "1e6bd76431620c13": "cabd2a4d05244f59",
-}
-
-CHOICES = {  # what a key may hold; names may be added
-    "optimiser": ["sgd", "adam", "adamw"],
-    "loss": [
-        "cross_entropy",
-        "mean_squared",
-        "cross_entropy and position",
-        "cross_entropy and evidence",
-        "posterior of places",
-        "collicular",
-        "value of fixations",
-    ],
-    "arithmetic": ["float32", "tf32", "bfloat16"],
-    "data": ["mnist", "digits"],
-    "start_with": ["all", "classifier", "localisation", "teacher"],
 }
