@@ -56,6 +56,23 @@ def points(difference: Estimate) -> str:
     return f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
+def ends(runs: Sequence[Run]) -> str:
+    """Return the accuracies with which runs ended, see `percent`."""
+    return percent([run.measure("accuracy") for run in runs])
+
+
+def ended(run: Run, record: dict | None = None) -> tuple[str, str, str]:
+    """Return what a transformer ended with, or another record of its history, as text: accuracy, standard deviation of
+    its window, correlation of the window with the digit's position."""
+    accuracy, spread, r = (run.measure(quantity, record) for quantity in ("accuracy", "spread", "follow"))
+    return percent(accuracy), f"{spread:,.1f} px", f"{r:.2f}"
+
+
+def window(runs: Sequence[Run]) -> str:
+    """Return how the windows of runs move, as text: `3.1 px (r = 0.92)`, of each."""
+    return ", ".join("{1} (r = {2})".format(*ended(run)) for run in runs)
+
+
 def against(ours: Sequence[Sequence[Proportion]], theirs: Sequence[Sequence[Proportion]]) -> str:
     """Return general and central accuracies, of each seed, as text: `general 44.1 % against 40.2 %, central ...`."""
     pairs = (

@@ -67,14 +67,14 @@ class Stored:
                 found.append(run)
         return found
 
+    def serving(self, training: Training) -> list[Run]:
+        """Return the stored runs of a training in every precision that leaves them runs of a claim's own schedule."""
+        return [run for each in of.PRECISIONS for run in self.find(of.in_precision(training, each))]
+
     def train(self, claim: Claim) -> None:
         """Train what a claim is about, with the page's seeds, as far as it is not stored."""
         for training in (claim.trainings(role)[0] for role in claim.own):
-            stored = {
-                run.training.get("seed", 0)
-                for each in of.PRECISIONS
-                for run in self.find(of.in_precision(training, each))
-            }
+            stored = {run.training.get("seed", 0) for run in self.serving(training)}
             self.store.get_or_train(training, [seed for seed in self.store.settings.seeds if seed not in stored])
 
     def accuracy(self, run: Run, scene) -> float:
