@@ -47,7 +47,7 @@ def test_the_cells_of_the_factorial_differ_by_their_factors_alone():
     for levels, each in cells.items():
         stimuli, optimiser, contrasts, system = levels
         assert {stage.scene.draws for stage in each.stages} == {stimuli}
-        assert each.optimiser == optimiser and (each.model == "evidence") == (system == "map")
+        assert each.optimiser == optimiser.lower() and (each.model == "evidence") == (system == "evidence map")
         assert (len(each.stages) == 1) == (contrasts == "early")
 
 
@@ -96,9 +96,12 @@ def test_only_what_lies_further_below_than_the_seeds_differ_is_below():
 
 
 def test_what_only_the_system_decides_is_its_effect():
-    found = beyond.effects({levels: 90 if "map" in levels else 50 for levels, _ in beyond.cells_of_factorial()}, 100)
+    found = beyond.effects(
+        {levels: 90 if "evidence map" in levels else 50 for levels, _ in beyond.cells_of_factorial()}, 100
+    )
     assert found["system"].value > 2 and abs(found["stimuli"].value) < 1e-9
-    assert list(found)[:4] == list(beyond.FACTORS)
+    assert list(found)[:4] == list(beyond.FACTORS) == list(beyond.CHANGES)
+    assert beyond.largest(found) == "system"
 
 
 def test_limits_and_searches_are_shares_of_all_fields():
@@ -109,6 +112,14 @@ def test_limits_and_searches_are_shares_of_all_fields():
     found = beyond.searched(searches, 100)
     assert found["made"] == pytest.approx([1.5] * 7) and found["stopped"] == pytest.approx([0.9] * 7)
     assert beyond.coefficients(5) == 5 * (2880 + 44**2)
+    assert beyond.coefficients(1, 256) == 2880 + 2 * 288 + 44**2  # two rings more
+
+
+def test_the_operations_of_a_map_grow_with_the_area():
+    (small, search), (large, _) = (
+        beyond.operations(models.build("evidence", width=2), None, size) for size in (48, 96)
+    )
+    assert 4 < large / small < 8 and search > small  # the border has no places
 
 
 @pytest.mark.parametrize("name", ("evidence map, main recipe", "foveal searcher, taught by the map"))

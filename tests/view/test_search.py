@@ -6,8 +6,9 @@ import pytest
 import torch
 from here import ROOT
 
-from labbook import rng, stimuli, textures
+from labbook import rng, scaling, stimuli, textures
 from labbook.book.store import Store
+from labbook.bootstrap import Estimate
 from labbook.experiments import beyond
 from labbook.view import search, tensors
 
@@ -137,3 +138,21 @@ def test_laws_are_drawn_with_their_exponents():
     points = {"training images": {10_000: [0.2], 40_000: [0.1], 160_000: [0.04, 0.06]}}
     figure = search.laws(points, {name: beyond.error_law(each) for name, each in points.items()})
     assert "exponent −0.50" in [axis.get_title() for axis in figure.axes]
+
+
+def test_a_factorial_experiment_is_drawn_with_all_cells_and_effects():
+    cells = {levels: 0.9 if "evidence map" in levels else 0.1 for levels, _ in beyond.cells_of_factorial()}
+    effects = beyond.effects({levels: round(1000 * each) for levels, each in cells.items()}, 1000)
+    left, right = search.factorial(cells, effects).axes
+    drawn = [sorted(set(line.get_xdata())) for line in left.lines[:2]]
+    assert drawn == [[10.0], [90.0]] and len(left.get_yticks()) == 8
+    assert len(right.get_yticks()) == len(effects)
+
+
+def test_costs_of_larger_fields_are_drawn_with_their_laws():
+    costs = {64: 1.0, 128: 4.0, 256: 16.0}
+    accuracies = {edge: Estimate(0.9, 0.88, 0.92) for edge in costs}
+    law = scaling.power_law(list(costs), list(costs.values()))
+    figure = search.sizes(accuracies, {"operations": {"map": costs, "search": costs}}, {("operations", "map"): law})
+    line = figure.axes[1].lines[1]
+    assert list(line.get_ydata()) == pytest.approx([1.0, 4.0, 16.0])

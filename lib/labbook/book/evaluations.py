@@ -186,6 +186,12 @@ def limits(model: nn.Module, test: Digits, n: int = 1000, reach: float = evidenc
     return evidence.benchmark([model], test, n)
 
 
+@evaluation_of("ensemble")
+def ensemble(model: nn.Module, test: Digits, further: Sequence[nn.Module], n: int = 1000) -> dict[str, list]:
+    """What `evidence.benchmark` counts of several evidence maps, the first of which is the run."""
+    return evidence.benchmark([model, *further], test, n)
+
+
 @evaluation_of("foveal searches")
 def foveal_searches(model: nn.Module, test: Digits, n: int = 1000, saccades: int = 5) -> dict[str, list]:
     """What `foveal.benchmark` counts of a foveal searcher."""

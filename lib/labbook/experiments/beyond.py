@@ -68,17 +68,40 @@ ROWS_2021 = {  # beside ours: name -> its row in `facts.benchmark`
     "What/Where model, 5 saccades": "What/Where 5 saccades",
 }
 WINDOW = {"scale_start": 0.22, "kaiming": True, **recipes.GREY}  # of an attention transformer: a sample per pixel
-SIZES = (64, 192, 256)  # of fields, pixels, beside 128
+SIZES = (64, FIELD, 192, 256)  # of fields, pixels
+ASKED = 1024  # pixels: what a field of this size would need
 ANCHORS = {  # of the literature
     "cluttered 60x60": Cluttered(),
     "cluttered 100x100": Cluttered(size=100, pieces=8),
     "cluttered 60x60, small pieces": Cluttered(pieces=16, piece=6),
 }
+PUBLISHED = {  # of the same: what others report, system -> error and where
+    "cluttered 60x60": {
+        "convolutional network": (0.0809, "mnih2014"),
+        "recurrent attention, eight glimpses": (0.0404, "mnih2014"),
+    },
+    "cluttered 100x100": {
+        "convolutional network": (0.1435, "mnih2014"),
+        "recurrent attention, eight glimpses": (0.0811, "mnih2014"),
+        "differentiable recurrent attention, eight glimpses": (0.0336, "gregor2015"),
+    },
+    "cluttered 60x60, small pieces": {
+        "fully connected network": (0.132, "jaderberg2015"),
+        "convolutional network": (0.035, "jaderberg2015"),
+        "spatial transformer, convolutional": (0.017, "jaderberg2015"),
+    },
+}
 FACTORS = {  # of the factorial experiment: name -> its two levels, that of 2021 first
     "stimuli": ("frozen", "fresh"),
-    "optimiser": ("sgd", "adamw"),
+    "optimiser": ("SGD", "AdamW"),
     "lower contrasts": ("late", "early"),
-    "system": ("window", "map"),
+    "system": ("attention STN", "evidence map"),
+}
+CHANGES = {  # the same: what our level is, in words
+    "stimuli": "fresh stimuli in place of frozen ones",
+    "optimiser": "AdamW in place of SGD",
+    "lower contrasts": "lower contrasts from the first step",
+    "system": "a map with a sum over places instead of a window",
 }
 
 
@@ -134,22 +157,26 @@ def factorial(stimuli: str, optimiser: str, contrasts: str, system: str) -> Trai
         stimuli, optimiser, contrasts, system: a level each, see `FACTORS`. Late contrasts are below 70 % in the last
             60 % of the images; the window learns through its sampler.
     """
-    rate = {"sgd": 0.01, "adamw": 0.001}[optimiser]
+    rate = {"SGD": 0.01, "AdamW": 0.001}[optimiser]
     stages = curricula.for_evidence_map(20, rate, {"late": 0.4, "early": 0}[contrasts], Scene128(draws=stimuli))
-    model, options = {"map": ("evidence", {}), "window": ("atn", WINDOW)}[system]
-    how = recipes.ADAMW if optimiser == "adamw" else {"optimiser": "sgd", "reset_optimiser": False}
+    model, options = {"evidence map": ("evidence", {}), "attention STN": ("atn", WINDOW)}[system]
+    how = recipes.ADAMW if optimiser == "AdamW" else {"optimiser": "sgd", "reset_optimiser": False}
     return Training(model, stages, options, batch=50, fraction=0.1, **how)
 
 
 def sized(size: int) -> Training:
-    """Return the training of an evidence map on fields of another size."""
-    return evidence_map(scene=Field.sized(size))
+    """Return the training of an evidence map on fields of another size: 49 500 of them, whatever the size."""
+    return evidence_map(49_500, scene=Field.sized(size))
+
+
+def rings(size: int) -> int:
+    """Return the rings of the retina of the What/Where model for fields of another size: two more when it doubles."""
+    return 10 + round(2 * math.log2(size / FIELD))
 
 
 def periphery(size: int) -> WhatWhere:
-    """Return the retina of the What/Where model for fields of another size: what it has at an eccentricity in pixels it
-    has there at all sizes, and two rings more when the field doubles."""
-    return WhatWhere(field=size, rings=10 + round(2 * math.log2(size / FIELD)), sf_scale=0.015 * FIELD / size)
+    """Return that retina: what it has at an eccentricity in pixels it has there at all sizes."""
+    return WhatWhere(field=size, rings=rings(size), sf_scale=0.015 * FIELD / size)
 
 
 def sized_foveal(size: int) -> Training:
@@ -265,6 +292,11 @@ def effects(correct: Mapping[tuple[str, ...], int], n: int) -> dict[str, Estimat
     return scaling.main_effects({levels: scaling.log_odds(each, n) for levels, each in correct.items()}, FACTORS)
 
 
+def largest(found: Mapping[str, Estimate]) -> str:
+    """Return the factor, not the interaction, whose effect is the largest."""
+    return max(FACTORS, key=lambda name: found[name].value)
+
+
 def limits(counts: Mapping[str, list], n: int) -> dict[float, dict[str, float]]:
     """Return what limits an evidence map at each contrast, from the counts of `evidence.benchmark`: shares of all
     fields that are `wrong`, wrong with the place astray (`lost`), wrong at the right place (`confused`), and wrong for
@@ -329,7 +361,14 @@ def step_time(model: nn.Module, test: Digits, n: int) -> float:
     return round(seconds(copy.deepcopy(model).train()) / seconds(attention.train()), 1)
 
 
-def coefficients(fixations: float, retina: WhatWhere | None = None, fovea: int = 44) -> float:
-    """Return the numbers that a foveal search of so many fixations looks at: the retina's, from the middle of the field
-    and from every fixation but the last, and the pixels of each fovea."""
-    return fixations * ((retina or WhatWhere()).n + fovea**2)
+def coefficients(fixations: float, size: int = FIELD, fovea: int = 44) -> float:
+    """Return the numbers that a foveal search of so many fixations looks at in a field of `size` pixels: the retina's,
+    from the middle of the field and from every fixation but the last, and the pixels of each fovea."""
+    return fixations * (WhatWhere(rings=rings(size)).n + fovea**2)
+
+
+def operations(model: nn.Module, test: Digits, size: int) -> list[float]:
+    """Return the operations by which an evidence map classifies a field of `size` pixels, and those of a foveal search
+    of five fixations with a map of the same width."""
+    foveal_searcher = models.build("foveal", retina=periphery(size), what_width=model.conv1.out_channels)
+    return [scaling.operations(each.cpu(), size) for each in (model, foveal_searcher)]

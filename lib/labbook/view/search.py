@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .. import retina as retinas
 from .. import rng, stimuli, textures
+from ..bootstrap import Estimate
 from ..evaluation import CONTRASTS
 from ..scaling import PowerLaw
 from ..search import evidence
@@ -218,4 +219,66 @@ def laws(points: Mapping[str, Mapping[float, Sequence[float]]], fits: Mapping[st
         axis.tick_params(which="minor", bottom=False)
         axis.xaxis.set_minor_formatter("")
     axes[0, 0].set_ylabel("errors over the 27 cells (%)")
+    return figure
+
+
+@styled
+def factorial(cells: Mapping[tuple[str, ...], float], effects: Mapping[str, Estimate]) -> Figure:
+    """Draw a factorial experiment: left, the accuracy of each cell, a panel's row for each combination of the other
+    factors and a colour for each level of the last factor; right, effects on the log odds with 95 % intervals.
+
+    Args:
+        cells: levels -> accuracy. effects: name -> effect, see `scaling.main_effects`.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2))
+    rows = list(dict.fromkeys(levels[:-1] for levels in cells))
+    for k, level in enumerate(dict.fromkeys(levels[-1] for levels in cells)):
+        values = [100 * cells[(*row, level)] for row in rows]
+        left.plot(values, range(len(rows)), "oD"[k], color=(ORANGE, BLUE)[k], ms=6, label=level)
+    left.axvline(figures.CHANCE, color=INK, lw=0.8, ls=(0, (2, 3)))
+    left.set_yticks(range(len(rows)), [", ".join(row) for row in rows], fontsize=9)
+    left.set(xlabel="accuracy over the 27 cells (%)", xlim=(0, 100), ylim=(len(rows) - 0.4, -0.6))
+    left.set_ylabel("stimuli, optimiser, lower contrasts", labelpad=10)
+    for k, each in enumerate(effects.values()):
+        right.plot(each.interval, [k, k], color=BLUE, lw=1.6)
+        right.plot(each.value, k, "o", color=BLUE, ms=6)
+    right.axvline(0, color=INK, lw=0.8)
+    right.set_yticks(range(len(effects)), [name.replace(" x ", " × ") for name in effects], fontsize=9)
+    right.set(xlabel="effect on the log odds", ylim=(len(effects) - 0.4, -0.6))
+    figure.legend(loc="outside lower left", ncols=2)
+    return figure
+
+
+@styled
+def sizes(
+    accuracies: Mapping[int, Estimate], costs: Mapping[str, Mapping[str, Mapping[int, float]]], fits: Mapping
+) -> Figure:
+    """Draw what larger fields cost: the accuracy of the evidence map, and a panel for each cost, with power laws.
+
+    Args:
+        accuracies: edge of the field, pixels -> accuracy. costs: label of an axis -> system -> {edge: cost}.
+        fits: the same keys -> power law; what has none is drawn as a line through its points.
+    """
+    figure, (first, *others) = plt.subplots(1, 1 + len(costs), figsize=(9.6, 3.4))
+    for edge, each in accuracies.items():
+        first.plot([edge, edge], [100 * bound for bound in each.interval], color=BLUE, lw=1.4)
+        first.plot(edge, 100 * each.value, "o", color=BLUE, ms=6)
+    first.set(xscale="log", ylabel="accuracy (%)")
+    first.set_xticks(list(accuracies), [f"{edge}" for edge in accuracies])
+    for axis, (label, systems) in zip(others, costs.items(), strict=True):
+        for (name, points), colour, mark in zip(systems.items(), (BLUE, ORANGE), "oD", strict=True):
+            fit = fits.get((label, name))
+            law = [fit.at(x) if fit else y for x, y in points.items()]
+            axis.plot(list(points), list(points.values()), mark, color=colour, ms=6, label=name)
+            axis.plot(list(points), law, color=colour, lw=1.2)
+        axis.set(xscale="log", yscale="log", ylabel=label)
+        edges = list(dict.fromkeys(edge for points in systems.values() for edge in points))
+        axis.set_xticks(edges, [f"{edge:,}" for edge in edges])
+        axis.yaxis.set_major_formatter("{x:,g}")
+        axis.yaxis.set_minor_formatter("")
+    others[0].legend(loc="upper left", frameon=False, fontsize=9)
+    for axis in (first, *others):
+        axis.set_xlabel("edge of the field (pixels)")
+        axis.xaxis.set_minor_formatter("")
+        axis.tick_params(which="minor", bottom=False)
     return figure
