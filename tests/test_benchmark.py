@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from labbook import benchmark, evaluation, models, stimuli
+from labbook import benchmark, evaluation, models, stimuli, whatwhere
 from labbook.benchmark import CELLS, Counted, Digitwise, Measured
 from labbook.evaluation import Proportion
 from labbook.stimuli import Scene128
@@ -98,3 +98,28 @@ def test_a_threshold_has_an_interval_that_holds_it():
     found = Measured([Digitwise(right, right, right, np.zeros(27), np.ones(27))]).thresholds(resamples=20)
     assert list(found) == list(dict.fromkeys(r for _, r in evaluation.cells()))
     assert all(each.low <= each.value <= each.high and 0.35 < each.value < 0.55 for each in found.values())
+
+
+def test_the_what_where_model_is_examined_after_each_number_of_saccades(sets):
+    what, where = models.build("lenet").eval(), models.build("where").eval()
+    part = stimuli.Stimuli(*(each[:6] for each in next(benchmark.stream(sets.test, Scene128(radius=20.0), 6))))
+    none, two = benchmark.examine_saccades(what, where, part, (0, 2))
+    alone = benchmark.examine(what, part)
+    assert torch.equal(none.right, alone.right) and torch.equal(none.distance, alone.distance)
+    assert torch.equal(none.placed, two.placed) and torch.equal(none.placed, alone.placed)
+    trace = whatwhere.trace(what, where, part.images, 2)
+    assert torch.equal(two.right, trace.posterior[2].argmax(1) == part.labels)
+    assert torch.allclose(two.distance, (trace.fixations[2] - part.offsets).float().norm(dim=1))
+
+
+def test_counts_alone_bound_the_errors():
+    known = run(0.4, near=0.6)
+    right, near = (
+        {c: Proportion(int(row.sum()), 200) for c, row in zip(CELLS, each, strict=True)}
+        for each in (known.right, known.near)
+    )
+    assert Counted(right, 0.3).errors() is None
+    bounds, errors = Counted(right, 0.3, near=near).errors(), Measured([known]).errors()
+    assert sum(bounds) == pytest.approx(sum(errors)) and errors.undecided == 0
+    assert bounds.localisation + bounds.undecided > errors.localisation > bounds.localisation == 0
+    assert bounds.classification <= errors.classification

@@ -16,7 +16,7 @@ training needs of the machine in `runtime`, what it is stored under in `identity
 
 What is made of it:
 
-    study2021: facts, pipeline -> experiments: curricula, recipes, pathways, whole, systems, card
+    study2021: facts, pipeline -> experiments: curricula, recipes, pathways, whole, systems, budgets, card
     -> book: checkout, parameters -> store -> evaluations, chapter_store -> report, verdicts
     -> view: figures, explorers, standings
     -> ops: device, pack, gpu, sweep, compare, bench, cli

@@ -18,7 +18,7 @@ from __future__ import annotations
 import base64
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import bootstrap, evaluation, psychometrics, rng, stimuli
+from . import bootstrap, evaluation, psychometrics, rng, stimuli, whatwhere
 from .bootstrap import Estimate
 from .classifiers import LeNet, device_of
 from .digits import Digits
@@ -40,7 +40,7 @@ from .stimuli import Scene128, Stimuli
 from .transformers import ATN, STN128, Transformer
 
 SAMPLE = 2_500  # test digits in every cell
-NEAR = 8.0  # pixels: a window no further from the digit's middle shows nearly all of its ink
+NEAR = 8.0  # pixels: a window no further from the digit's middle shows nearly all of its ink; at least `where.HIT`
 CONVOLVED = 25  # fields at once on a CPU, for networks that convolve them whole: more leave its caches
 
 
@@ -123,8 +123,26 @@ def examine(model: nn.Module, batch: Stimuli) -> Outcomes:
     """Return what a network of one of `KINDS` makes of a batch of 128x128 stimuli (B, 1, 128, 128), on the CPU."""
     [kind] = (each for each in KINDS if isinstance(model, each))
     fields = CONVOLVED if isinstance(model, EvidenceMap | ATN | STN128) else evaluation.BATCH_OF_FIELDS
-    parts = [KINDS[kind](model.eval(), part) for part in evaluation.batches(batch, device_of(model), fields)]
-    return Outcomes(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
+    return _joined(KINDS[kind](model.eval(), part) for part in evaluation.batches(batch, device_of(model), fields))
+
+
+@torch.inference_mode()
+def examine_saccades(what: LeNet, where: nn.Module, batch: Stimuli, after: Sequence[int]) -> list[Outcomes]:
+    """Return what the What/Where model makes of a batch of 128x128 stimuli after each of so many saccades."""
+
+    def of_part(part: Stimuli) -> list[Outcomes]:
+        fixations, _ = whatwhere.scan(where, part.images, max(after))
+        placed, *answers = (
+            what(stimuli.crops(part.images, each)).logits for each in (part.offsets, *fixations[list(after)])
+        )
+        return [
+            _outcomes(part, answer, placed, fixations[k], torch.full_like(part.labels, k + 1))
+            for k, answer in zip(after, answers, strict=True)
+        ]
+
+    what.eval()
+    parts = [of_part(part) for part in evaluation.batches(batch, device_of(where))]
+    return [_joined(each) for each in zip(*parts, strict=True)]
 
 
 def measure(model: nn.Module, digits: Digits, noise: float, n: int = SAMPLE) -> dict[str, object]:
@@ -133,8 +151,19 @@ def measure(model: nn.Module, digits: Digits, noise: float, n: int = SAMPLE) -> 
     return summary([_joined(examine(model, part) for part in stream(digits, scene, n)) for scene in cells])
 
 
-def _joined(parts: Iterator[Outcomes]) -> Outcomes:
-    return Outcomes(*map(torch.cat, zip(*parts, strict=True)))
+def measure_saccades(
+    what: LeNet, where: nn.Module, digits: Digits, noise: float, n: int, after: Sequence[int]
+) -> list[dict[str, object]]:
+    """Return `summary` of the What/Where model in the 27 cells after each of so many saccades."""
+    cells = [
+        [_joined(each) for each in zip(*(examine_saccades(what, where, part, after) for part in drawn), strict=True)]
+        for drawn in (stream(digits, scene, n) for scene in evaluation.cells(Scene128(noise=noise)).values())
+    ]
+    return [summary(list(each)) for each in zip(*cells, strict=True)]
+
+
+def _joined(parts: Iterable[Outcomes]) -> Outcomes:
+    return Outcomes(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
 
 
 # ---- as plain data --------------------------------------------------------------------------------------------------
@@ -187,6 +216,14 @@ class Digitwise:
 # ---- as numbers -----------------------------------------------------------------------------------------------------
 
 
+class Errors(NamedTuple):
+    """The misclassified share of all stimuli, by what erred; undecided: only counts are known, which leave it open."""
+
+    localisation: float
+    undecided: float
+    classification: float
+
+
 class Measured:
     """A system in the benchmark at one noise level: outcomes (seeds, cells, digits) of seeds whose weights are kept.
 
@@ -235,6 +272,10 @@ class Measured:
     def ceiling(self, contrast: float | None = None) -> Estimate:
         """Return the accuracy with the window at the true position."""
         return _mean(self.placed, contrast)
+
+    def errors(self) -> Errors:
+        """Return the misclassified shares."""
+        return Errors(self.localisation_errors().value, 0.0, self.classification_errors().value)
 
     def localisation_errors(self, contrast: float | None = None) -> Estimate:
         """Return the share of stimuli that are misclassified with the window further than `NEAR` from the digit."""
@@ -300,7 +341,7 @@ class Counted:
 
     Args:
         found: cell -> proportion. ceilings: the same with the window at the true position. correlation: see
-            `bootstrap.correlation`.
+            `bootstrap.correlation`. near: proportion of final windows at the digit, within `NEAR` pixels at most.
     """
 
     n_seeds, encodings = 1, 1.0
@@ -310,8 +351,9 @@ class Counted:
         found: Mapping[tuple[float, float], Proportion],
         correlation: float,
         ceilings: Mapping[tuple[float, float], Proportion] | None = None,
+        near: Mapping[tuple[float, float], Proportion] | None = None,
     ):
-        self.found, self.ceilings, self.correlation = found, ceilings, correlation
+        self.found, self.ceilings, self.near, self.correlation = found, ceilings, near, correlation
         self.n = next(iter(found.values())).n
 
     def accuracy(self, contrast: float | None = None, eccentricity: float | None = None) -> Estimate:
@@ -321,6 +363,15 @@ class Counted:
     def ceiling(self, contrast: float | None = None) -> Estimate | None:
         """Return the accuracy with the window at the true position, where it is known."""
         return self.ceilings and self._mean(self.ceilings, contrast)
+
+    def errors(self) -> Errors | None:
+        """Return the misclassified shares, where it is known how often the window was at the digit: at least as many
+        stimuli of a cell are classification errors as windows are at the digit but for correct answers."""
+        if self.near is None:
+            return None
+        least = [max(0.0, self.near[cell].value - each.value) for cell, each in self.found.items()]
+        wrong = 1 - self.accuracy().value
+        return Errors(0.0, wrong - sum(least) / len(least), sum(least) / len(least))
 
     def cells(self) -> dict[tuple[float, float], Estimate]:
         """Return the accuracy in each cell, (contrast, eccentricity) -> estimate."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import classifiers, evaluation, visual_field, whatwhere
-from ..benchmark import SAMPLE, Digitwise, measure
+from ..benchmark import SAMPLE, Digitwise, measure, measure_saccades
 from ..digits import Digits
 from ..evaluation import CONTRASTS, Predictions, Proportion
 from ..search import evidence, foveal, searcher
@@ -130,6 +130,19 @@ def _read_cells(kept: Sequence[Sequence[int]], test: Digits, n: int, **_) -> dic
 def digitwise(model: nn.Module, test: Digits, noise: float = 0.75, n: int = SAMPLE) -> dict[str, object]:
     """The outcomes for the random sample of `n` test digits in each cell, digit by digit, see `labbook.benchmark`."""
     return measure(model, test, noise, n)
+
+
+@evaluation_of("digitwise saccades", lambda kept, test, what, noise, n, after: [Digitwise.read(e, n) for e in kept])
+def digitwise_saccades(
+    where: nn.Module,
+    test: Digits,
+    what: nn.Module,
+    noise: float = 0.75,
+    n: int = SAMPLE,
+    after: Sequence[int] = (0, 1, whatwhere.SACCADES),
+) -> list[dict[str, object]]:
+    """What/Where: the outcomes for the random sample, digit by digit, after each of so many saccades."""
+    return measure_saccades(what, where, test, noise, n, after)
 
 
 @evaluation_of("benchmark", _read_cells)

@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from torch import Tensor
 
+from ..benchmark import Errors
 from ..book.store import Run
 from ..bootstrap import Estimate
 from ..classifiers import TransformerOutput
@@ -462,17 +463,18 @@ def _means(runs: Sequence[Mapping[tuple[float, float], Proportion | float]], con
 
 
 @styled
-def systems(rows: Mapping[str, tuple[Mapping[str, Estimate], float | None, tuple[float, float] | None]]) -> Figure:
+def systems(rows: Mapping[str, tuple[Mapping[str, Estimate], float | None, Errors | None]]) -> Figure:
     """Draw systems below one another: left, their accuracies with 95 % intervals and a tick at their ceiling; right,
-    the share of stimuli that are localisation and classification errors, as bars.
+    the shares of stimuli that are localisation and classification errors, as bars.
 
     Args:
-        rows: name -> accuracies by what they are of (the first filled, the second hollow), the ceiling or None, shares
-            of localisation and of classification errors or None.
+        rows: name -> accuracies by what they are of (the first filled, the second hollow), the ceiling or None, the
+            errors or None.
     """
     figure, (left, right) = _axes(1, 2, 9.6, 1.0 + 0.34 * len(rows), sharey=True, width_ratios=(3, 2))
     kinds = max((estimates for estimates, *_ in rows.values()), key=len)
     labelled = next(k for k, (estimates, *_) in enumerate(rows.values()) if len(estimates) == len(kinds))
+    kinds_of_error = {"localisation error": ORANGE, "one or the other": INK, "classification error": BLUE}
     for k, (estimates, ceiling, errors) in enumerate(rows.values()):
         for shift, kind in zip((0.12, -0.12), kinds, strict=False):
             if each := estimates.get(kind):
@@ -485,10 +487,12 @@ def systems(rows: Mapping[str, tuple[Mapping[str, Estimate], float | None, tuple
             label = "window at the true position" if not k else None
             left.plot(100 * ceiling, k - 0.12, "|", color=ORANGE, ms=11, mew=2, label=label)
         start = 0.0
-        for share, colour, what in zip(errors or (), (ORANGE, BLUE), ("localisation", "classification"), strict=False):
+        for share, colour in zip(errors or (), kinds_of_error.values(), strict=False):
             right.barh(k, 100 * share, left=100 * start, color=colour, alpha=0.75, height=0.55)
-            right.plot([], [], "s", color=colour, alpha=0.75, label=f"{what} error" if not k else None)
             start += share
+    for k, (what, colour) in enumerate(kinds_of_error.items()):
+        if any(errors and errors[k] for *_, errors in rows.values()):
+            right.plot([], [], "s", color=colour, alpha=0.75, label=what)
     left.set_yticks(range(len(rows)), list(rows))
     left.set(xlabel="accuracy (%)", ylim=(len(rows) - 0.4, -1.2))
     right.set(xlabel="misclassified (%)", xlim=(0, None))

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .. import bootstrap, scaling
+from .. import bootstrap, evaluation, scaling, whatwhere, where
 from ..benchmark import CELLS, Counted, Measured
-from ..book import evaluations, report
+from ..book import evaluations, report, verdicts
 from ..book.chapter_store import ChapterStore
+from ..book.evaluations import Evaluation
 from ..book.store import Run
-from ..experiments import systems
+from ..config import Training
+from ..experiments import budgets, systems
 from ..runtime.machine import processor
 from ..stimuli import FIELD, Scene128
+from ..study2021 import facts
 from . import figures
 
 Tables = Mapping[float, Mapping[str, Measured | Counted]]  # noise -> name of a system -> what was measured
@@ -43,6 +46,12 @@ def measured(
     return Measured(sampled, [[each[cell].value - base[cell].value for cell in CELLS] for each in others])
 
 
+def kept(evaluation: Evaluation, *runs: Run) -> bool:
+    """Return whether an evaluation of the last of these runs can be shown: results of it are kept, or all weights."""
+    results = (folder.glob(f"{evaluation.name}-*.json") for folder in runs[-1].folders)
+    return any(map(any, results)) or all(run.weights.exists() for run in runs)
+
+
 def correlation(store: ChapterStore) -> float:
     """Return the correlation between cells of the benchmark over digits, that of the attention STN."""
     return bootstrap.correlation(measured(store, "attention STN").right)
@@ -60,7 +69,7 @@ def accuracies(tables: Tables, reference: str) -> None:
         name: (
             {f"noise {noise:g}": table[name].accuracy() for noise, table in tables.items() if name in table},
             _ceiling(each),
-            _errors(each),
+            each.errors(),
         )
         for name, each in found.items()
     }
@@ -69,8 +78,8 @@ def accuracies(tables: Tables, reference: str) -> None:
         alt="Accuracy of each system at both noise levels, its ceiling, its localisation and classification errors: "
         + "; ".join(f"{name} {report.proportion(each.accuracy())}" for name, each in found.items()),
         caption=f"Left: mean accuracy over the 27 cells with 95 % intervals, and ceilings at noise {usual:g}. Right: "
-        f"misclassified stimuli at noise {usual:g}, where outcomes are known digit by digit (seeds whose weights "
-        "are kept).",
+        f"misclassified stimuli at noise {usual:g}, of the seeds that are known digit by digit, whose mean may differ "
+        "from that of all; of the What/Where model only counts are known, which leave some errors open.",
     )
     header = ("system", f"noise {usual:g}", f"noise {noisy:g}", "ceiling", f"from {reference}", "test digits", "seeds")
     report.table(
@@ -92,6 +101,89 @@ def accuracies(tables: Tables, reference: str) -> None:
     )
 
 
+def at_budget(
+    store: ChapterStore, name: str, budget: int, own: Measured | Counted
+) -> tuple[Measured | Counted, int] | None:
+    """Return how accurate a system is at a shared budget, and the training images of its runs; None: not trained.
+
+    Args:
+        own: of its training in `systems`.
+    """
+    for training in budgets.candidates(name, budget):
+        runs = _at_hand(store, training)
+        if runs and training == systems.SYSTEMS[name].training:
+            return own, budgets.images(training)
+        if runs := [run for run in runs if kept(evaluations.digitwise, run)]:
+            found = [store.evaluate(evaluations.digitwise, run, n=systems.FEWER) for run in runs]
+            return Measured(found), budgets.images(training)
+    return None
+
+
+def what_where_at_budget(store: ChapterStore, budget: int) -> dict[int, Measured]:
+    """Return the What/Where model at a shared budget after several numbers of saccades; {}: not trained."""
+    first, second = budgets.what_where(budget)
+    found = []
+    for what in _at_hand(store, first):
+        seen = store.evaluate(evaluations.accuracy_map, what, scene=first.stages[-1].scene, **budgets.MAP)
+        found += [
+            store.evaluate(evaluations.digitwise_saccades, each, what=what, n=systems.FEWER)
+            for each in _at_hand(store, second(where.profile(seen)), [what.configuration.seed])
+            if kept(evaluations.digitwise_saccades, what, each)
+        ]
+    after = evaluations.digitwise_saccades.settings({"what": None})["after"]
+    return {k: Measured(runs) for k, runs in zip(after, zip(*found, strict=True), strict=False)}
+
+
+def _at_hand(store: ChapterStore, training: Training, seeds: Sequence[int] | None = None) -> list[Run]:
+    """Return the runs of a training: all in the profile "full", elsewhere those that are stored."""
+    if store.settings.profile == "full":
+        return store.get_or_train(training, seeds)
+    return [run for run in verdicts.Stored(store).find(training) if seeds is None or run.configuration.seed in seeds]
+
+
+def shared_budgets(store: ChapterStore, found: Mapping[str, Measured | Counted]) -> None:
+    """Display the accuracy of every system at the shared budgets, beside that of 2021 after its own schedule.
+
+    Args:
+        found: by its training in `systems`, at the noise of the training.
+    """
+    rows = {  # name -> at each budget
+        name: [at_budget(store, name, budget, found[name]) for budget in budgets.BUDGETS]
+        for name in budgets.trainings()
+    }
+    stated = {name: system.row for name, system in systems.SYSTEMS.items()}
+    gazes = {budget: what_where_at_budget(store, budget) for budget in budgets.BUDGETS}
+    for k in (1, whatwhere.SACCADES):
+        stated[systems.title(k)] = None  # at another noise
+        rows[systems.title(k)] = [(each[k], budget) if each else None for budget, each in gazes.items()]
+
+    def cell(each: tuple[Measured | Counted, int] | None, budget: int) -> str:
+        if each is None:
+            return "not trained"
+        accuracy, images = each
+        fewer = f", {images:,} images" * (images < budgets.NEARLY * budget)
+        return f"{report.proportion(accuracy.accuracy())}, {accuracy.n_seeds} seed{'s' * (accuracy.n_seeds > 1)}{fewer}"
+
+    def best(each: Sequence) -> float:
+        return max(found[0].accuracy().value if found else 0 for found in each)
+
+    def of_2021(row: str | None) -> str:
+        if row is None:
+            return ""
+        images = facts.systems()[row]["train_images"]
+        return f"{report.percent(evaluation.mean_accuracy(facts.benchmark(row)))}, {images:,} images"
+
+    report.table(
+        ("system", *(f"{budget:,} training images" for budget in budgets.BUDGETS), "2021"),
+        [
+            (name, *map(cell, each, budgets.BUDGETS), of_2021(stated[name]))
+            for name, each in sorted(rows.items(), key=lambda row: -best(row[1]))
+        ],
+        "Mean accuracy over the 27 cells with 95 % intervals of digits and seeds. Images of all parts, where they are "
+        f"fewer than {100 * budgets.NEARLY:.0f} % of the budget. 2021: its own schedule, as stated.",
+    )
+
+
 def ranked(table: Mapping[str, Measured | Counted]) -> dict[str, Measured | Counted]:
     """Return systems from the most to the least accurate."""
     return dict(sorted(table.items(), key=lambda each: -each[1].accuracy().value))
@@ -100,12 +192,6 @@ def ranked(table: Mapping[str, Measured | Counted]) -> dict[str, Measured | Coun
 def _ceiling(table: Measured | Counted) -> float | None:
     ceiling = table.ceiling()
     return ceiling and ceiling.value
-
-
-def _errors(table: Measured | Counted) -> tuple[float, float] | None:
-    if isinstance(table, Counted):
-        return None
-    return table.localisation_errors().value, table.classification_errors().value
 
 
 @dataclass(frozen=True)
