@@ -88,7 +88,7 @@ def _polo(
 SYSTEMS: dict[str, System] = {
     "evidence map": System(beyond.main(), "beyond", n_seeds=3, sampled={0.75: benchmark.SAMPLE}),
     "foveal searcher with evidence map": System(
-        beyond.foveal(), "beyond", None, "whatwhere", FOVEA, 3, 1, {0.75: FEWER}, plotted=True
+        beyond.foveal(), "beyond", None, "whatwhere", FOVEA, 3, 3, {0.75: FEWER}, plotted=True
     ),
     "sliding-window searcher": System(recipes.searcher(), "beyond", n_seeds=3),
     "STN-128": System(recipes.stn128_led(), "week5_contrast", "STN_128x128", kept=0, first=300, plotted=True),

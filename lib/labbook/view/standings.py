@@ -20,6 +20,7 @@ from ..stimuli import FIELD, Scene128
 from ..study2021 import facts
 from . import figures
 
+SEES = {systems.PIXELS: "every pixel", systems.WINDOW: "fovea"}  # by the numbers used for one answer
 Tables = Mapping[float, Mapping[str, Measured | Counted]]  # noise -> name of a system -> what was measured
 
 
@@ -251,7 +252,7 @@ def costs(
         [
             (
                 name,
-                "every pixel" if made[name].cost["coefficients"] == systems.PIXELS else "periphery and fovea",
+                SEES.get(made[name].cost["coefficients"], "periphery and fovea"),
                 made[name].supervision,
                 systems.views(made[name].runs),
                 f"{made[name].cost['coefficients']:,}",
