@@ -2,7 +2,9 @@
 
 import pytest
 
-from labbook.experiments import budgets, systems
+from labbook.config import seeded
+from labbook.experiments import budgets, card, systems
+from labbook.identity.description import name_of
 
 
 @pytest.mark.parametrize("budget", budgets.BUDGETS)
@@ -24,6 +26,13 @@ def test_both_pathways_of_what_where_share_a_budget(budget):
     where = second((0.9, 0.5, 0.1))
     assert budgets.images(what) + budgets.images(where) == budget
     assert where.options["accuracy"] == (0.9, 0.5, 0.1) and where != second((0.8, 0.5))
+
+
+def test_a_gpu_is_offered_every_training_with_three_seeds():
+    planned = {name_of(each) for entry in card.card_trainings() for each in entry.trainings}
+    for each in budgets.trainings().values():
+        for training in each.values():
+            assert {name_of(seeded(training, seed, "mnist")) for seed in range(3)} <= planned
 
 
 def test_a_systems_own_training_stands_for_a_budget_of_which_it_used_half():

@@ -25,6 +25,7 @@ from .systems import SYSTEMS
 BUDGETS = SMALL, LARGE = 154_000, 550_000  # training images, at most
 LEAST = 0.5  # share of a budget that a run must have used to stand for it
 NEARLY = 0.95  # share from which on it is said to have used the budget
+WORTH = 85.0, 65.0  # of the trainings at each budget, see `card`
 MAP = {"n": 100, "step": 3}  # of the accuracy map from which What's profile is taken, see `evaluations.accuracy_map`
 
 
@@ -91,3 +92,17 @@ def candidates(name: str, budget: int) -> list[Training]:
     is within the budget and used at least `LEAST` of it."""
     own = SYSTEMS[name].training
     return [trainings()[name][budget], *([own] if LEAST * budget <= images(own) <= budget else [])]
+
+
+def card_trainings() -> list[tuple[str, list[Training], float]]:
+    """Return what to train on a GPU: name, three seeds of a training, worth; a start before what goes on from it. Of
+    the What/Where model What alone: Where waits for its profile."""
+    by_name = trainings() | {"What pathway": {budget: what_where(budget)[0] for budget in BUDGETS}}
+    lines = []
+    for budget, worth in zip(BUDGETS, WORTH, strict=True):
+        for k, (name, each) in enumerate(by_name.items()):
+            line, training = f"{name}, {budget:,} images", each[budget]
+            if training.start is not None:
+                lines.append((f"{line}: start", beyond.seeds(training.start), worth - k / 10 + 0.05))
+            lines.append((line, beyond.seeds(training), worth - k / 10))
+    return lines

@@ -2,8 +2,8 @@
 
 First STN-128's schedule of 2021, in its parts, and what 2021 tried after it; then the attention transformer, the
 log-polar transformers, STN-28 and the What/Where model; then what other claims need; then further seeds. The chapter
-`beyond` ranks its own trainings on the same scale. Small networks train several seeds together, which costs a GPU less
-than one after the other.
+`beyond` and the shared `budgets` rank their own trainings on the same scale. Small networks train several seeds
+together, which costs a GPU less than one after the other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .. import experiments
 from ..config import Training, seeded
 from ..errors import ConfigurationError, nearest
 from ..identity.description import name_of
-from . import beyond, pathways, week2, week3, week4, week5, week6, week7, week8
+from . import beyond, budgets, pathways, week2, week3, week4, week5, week6, week7, week8
 from .whole import RATES, SCHEDULES
 
 OTHER_RATE = 30_000  # images per second of the networks that 2021 did not have
@@ -87,7 +87,7 @@ def card_trainings() -> list[CardTraining]:
         if name_of(training) not in first:
             plan.append((name, training, 1 if large else SEEDS, (CLAIMS if large else LIGHT) - k / 100))
     lines = [(name, _seeds(training, range(seeds)), worth) for name, training, seeds, worth in plan]
-    lines += beyond.card_trainings()
+    lines += beyond.card_trainings() + budgets.card_trainings()
     lines += [
         (f"{name}, seed {seed}", _seeds(training, [seed]), AGAIN - 10 * seed + worth / 10)
         for name, training, seeds, worth in plan
