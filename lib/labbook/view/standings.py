@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from torch import nn
 
 from .. import bootstrap, evaluation, scaling, whatwhere, where
-from ..benchmark import CELLS, Counted, Measured
+from ..benchmark import CELLS, Counted, Errors, Measured
 from ..book import evaluations, report, verdicts
 from ..book.chapter_store import ChapterStore
 from ..book.evaluations import Evaluation
 from ..book.store import Run
+from ..bootstrap import Estimate
 from ..config import Training
+from ..evaluation import CONTRASTS
 from ..experiments import budgets, systems
 from ..runtime.machine import processor
-from ..stimuli import FIELD, Scene128
+from ..stimuli import ECCENTRICITIES, FIELD, Scene128
 from ..study2021 import facts
 from . import figures
 
@@ -82,14 +84,23 @@ def accuracies(tables: Tables, reference: str) -> None:
         f"misclassified stimuli at noise {usual:g}, of the seeds that are known digit by digit, whose mean may differ "
         "from that of all; of the What/Where model only counts are known, which leave some errors open.",
     )
-    header = ("system", f"noise {usual:g}", f"noise {noisy:g}", "ceiling", f"from {reference}", "test digits", "seeds")
     report.table(
-        header,
+        (
+            "system",
+            f"noise {usual:g}",
+            f"noise {noisy:g}",
+            "ceiling",
+            "errors of localisation + classification",
+            f"from {reference}",
+            "test digits",
+            "seeds",
+        ),
         [
             (
                 name,
                 *(report.proportion(table[name].accuracy()) if name in table else "" for table in tables.values()),
                 "" if (ceiling := _ceiling(each)) is None else report.percent(ceiling),
+                _told(each.errors()),
                 "" if name == reference else report.points(each.minus(found[reference])),
                 " and ".join(f"{n:,}" for n in dict.fromkeys(t[name].n for t in tables.values() if name in t))
                 + " first" * isinstance(each, Counted),
@@ -98,7 +109,41 @@ def accuracies(tables: Tables, reference: str) -> None:
             for name, each in found.items()
         ],
         "Mean accuracy over the 27 cells with 95 % intervals: of digits and seeds, of digits alone where there is one "
-        f"seed. All systems were trained at noise {usual:g}. First: the first test digits, not the random sample.",
+        f"seed. Systems were trained at noise {usual:g}, of which their ceilings and errors are. First: the first test "
+        "digits, not the random sample.",
+    )
+
+
+def _told(errors: Errors | None) -> str:
+    """Return errors as text, as bounds where counts leave them open."""
+    if errors is None:
+        return ""
+    localisation, undecided, classification = (100 * each for each in errors)
+    if not undecided:
+        return f"{localisation:.1f} + {classification:.1f} %"
+    return f"at most {undecided:.1f}, at least {classification:.1f} %"
+
+
+def thresholds(found: Mapping[str, Measured | Counted], noise: float, level: float = 0.75, rows: int = 6) -> None:
+    """Display the contrast that an accuracy asks for nearest to the centre and furthest from it, of the most accurate
+    systems that are known digit by digit; outside of the contrasts of the benchmark, on which side."""
+    ends = ECCENTRICITIES[0], ECCENTRICITIES[-1]
+    lowest, highest = min(CONTRASTS), max(CONTRASTS)
+
+    def told(contrast: Estimate) -> str:
+        if contrast.high < lowest:
+            return f"below {100 * lowest:.0f} %"
+        if contrast.low > highest or contrast.value > 1:
+            return f"above {100 * highest:.0f} %"
+        return f"{100 * contrast.value:.0f} % ({100 * contrast.low:.0f} to {100 * min(contrast.high, 1):.0f})"
+
+    sampled = [name for name, each in ranked(found).items() if isinstance(each, Measured)][:rows]
+    fits = {name: found[name].thresholds(level) for name in sampled}
+    report.table(
+        ("system", *(f"at {radius:.1f} px" for radius in ends)),
+        [(name, *(told(each[radius]) for radius in ends)) for name, each in fits.items()],
+        f"Contrast for an accuracy of {100 * level:.0f} % at noise {noise:g} by joint Weibull fits, 95 % intervals "
+        "of digits and seeds; below or above where the whole interval is outside of the contrasts tested.",
     )
 
 
