@@ -12,6 +12,7 @@ from pathlib import Path
 from labbook_results import chapter, record, table, text
 
 SESSIONS, COVERED = "% what sessions found", "% which results are shortened"
+NEEDED = "% what each network needs"
 TITLES = {
     "stn128": "STN-128",
     "atn": "attention STN",
@@ -38,7 +39,21 @@ SCHEDULES = {  # the training of each whole schedule
     "where": "Where pathway",
 }
 TEACHERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
-WAYS = {"one_by_one": "without captured steps", "five_seeds": "five seeds at once"}  # of timing a training
+WAYS = {  # of timing a training
+    "overall": "with evaluation",
+    "one_by_one": "without captured steps",
+    "five_seeds": "five seeds side by side",
+}
+MATRIX, BANDWIDTH = 392.6e12, 3.35e12  # of an H100: TF32 products per second, measured; bytes per second, data sheet
+WHY = {
+    "stn128": "Six convolutions in two networks, whose kernels reach neither limit; pooling and its backward pass",
+    "atn": "The four convolutions of the same localisation network; pooling and its backward pass",
+    "stn28": "About 200 kernels a step, each too short to fill the GPU",
+    "polo": "About 190 kernels a step, each too short to fill the GPU; the retina is one product",
+    "conv_polo": "About 210 kernels a step, each too short to fill the GPU; small convolutions of the features",
+    "what": "About 160 kernels a step, each too short to fill the GPU",
+    "where": "About 180 kernels a step, each too short to fill the GPU; products of dense layers",
+}
 WHOLE = 0.999  # a share above it is a whole schedule
 BANNER = re.compile(r'<div class=\\?"banner banner-short\\?"><p>(.*?)</p>')
 
@@ -52,6 +67,7 @@ def write_gpu(app, docname, source):
         app.env.note_dependency(str(path))
     records = sessions(book)
     source[0] = source[0].replace(SESSIONS, "\n\n".join(map(session, records)))
+    source[0] = source[0].replace(NEEDED, needed(records))
     source[0] = source[0].replace(COVERED, covered(coverage(records[0], book), notices(book)))
 
 
@@ -80,6 +96,48 @@ def session(found):
         where += f" A **rehearsal** with {percent(asked['share'])} of each training: its accuracies mean nothing."
     parts = [kind, where, schedules(found), trained(found), checks(found), chapters(found)]
     return "\n\n".join(part for part in parts if part)
+
+
+def needed(records):
+    """What each network needs of a GPU for an image, what it takes at its fastest, and what the GPU is busy with."""
+    rows = []
+    for name, whole in records[-1]["whole"].items():
+        timed = [found["timings"]["training"][name] for found in records if name in found["timings"]["training"]]
+        forms = [row for found in records for row in formed_rows(found) if row["network"] == name]
+        alone = max(row["per_second"] for row in [*timed, *forms])
+        together = max((row["five_seeds"] for row in timed if "five_seeds" in row), default=None)
+        needs = whole["operations"] / MATRIX, whole["bytes"] / BANDWIDTH
+        best = max(alone, together or 0)
+        rows.append(
+            [
+                TITLES[name],
+                f"{whole['operations'] / 1e6:,.0f}",
+                f"{whole['bytes'] / 1e6:.2f}",
+                *(f"{1e6 * each:.2f}" for each in needs),
+                f"{1e6 / alone:.2f}",
+                f"{1e6 / together:.2f}" if together else "",
+                percent(max(needs) * best),
+                WHY[name],
+            ]
+        )
+    head = [
+        "network",
+        "million operations",
+        "MB",
+        "µs for the operations",
+        "µs for the bytes",
+        "µs taken, one seed",
+        "µs taken, five seeds",
+        "of what is possible",
+        "what the time goes into",
+    ]
+    return table(head, rows)
+
+
+def formed_rows(found):
+    """The timings of precisions and forms in a session."""
+    forms = found["timings"].get("forms", ())
+    return list(forms.values()) if isinstance(forms, dict) else list(forms)
 
 
 def schedules(found):
@@ -115,8 +173,8 @@ def schedules(found):
         "reached here",
     ]
     lines = [table(head, rows)]
-    if forms := found["timings"].get("forms"):
-        lines += ["The large networks, in each precision and form, images per second:", formed(forms)]
+    if forms := formed_rows(found):
+        lines += ["In each precision and form, images per second:", formed(forms)]
     drawn = [
         f"{each['per_second']:,.0f} stimuli of {each['edge']}x{each['edge']} pixels ({each['draws']})"
         for each in found["timings"].get("stimuli", ())
@@ -205,7 +263,7 @@ def checks(found):
     reasons = {}
     for part, each in twice.items():
         if not each["same"]:
-            reasons.setdefault("; ".join(each["reasons"]) or "PyTorch names no reason", []).append(part)
+            reasons.setdefault("; ".join(each.get("reasons", ())) or "PyTorch names no reason", []).append(part)
     lines += [f"Not for {', '.join(parts)}: {text(why)}." for why, parts in reasons.items()]
     head = ["compared with the processor", "of", "largest difference", "allowed"]
     return f"{table(head, rows)}\n\n{' '.join(lines)}" if rows else ""

@@ -99,3 +99,15 @@ def test_an_entry_is_changed_with_all_that_it_goes_on_from():
     [training] = changed.trainings
     assert (training.data, training.precision) == (training.start.data, training.start.precision) == ("digits", "tf32")
     assert training.stages == entry.trainings[0].stages and training.start.start is None
+
+
+@pytest.mark.parametrize("name", whole.SCHEDULES)
+@pytest.mark.parametrize("share", [0.5, 0.01, 0.001, 0.0001])
+def test_a_share_shortens_openly(name, share):
+    training = whole.SCHEDULES[name].training
+    assert card.cut(training, 1, 55_000) is training
+    short = card.cut(training, share, 55_000)
+    kept = replace(short, stages=training.stages, fraction=1.0, batch=training.batch)
+    assert kept == training and [stage.scene for stage in short.stages] == [stage.scene for stage in training.stages]
+    steps = sum(stage.epochs for stage in short.stages)  # each epoch has at least one, and rounds by half of one
+    assert abs(short.images(55_000) - share * training.images(55_000)) <= steps * training.batch

@@ -23,7 +23,7 @@ from labbook.errors import ConfigurationError
 from labbook.experiments import card
 from labbook.experiments.card import CardTraining
 from labbook.identity.description import name_of
-from labbook.ops import cli, gpu, pack
+from labbook.ops import cli, gpu, pack, processes
 from labbook.training import Paused
 
 # ---- lanes -----------------------------------------------------------------------------------------------------------
@@ -284,10 +284,9 @@ def test_stopping_ends_a_process_with_all_its_children():
     family = []
     while len(family) < 1:
         family = psutil.Process(process.pid).children(recursive=True)
-    gpu.stop(process.pid)
-    process.wait(timeout=10)
+    processes.end(process)
     assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in family)
-    gpu.stop(process.pid)  # it is gone
+    processes.end(process)  # it is gone
 
 
 def test_a_session_trains_and_measures_on_the_pretend_card(tmp_path):

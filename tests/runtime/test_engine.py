@@ -13,7 +13,7 @@ from labbook.config import Training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.experiments import recipes
-from labbook.ops.stepper import stepper
+from labbook.ops.timing import stepper
 from labbook.runtime import engine
 from labbook.runtime.engine import Engine
 from labbook.search.peripheries import RunningStandardisation

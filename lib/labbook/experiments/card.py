@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from .. import experiments
-from ..config import Training, seeded
+from ..config import Training, seeded, shortened
 from ..errors import ConfigurationError, nearest
 from ..identity.description import name_of
 from . import beyond, budgets, pathways, week2, week3, week4, week5, week6, week7, week8
@@ -155,3 +155,15 @@ def adapted(entry: CardTraining, change: Callable[[Training], Training]) -> Card
         return replace(change(training), start=start)
 
     return replace(entry, trainings=tuple(through(each) for each in entry.trainings))
+
+
+def cut(training: Training, share: float, digits: int) -> Training:
+    """Return a training cut to about a share of its images: each epoch shows so much less of `digits` training digits.
+
+    Where that would be less than one batch, there is one epoch per stage (`config.shortened`).
+    """
+    if share == 1:
+        return training
+    if training.drawn_from(digits) * share >= training.batch:
+        return replace(training, fraction=share)
+    return shortened(training, max(1, round(share * training.images(digits))), digits)

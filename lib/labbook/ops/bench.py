@@ -1,6 +1,6 @@
 """Speed: stimuli and training steps per second on one core, against the pipeline of 2021 and against the machine.
 
-The pipeline of 2021 is re-enacted one image at a time (see reenacted.py), as its data loader ran it: tensor to PIL
+The pipeline of 2021 is re-enacted one image at a time (`study2021.pipeline`), as its data loader ran it: tensor to PIL
 image to array, stimulus, and the tensor again.
 
 The floor is the time that the indispensable operations of one stimulus would take at rates measured in the same run:
@@ -12,7 +12,6 @@ at it, the networks of the 128x128 field are measured in bfloat16 too.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,18 +19,13 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
-from torch.utils import benchmark
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from .. import digits, models, rng
 from ..book import store
 from ..stimuli import EDGE, FIELD, Scene28, Scene128, StimulusConfig, draw
 from ..study2021 import pipeline
 from ..training import keep_memory
-
-BATCH = 100  # images per draw, that of training
+from .timing import BATCH, clock, operations
 
 
 @dataclass(frozen=True)
@@ -123,20 +117,12 @@ def _rows(size: Size, rounds: int) -> list[dict]:
 def interleaved(work: dict[str, tuple[Callable[[], object], float]], rounds: int) -> dict[str, float]:
     """Return the median seconds per unit of each piece of work (a function, and how many units it does), in turn.
 
-    A piece runs once before the clock starts (plans, caches), then for at least 40 ms in each round. The clock counts
-    the processor time of this thread, which does all the work, so that other programs disturb it less.
+    A piece runs once before the clock starts (plans, caches), then for at least 40 ms in each round.
     """
     for do, _ in work.values():
         do()
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(rounds):
-        for name, (do, units) in work.items():
-            times, began = 0, time.thread_time()
-            while (spent := time.thread_time() - began) < 0.04:
-                do()
-                times += 1
-            seconds[name].append(spent / times / units)
-    return {name: statistics.median(each) for name, each in seconds.items()}
+    rates = [{name: clock(do, "cpu", 0.04) * units for name, (do, units) in work.items()} for _ in range(rounds)]
+    return {name: 1 / statistics.median(each[name] for each in rates) for name in work}
 
 
 def _primitives(edge: int, arithmetics: Sequence[str]) -> dict[str, tuple[Callable[[], object], float]]:
@@ -187,122 +173,6 @@ def _training(
         optimiser.step()
 
     return step
-
-
-def operations(model: torch.nn.Module, edge: int) -> float:
-    """Return the multiplications and additions of the forward and backward pass of one image (1, edge, edge), by
-    PyTorch's counter."""
-    images = torch.zeros(2, 1, edge, edge)  # two: batch normalisation refuses one
-    with torch.no_grad():
-        model(images)  # once: a retina is made, which is not counted
-    with FlopCounterMode(display=False) as counter:
-        model(images).logits.sum().backward()
-    return counter.get_total_flops() / 2
-
-
-# ---- what a device would be asked for -------------------------------------------------------------------------------
-
-# Operations whose result the host has to know, and those that make a tensor, on the host unless told a device.
-WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "unique_dim", "_unique2", "lift_fresh"}
-FETCHING = {"tolist", "item", "numpy", "cpu", "cuda", "__bool__", "__int__", "__float__", "__index__"}
-MAKING = {
-    "arange",
-    "empty",
-    "eye",
-    "full",
-    "linspace",
-    "ones",
-    "rand",
-    "randint",
-    "randn",
-    "randperm",
-    "tensor",
-    "zeros",
-}
-
-
-class Watch:
-    """Tells, without a GPU, what the work done inside `with` would ask of one: `sent`, the number of operations, views
-    excluded; `waits`, those that would make the host wait for it, or copy between the two.
-
-    A wait is: a number or list read out of a tensor, a selection by a mask or by a Python list, data of the host, a
-    tensor made without naming a device, a change of device. What PyTorch does within one operation is not seen.
-    """
-
-    def __enter__(self) -> Watch:
-        self.sent, self.waits = 0, []
-        self._modes = (_Calls(self), _Operations(self))
-        for mode in self._modes:
-            mode.__enter__()
-        return self
-
-    def __exit__(self, *error) -> None:
-        for mode in reversed(self._modes):
-            mode.__exit__(*error)
-
-
-class _Calls(TorchFunctionMode):
-    """Sees what is called in Python."""
-
-    def __init__(self, watch: Watch):
-        super().__init__()
-        self.watch = watch
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
-        moved = name == "to" and any(isinstance(each, (str, torch.device)) for each in (*args[1:], *kwargs.values()))
-        made = name in MAKING and func is getattr(torch, name, None) and kwargs.get("device") is None
-        if name in FETCHING or moved or made:
-            self.watch.waits.append(name)
-        return func(*args, **kwargs)
-
-
-class _Operations(TorchDispatchMode):
-    """Sees what is sent to the device."""
-
-    def __init__(self, watch: Watch):
-        super().__init__()
-        self.watch = watch
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        masks = name.startswith(("index", "_index")) and any(
-            each.dtype in (torch.bool, torch.uint8)
-            for indices in args[1:2]
-            for each in (indices if isinstance(indices, (list, tuple)) else ())
-            if each is not None
-        )
-        if name in WAITING or masks:
-            self.watch.waits.append(name)
-        self.watch.sent += not (func.is_view or name == "lift_fresh")
-        return func(*args, **(kwargs or {}))
-
-
-def clock(do: Callable[[], object], device: str, least: float = 0.3) -> float:
-    """Return how often per second `do` can be done on a device: by PyTorch's timer, the median of blocks that take
-    `least` seconds together, which waits for a GPU at the ends of each block.
-
-    On a CPU with one thread the processor time of this thread counts: other work does not.
-    """
-    threads = torch.get_num_threads()
-    alone = {"timer": time.thread_time} if torch.device(device).type == "cpu" and threads == 1 else {}
-    timer = benchmark.Timer("do()", globals={"do": do}, num_threads=threads, **alone)
-    return 1 / timer.blocked_autorange(min_run_time=least).median
-
-
-def wait(device: str) -> None:
-    """Wait until a device has done all that it was sent."""
-    kind = torch.device(device).type
-    if kind != "cpu":
-        getattr(torch, kind).synchronize()
-
-
-def matrix_rate(device: str) -> float:
-    """Return the operations per second of a large product of float32 matrices on a device, as PyTorch is set."""
-    edge = 1024 if torch.device(device).type == "cpu" else 8192
-    square = torch.rand(edge, edge, generator=rng.generator("bench", device=device), device=device)
-    product = torch.empty_like(square)
-    return 2 * edge**3 * clock(lambda: torch.mm(square, square, out=product), device)
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,18 +58,28 @@ app = typer.Typer(
 )
 
 
+# What several commands are given.
+CHAPTERS = typer.Argument(metavar="CHAPTER", help="Names or beginnings of names; none means all.")
+PROFILE = "smoke (seconds, numbers meaningless), quick (minutes on two cores) or full (for a GPU)."
+DIGITS = Annotated[str, typer.Option(help="auto, mnist or digits.")]
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Console, Progress]]:
+    """Lines of progress and, in a terminal, bars."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        yield console, bars
+
+
 # ---------------------------------------------------------------- run
 
 
 @app.command()
 def run(
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="CHAPTER", help="Names or beginnings of names; none means all.")
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(help="smoke (seconds, numbers meaningless), quick (minutes on two cores) or full (for a GPU)."),
-    ] = None,
+    words: Annotated[list[str] | None, CHAPTERS] = None,
+    profile: Annotated[str | None, typer.Option(help=PROFILE)] = None,
     seed: Annotated[str | None, typer.Option(help="The first seed; the others follow it.")] = None,
     pairs: Annotated[
         list[str] | None,
@@ -87,7 +98,7 @@ def run(
 
     `python -m labbook run week1 --profile smoke -p optimiser=adam -p stds=0,15`
     """
-    pairs = [*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile, seed=seed))]
+    pairs = [*(pairs or ()), *_given(profile=profile, seed=seed)]
     paths = checkout.find(words or ())
     if publish:
         _require_committed()
@@ -104,17 +115,8 @@ def run(
 
 def _require_committed() -> None:
     """Refuse to publish what no commit holds: a page names the commit that makes it again."""
-    command = [
-        "git",
-        "-C",
-        str(checkout.root()),
-        "status",
-        "--porcelain",
-        "--untracked-files=all",
-        "--",
-        "lib",
-        "notebooks",
-    ]
+    command = ["git", "-C", str(checkout.root()), "status", "--porcelain", "--untracked-files=all"]
+    command += ["--", "lib", "notebooks"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
     except FileNotFoundError:  # no git, nothing to compare with
@@ -126,18 +128,16 @@ def _require_committed() -> None:
         )
 
 
-def _given(**options: Any) -> Iterable[tuple[str, Any]]:
-    return ((name, value) for name, value in options.items() if value is not None)
+def _given(**options: Any) -> Iterable[str]:
+    return (f"{name}={value}" for name, value in options.items() if value is not None)
 
 
 def _run(paths: list[Path], values: list[dict[str, Any]], folder: Path, publish: bool = False) -> dict[Path, Any]:
     """Check every chapter, then execute one after the other; return the executed notebooks by their paths."""
     for path, given in zip(paths, values, strict=True):
         parameters.read(parameters.of(path), given)
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     executed = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+    with _progress() as (console, bars):
         book = bars.add_task("chapters", total=len(paths))
         for path, given in zip(paths, values, strict=True):
             label = f"[{len(executed) + 1}/{len(paths)}] {path.stem}"
@@ -188,7 +188,7 @@ def sweep_(
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME=VALUES", help="A,B,C or FIRST..LAST; may be repeated."),
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="smoke, quick or full.")] = None,
+    profile: Annotated[str | None, typer.Option(help=PROFILE)] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Executions at once.", show_default="one per GPU, or per core")
     ] = None,
@@ -209,13 +209,11 @@ def sweep_(
     if workers and scheduler:
         raise ConfigurationError(f"workers={workers} is for this machine; the scheduler has workers of its own.")
     (path,) = checkout.find([word])
-    pairs = _one_data([*(pairs or ()), *(f"{name}={value}" for name, value in _given(profile=profile))])
+    pairs = _one_data([*(pairs or ()), *_given(profile=profile)])
     tasks = sweep.grid(path, pairs)
     folder = out or checkout.root() / "_build" / "sweeps" / path.stem
-    console = Console(highlight=False, markup=False, soft_wrap=True)
     where = f"the Dask workers of {scheduler}" if scheduler else f"{workers or sweep.local_workers()} local workers"
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+    with _progress() as (console, bars):
         bar = bars.add_task(path.stem, total=len(tasks))
         console.print(f"{path.stem}: {len(tasks)} executions on {where}, into {os.path.relpath(folder)}")
 
@@ -226,8 +224,7 @@ def sweep_(
 
         engine = partial(sweep.dask, address=scheduler, workers=workers)
         outcomes = sweep.run(tasks, folder, engine, say, lambda line: typer.echo(line, err=True))
-    table = sweep.write_tables(folder, tasks, outcomes)
-    console.print(f"The table: {os.path.relpath(table)}")
+    typer.echo(f"The table: {os.path.relpath(sweep.write_tables(folder, tasks, outcomes))}")
     if failed := [task for task in tasks if not outcomes[task.id].done]:
         raise execution.Failed(
             f"{len(failed)} of {len(tasks)} executions failed, the first at {failed[0].words}: "
@@ -335,7 +332,7 @@ def gpu_(
         int | None, typer.Option(min=1, help="Processes that train at once.", show_default="2 on a GPU, else 1")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    data: Annotated[str, typer.Option(help="auto, mnist or digits.")] = "auto",
+    data: DIGITS = "auto",
     chapter_seconds: Annotated[float, typer.Option(help="After which a chapter in smoke is stopped.")] = 90.0,
     out: Annotated[Path | None, typer.Option(help="Folder of record and runs.", show_default="_build/gpu")] = None,
     names: Annotated[bool, typer.Option("--list", help="List the trainings in the order of their worth.")] = False,
@@ -358,19 +355,9 @@ def gpu_(
     from . import gpu
 
     folder = (out or checkout.root() / "_build" / "gpu").resolve()
-    asked = gpu.Asked(
-        folder,
-        place,
-        data,
-        share,
-        minutes,
-        tuple(only or ()),
-        precision,
-        lanes or (1 if place == "cpu" else 2),
-        tuple(skip or ()),
-        pack and pack.resolve(),
-        chapter_seconds,
-    )
+    lanes, target = lanes or (1 if place == "cpu" else 2), pack and pack.resolve()
+    given = tuple(only or ()), precision, lanes, tuple(skip or ()), target, chapter_seconds
+    asked = gpu.Asked(folder, place, data, share, minutes, *given)
     if not gpu.Session(asked, typer.echo).run():
         raise typer.Exit(75)
 
@@ -397,9 +384,7 @@ def import_(
 
 @app.command("drift")
 def drift_(
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="CHAPTER", help="Names or beginnings of names; none means all.")
-    ] = None,
+    words: Annotated[list[str] | None, CHAPTERS] = None,
     pairs: Annotated[
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Other than published; may be repeated."),
@@ -492,9 +477,8 @@ def colab_() -> None:
     """
     root = checkout.needed("colab")
     where, changed = colab.repository(root / "_config.yml"), colab.write(root)
-    typer.echo(
-        f"{changed} chapters changed: {f'the cell installs from {where.url}' if where else 'no address, no cell'}"
-    )
+    cell = f"the cell installs from {where.url}" if where else "no address, no cell"
+    typer.echo(f"{changed} chapters changed: {cell}")
 
 
 @app.command("verify")
@@ -519,7 +503,7 @@ def verify_(
 
 @app.command()
 def data(
-    data: Annotated[str, typer.Option(help="auto, mnist or digits.")] = "auto",
+    data: DIGITS = "auto",
 ) -> None:
     """Show which digits a new training would use: where they are from, how many, and their checksums.
 

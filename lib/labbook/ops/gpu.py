@@ -5,7 +5,8 @@ the work comes in the order of its worth, stops in time, and leaves one pack:
 
     check       the device against the CPU, by the same code
     chapters    all of them in the profile "smoke", side by side, into one folder
-    timings     images per second, beside what the device could do
+    timings     images per second of every schedule, with stimuli and evaluation, beside what the device could do; then
+                precisions and forms of the networks, and networks that PyTorch compiles
     trainings   `experiments.card_trainings()`, in lanes: processes that share the device. Each finished run is measured
                 at once; a training that the time cuts off keeps its checkpoint, and the same command goes on from it
     pack        records, runs and logs, in parts that any transfer takes (see `pack`); written anew while trainings run,
@@ -17,7 +18,8 @@ What was found is kept in one record, `session.json`, plain data, written anew a
     made        date, commit and machine
     checks      part -> rows: what, difference (found), allowed; `same`: whether twenty steps twice give equal weights
     chapters    chapter, seconds, ended ("done", or what stopped it)
-    timings     matrix (operations per second), stimuli and networks (per second), targets beside them
+    timings     see `timing`: matrix and bandwidth (per second), stimuli, training (name -> ...), map,
+                forms (title -> ...)
     trained     name -> one row for each run: run, seed, images, seconds, and what was measured
     stopped     name -> why a training stopped, and of each of its unfinished runs: run, seed, epochs, of (how many),
                 ends (accuracy at the end of each whole stage)
@@ -33,16 +35,15 @@ import math
 import multiprocessing
 import os
 import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 
-import psutil
 import torch
 
 from .. import digits, evaluation, stimuli
@@ -61,11 +62,11 @@ from ..runtime.engine import PRECISIONS
 from ..training import Paused
 from ..whatwhere import SACCADES
 from . import device as devices
-from . import pack, processes
+from . import pack, processes, timing
 from .stamp import stamp
 
 PHASES = ("check", "chapters", "timings", "trainings", "pack")
-SECONDS = {"check": 30, "timings": 40}  # after which no part of these begins, but on a CPU
+SECONDS = {"check": 40, "timings": 150}  # after which no part of these begins, but on a CPU
 PACKING, GRACE = 20, 10  # seconds kept for the pack; seconds that lanes have to stop
 EVERY = 90  # seconds between packs while trainings run
 
@@ -113,7 +114,7 @@ class Asked:
     def change(self, sets: digits.DigitSets) -> Callable[[Training], Training]:
         """Return what makes of a training the one that is done here."""
         precision = {} if self.precision is None else {"precision": self.precision}
-        return lambda training: devices.cut(replace(training, data=sets.name, **precision), self.share, len(sets.train))
+        return lambda training: card.cut(replace(training, data=sets.name, **precision), self.share, len(sets.train))
 
 
 # ---- the chapters ---------------------------------------------------------------------------------------------------
@@ -124,58 +125,36 @@ def smoke(asked: Asked, until: float, say: Callable[[str], None]) -> list[dict]:
 
     A chapter that fails, or takes too long, is told of and holds up nothing.
     """
-    waiting, running, rows = list(checkout.chapters()), {}, []
-    folder = asked.folder / "chapters"
+    names, folder, cores = [path.stem for path in checkout.chapters()], asked.folder / "chapters", os.cpu_count() or 1
     folder.mkdir(parents=True, exist_ok=True)
-    started, cores = time.monotonic(), os.cpu_count() or 1
-    threads = str(max(1, cores // len(waiting)))  # each would take all cores for itself
-    while waiting or running:
-        while waiting and len(running) < cores:
-            name = waiting.pop(0).stem
-            pairs = {"device": asked.device, "data": asked.data, "out": folder / "out"}
-            command = [sys.executable, "-m", "labbook", "run", name, "--profile", "smoke", "--out", str(folder)]
-            command += [word for pair in pairs.items() for word in ("-p", "{}={}".format(*pair))]
-            with open(folder / f"{name}.log", "wb") as log:
-                process = subprocess.Popen(
-                    command,
-                    cwd=checkout.root(),
-                    env=os.environ
-                    | processes.child_environment()
-                    | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
-            running[name] = process, time.monotonic()
-        time.sleep(0.1)
-        for name, (process, began) in list(running.items()):
-            seconds = time.monotonic() - began
-            late = seconds > asked.chapter_seconds or time.monotonic() > until
-            if process.poll() is None and not late:
-                continue
-            if process.poll() is None:
-                stop(process.pid)
-                process.wait()
-                ended = f"stopped after {seconds:.0f} s"
-            else:
-                lines = (folder / f"{name}.log").read_text("utf-8", "replace").strip().splitlines() or ["no word"]
-                told = [line for line in lines if not line.startswith("The notebook up to there")]
-                ended = "done" if process.returncode == 0 else told[-1]
-            del running[name]
-            rows.append({"chapter": name, "seconds": round(seconds, 1), "ended": ended})
-            say(f"chapter {name}: {seconds:.0f} s, {ended}")
+    threads = str(max(1, cores // len(names)))  # each would take all cores for itself
+    started, running = time.monotonic(), []
+
+    def execute(name: str) -> dict:
+        began = time.monotonic()
+        given = {"device": asked.device, "data": asked.data, "out": str(folder / "out")}
+        words = [name, "--profile", "smoke", "--out", str(folder), *processes.parameters(given)]
+        with open(folder / f"{name}.log", "w+b") as log:
+            process = processes.labbook("run", *words, said=log, OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
+            running.append(process)
+            try:
+                process.wait(max(0.1, min(asked.chapter_seconds, until - began)))
+                ended = processes.fault(process, log) or "done"
+            except subprocess.TimeoutExpired:
+                processes.end(process)
+                ended = f"stopped after {time.monotonic() - began:.0f} s"
+        say(f"chapter {name}: {time.monotonic() - began:.0f} s, {ended}")
+        return {"chapter": name, "seconds": round(time.monotonic() - began, 1), "ended": ended}
+
+    pool = ThreadPoolExecutor(cores)
+    try:
+        rows = sorted(pool.map(execute, names), key=lambda row: row["chapter"])
+    finally:  # an interruption too
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in running:
+            processes.end(process)
     say(f"chapters: {sum(row['ended'] == 'done' for row in rows)} of {len(rows)} in {time.monotonic() - started:.0f} s")
-    return sorted(rows, key=lambda row: row["chapter"])
-
-
-def stop(pid: int) -> None:
-    """End a process and all that it started, kernels included."""
-    with suppress(psutil.NoSuchProcess):
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        for process in family:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(family[1:], timeout=5)
+    return rows
 
 
 # ---- what is measured of a run --------------------------------------------------------------------------------------
@@ -442,9 +421,10 @@ class Session:
             "machine": store.machine(self.asked.device),
             "made": stamp(self.asked.device),
             "digits": len(self.sets.train),
+            "whole": timing.whole(len(self.sets.train)),
             "checks": {},
             "chapters": [],
-            "timings": {"training": {}},
+            "timings": {"training": {}, "forms": {}},
             "trained": {},
             "stopped": {},
             "seconds": {},
@@ -483,7 +463,6 @@ class Session:
     def _keep(self) -> None:
         if "trainings" not in self.asked.skip:
             self.record["left"] = [each.name for each in self.entries if each.name not in self.record["trained"]]
-        self.record["whole"] = devices.whole(len(self.sets.train))
         files.write(self.path, f"{json.dumps(self.record, indent=1)}\n".encode())
 
     def _limit(self, phase: str) -> float:
@@ -512,7 +491,7 @@ class Session:
         except Exception as error:  # as of a card that is too small: the rest may still do
             self._fault(title, error)
             return
-        self.say(f"{title}: {time.monotonic() - began:.1f} s{devices.comment(into[key])}")
+        self.say(f"{title}: {time.monotonic() - began:.1f} s{_comment(into[key])}")
         self._keep()
 
     def _check(self) -> None:
@@ -529,7 +508,7 @@ class Session:
     def _timings(self) -> None:
         timings, device, precision = self.record["timings"], self.asked.device, self.asked.precision or "float32"
         limit = self._limit("timings")
-        for title, into, key, do in devices.timings(self.sets.to(device), device, timings, precision):
+        for title, into, key, do in timing.timings(self.sets.to(device), device, timings, precision, self.asked.share):
             self._part(into, key, do, f"timing, {title}", limit)
 
     def _trainings(self) -> None:
@@ -614,3 +593,21 @@ def _told(row: Mapping) -> str:
     measured = ", ".join(f"{name} {value:.1%}" for name, value in row["measured"].items())
     rate = row["images"] / max(row["seconds"], 1e-9)
     return f"seed {row['seed']}: {rate:,.0f} images per second, {row['seconds']:.1f} s, {measured}"
+
+
+def _comment(made: object) -> str:
+    """Return what is worth saying of a part of the check or the timings."""
+    if isinstance(made, float):
+        return f"; {made / 1e9:,.0f} billion per second"
+    if isinstance(made, list):
+        each = (f"{one['draws']} {one['edge']}x{one['edge']} {one['per_second']:,.0f}" for one in made)
+        return f"; per second: {', '.join(each)}"
+    if "per_second" in made:
+        target = f", target {made['target']:,.0f}" if made.get("target") else ""
+        overall = f", with evaluation {made['overall']:,.0f}" if "overall" in made else ""
+        why = f"; {made['captured']}" if isinstance(made.get("captured"), str) else ""
+        return f"; {made['per_second']:,.0f} per second{overall}{target}{why}"
+    said = [f"{each['what']} {each['difference']:.2g} (allowed {each['allowed']:.2g})" for each in made["rows"]]
+    if "same" in made:
+        said.append(f"twenty steps twice: {'equal' if made['same'] else 'other'} weights")
+    return "; " + "; ".join(said)

@@ -55,11 +55,7 @@ class Combination:
     @property
     def words(self) -> str:
         """The values as they are written on the command line."""
-        return " ".join(f"{name}={_written(value)}" for name, value in self.values.items())
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+        return " ".join(f"{name}={processes.written(value)}" for name, value in self.values.items())
 
 
 def alternatives(written: str) -> list[str]:
@@ -172,33 +168,20 @@ def execute(task: Combination, gpus: tuple[str, ...] = ()) -> Execution:
     if not path.is_file() or code(path) != task.code:
         return Execution(task.id, f"{host} has another version of {task.chapter} or of the library", host=host)
     number, called_off = _place()
-    environment = {"OMP_NUM_THREADS": "1"} | dict(os.environ) | processes.child_environment()
+    environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-    with tempfile.TemporaryDirectory(prefix="labbook-") as folder:
-        pairs = [word for name, value in task.values.items() for word in ("-p", f"{name}={_written(value)}")]
-        command = [sys.executable, "-m", "labbook", "run", task.chapter, *pairs, "--out", folder]
-        began = time.perf_counter()
-        with open(Path(folder, "said"), "w+b") as said:
-            process = subprocess.Popen(
-                command,
-                cwd=checkout.root(),
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=said,
-                start_new_session=True,  # Ctrl-C is passed on once, by Dask
-            )
-            ended, asked = 0, False
-            while not ended:
-                time.sleep(0.1)
-                ended, status, used = os.wait4(process.pid, os.WNOHANG)
-                if not ended and not asked and called_off():
-                    process.terminate()
-                    asked = True
-            process.returncode = os.waitstatus_to_exitcode(status)
-            said.seek(0)
-            words = said.read().decode("utf-8", "replace").strip().splitlines()
+    with tempfile.TemporaryDirectory(prefix="labbook-") as folder, open(Path(folder, "said"), "w+b") as said:
+        began, ended, asked = time.perf_counter(), 0, False
+        words = [task.chapter, *processes.parameters(task.values), "--out", folder]
+        process = processes.labbook("run", *words, said=said, apart=True, **environment)
+        while not ended:
+            time.sleep(0.1)
+            ended, status, used = os.wait4(process.pid, os.WNOHANG)
+            if not ended and not asked and called_off():
+                process.terminate()
+                asked = True
+        process.returncode = os.waitstatus_to_exitcode(status)
         cost = {
             "seconds": round(time.perf_counter() - began, 2),
             "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
@@ -206,9 +189,7 @@ def execute(task: Combination, gpus: tuple[str, ...] = ()) -> Execution:
             "host": host,
         }
         if process.returncode:
-            ended = f"killed by signal {-process.returncode}" if process.returncode < 0 else "failed without a word"
-            last = [line for line in words if not line.startswith("The notebook up to there")][-1:]
-            return Execution(task.id, *(last or [ended]), **cost)
+            return Execution(task.id, processes.fault(process, said), **cost)
         content = Path(folder, f"{task.chapter}.ipynb").read_bytes()
     notebook = nbformat.reads(content.decode(), 4)
     try:
@@ -448,5 +429,5 @@ def _csv(rows: list[dict]) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _written(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: processes.written(value) for key, value in row.items()} for row in rows)
     return text.getvalue().encode()
