@@ -314,7 +314,7 @@ def _render(source: Path, made: Path, strict: bool) -> None:
 
 @app.command("gpu")
 def gpu_(
-    minutes: Annotated[float, typer.Option(min=0, help="The time of this session, the pack included.")] = 10.0,
+    minutes: Annotated[float, typer.Option(min=0, help="Length of this session, the pack included.")] = 10.0,
     pack: Annotated[
         Path | None, typer.Option(help="Folder, or NAME.zip, for the parts of the pack.", show_default="none")
     ] = None,
@@ -322,26 +322,29 @@ def gpu_(
         list[str] | None, typer.Option(metavar="NAME", help="A training, or the beginning of names; may be repeated.")
     ] = None,
     skip: Annotated[
-        list[str] | None, typer.Option(help="check, chapters, timings, trainings or pack; may be repeated.")
+        list[str] | None, typer.Option(help="A phase: check, chapters, timings, trainings or pack; may be repeated.")
     ] = None,
-    share: Annotated[float, typer.Option(help="Of each training; below 1 it is shortened, openly.")] = 1.0,
+    share: Annotated[
+        float, typer.Option(help="Share of each training, 0.0001 to 1; below 1 it is shortened, openly.")
+    ] = 1.0,
     precision: Annotated[
-        str | None, typer.Option(help="float32, tf32 or bfloat16, of all trainings.", show_default="as declared")
+        str | None,
+        typer.Option(help="Precision of all trainings: float32, tf32 or bfloat16.", show_default="as declared"),
     ] = None,
     lanes: Annotated[
         int | None, typer.Option(min=1, help="Processes that train at once.", show_default="2 on a GPU, else 1")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     data: DIGITS = "auto",
-    chapter_seconds: Annotated[float, typer.Option(help="After which a chapter in smoke is stopped.")] = 90.0,
+    chapter_seconds: Annotated[float, typer.Option(help="Seconds after which a chapter is stopped.")] = 90.0,
     out: Annotated[Path | None, typer.Option(help="Folder of record and runs.", show_default="_build/gpu")] = None,
     names: Annotated[bool, typer.Option("--list", help="List the trainings in the order of their worth.")] = False,
 ) -> None:
-    """Use lent minutes of a GPU: check it, execute the chapters in smoke, time it, train what is worth most, and pack.
+    """Use lent minutes of a GPU: check it, execute the chapters in smoke, time it, train what is worth most, pack.
 
     The session ends in time, with exit code 75 if trainings are left, and the same command goes on where it stopped:
 
-    `labbook gpu --minutes 9 --pack pack`, and on the machine of the book: `labbook import pack/*.zip`
+    `labbook gpu --minutes 10 --pack pack`, and on the machine of the book: `labbook import pack/*.zip`
     """
     parameters.read(parameters.Common, {"data": data})
     if names:
@@ -439,7 +442,7 @@ def results_(
 ) -> None:
     """Print what executed chapters found, as JSON: answer, verdicts with their numbers and units, systems, runs.
 
-    Without a notebook, write book/results/<chapter>.json of every executed chapter in book/, and collect the verdicts
+    Without a notebook, write book/results/CHAPTER.json of every executed chapter in book/, and collect the verdicts
     in book/results/claims.json. `run --publish` does so by itself; this is for chapters that came by another way, as
     from a merge.
     """
@@ -525,7 +528,7 @@ def data(
 
 @app.command()
 def bench() -> None:
-    """Measure stimuli per second against the pipeline of 2021 and against what the machine could do at best."""
+    """Measure stimuli and training steps per second on one core, against the pipeline of 2021 and the machine's limits."""
     from . import bench
 
     bench.main()

@@ -192,22 +192,14 @@ def _saccades(lane: Worker, run: Run, training: Training) -> dict:
     return {word: sum(each.accuracy(k).value for each in found.values()) / len(found) for k, word in words.items()}
 
 
-def _searches(lane: Worker, run: Run, training: Training) -> dict:
-    """The searcher's accuracy in the 27 cells, by saccades."""
-    lane.book.evaluate(evaluations.searches, run)
-    return {"cells": evaluation.mean_accuracy(lane.book.evaluate(evaluations.benchmark, run))}
+def _and_cells(name: str) -> Callable:
+    """Return what stores an evaluation of a run, by its name in `evaluations`, and measures the 27 cells."""
 
+    def measure(lane: Worker, run: Run, training: Training) -> dict:
+        lane.book.evaluate(getattr(evaluations, name), run)
+        return _cells(lane, run, training)
 
-def _limits(lane: Worker, run: Run, training: Training) -> dict:
-    """The 27 cells, and what limits an evidence map: see `evidence.benchmark`."""
-    lane.book.evaluate(evaluations.limits, run)
-    return _cells(lane, run, training)
-
-
-def _foveal(lane: Worker, run: Run, training: Training) -> dict:
-    """The 27 cells, and foveal searches by fixations and by when they stop: see `foveal.benchmark`."""
-    lane.book.evaluate(evaluations.foveal_searches, run)
-    return _cells(lane, run, training)
+    return measure
 
 
 def _own(lane: Worker, run: Run, training: Training) -> dict:
@@ -224,9 +216,9 @@ MEASURES: dict[str, Callable] = {
     "shifts": _shifts,
     "cells": _cells,
     "saccades": _saccades,
-    "searches": _searches,
-    "limits": _limits,
-    "foveal searches": _foveal,
+    "searches": _and_cells("searches"),
+    "limits": _and_cells("limits"),
+    "foveal searches": _and_cells("foveal_searches"),
     "own": _own,
 }
 
