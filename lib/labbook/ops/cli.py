@@ -528,7 +528,7 @@ def data(
 
 @app.command()
 def bench() -> None:
-    """Measure stimuli and training steps per second on one core, beside the pipeline of 2021 and the machine's limits."""
+    """Measure stimuli and training steps per second on one core, beside those of 2021 and the machine's limits."""
     from . import bench
 
     bench.main()
