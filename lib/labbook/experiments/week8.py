@@ -24,7 +24,6 @@ from ..study2021.schedules import week5 as week5_stages
 from ..study2021.schedules import week6 as week6_stages
 from . import week2, week6, week7
 from .claim import (
-    PRECISIONS,
     Claim,
     Listed,
     Ran,
@@ -32,7 +31,6 @@ from .claim import (
     end,
     higher,
     holds,
-    in_precision,
     not_higher,
     reaches,
     says_reaches,
@@ -267,12 +265,11 @@ def repeated(find: Callable[[Training], Sequence[Ran]], least: int = 2) -> dict[
     """Return the schedules of 2021 of which at least so many whole runs are stored.
 
     Args:
-        find: returns the stored runs of a training, of all seeds, in one precision.
+        find: returns the stored runs of a training, of all seeds.
     """
     found = {}
     for name, (training, series) in REPEATED.items():
-        runs = [run for each in PRECISIONS for run in find(in_precision(training, each))]
-        if len(runs) >= least:
+        if len(runs := find(training)) >= least:
             ends = tuple(tuple(end(run, stage=k) for k in range(len(training.stages))) for run in runs)
             found[name] = Repeated(tuple(map(_label, training.stages)), ends, facts.ends(series))
     return found
