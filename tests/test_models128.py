@@ -39,7 +39,7 @@ def windows(*numbers: tuple[float, float, float, float]) -> torch.Tensor:
         ("stn128", {}, 335_590, 10_816_838),
         ("stn128", {"bias": False}, 335_590 - (16 + 32 + 64 + 128 + 32 + 6), 10_816_838),
         ("stn128", STEPPING_STONES["first"], 400 + 2_010 + 4_016 + 147_520 + 2_080 + 198, 1_131_260),
-        ("stn128", STEPPING_STONES["one dense less"], 400 + 2_010 + 4_016 + 73_760 + 198, 1_131_260),
+        ("stn128", STEPPING_STONES["one dense layer less"], 400 + 2_010 + 4_016 + 73_760 + 198, 1_131_260),
         ("stn128", STEPPING_STONES["more kernels"], 800 + 12_832 + 51_264 + 294_944 + 198, 531_968),
         ("stn128", STEPPING_STONES["translated cluttered"], 1_600 + 51_264 + 1_722_400 + 198, 10_816_838),
         ("stn128", STEPPING_STONES["foveated"], 832 + 25_632 + 25_632 + 198, 10_816_838),

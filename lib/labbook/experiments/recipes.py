@@ -32,7 +32,7 @@ PARTS = ("still", "near", "far", "faint")
 _FOUR = {"classifier_kernels": (20, 50, 80, 100)}
 STEPPING_STONES: dict[str, dict] = {  # options of "stn128" on the way to its defaults, by claim
     "first": {"kernels": (8, 10, 16), "hidden": (64, 32), **_FOUR, "classifier_hidden": 500},  # C20, C21
-    "one dense less": {"kernels": (8, 10, 16), **_FOUR, "classifier_hidden": 500},  # C22
+    "one dense layer less": {"kernels": (8, 10, 16), **_FOUR, "classifier_hidden": 500},  # C22
     "more kernels": {"kernels": (16, 32, 64), **_FOUR},  # C25, C34
     "dropout": {"kernels": (8, 10, 16), **_FOUR, "classifier_hidden": 500, "dropout": 0.5},  # C27
     "translated cluttered": {"kernels": (32, 64), "first": "strided"},  # C28

@@ -60,7 +60,7 @@ def trainings() -> dict[str, Training]:
             "stn28", growing(range(16), 5, 0.005, week1.BOLD), options={"bias": False}, optimiser="adam"
         ),
         "STN-128, first network, centred": centred("first", 25),
-        "STN-128, one dense layer less, centred": centred("one dense less", 24),
+        "STN-128, one dense layer less, centred": centred("one dense layer less", 24),
     }
 
 

@@ -169,15 +169,10 @@ def changes(noisy: int = 16, noisy_weak: int = 2, share: float = 0.1, lr: float 
     centre = recipes.stn128(noisy, share, lr_moving=lr)["still"]
     uncentred = replace(recipes.stn128_centred(8, share, lr), precision=centre.precision)  # zero is black, as in 2021
     sgd = {"optimiser": "sgd", "weight_decay": 0.0}
-    networks = {"one dense layer less": "one dense less"} | {
-        each: each for each in ("more kernels", "dropout", "foveated")
-    }
+    networks = ("one dense layer less", "more kernels", "dropout", "foveated")
     return {
         **{f"SGD {rate:g}": recipes.near_centre(centre, rate, **sgd) for rate in (0.0001, 0.001, 0.01, 0.1)},
-        **{
-            name: recipes.near_centre(centre, lr, recipes.of_localisation(STEPPING_STONES[each]))
-            for name, each in networks.items()
-        },
+        **{each: recipes.near_centre(centre, lr, recipes.of_localisation(STEPPING_STONES[each])) for each in networks},
         "less accurate classifier": recipes.stn128(noisy_weak, share, lr_moving=lr)["near"],
         "uncentred input": recipes.near_centre(uncentred, lr),
     }
