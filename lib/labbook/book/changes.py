@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import nbformat
 
 from ..errors import ConfigurationError
 from ..runtime import files
-from . import outcome
+from . import checkout, outcome
 
 NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?!\w)")
 NOISE = 0.75  # amplitude of the background of the means that are followed
@@ -58,19 +57,6 @@ def compare(before: Mapping[str, str], after: Mapping[str, str]) -> list[dict]:
     return found
 
 
-def _git(root: Path, *words: str) -> str:
-    try:
-        done = subprocess.run(("git", "-C", str(root), *words), capture_output=True, text=True, check=True)
-    except FileNotFoundError:
-        raise ConfigurationError(
-            "The change log is made from the history of the repository, and there is no git here."
-        ) from None
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip().splitlines() or ["git failed"])[-1]
-        raise ConfigurationError(f"The history of {root} cannot be read: {reason}.") from None
-    return done.stdout
-
-
 def versions(root: Path, folder: str = "book") -> Iterator[tuple[str, str, dict]]:
     """Return every committed version of the chapters' outcomes, from the oldest on: (time, page, outcome).
 
@@ -80,21 +66,21 @@ def versions(root: Path, folder: str = "book") -> Iterator[tuple[str, str, dict]
     Raises:
         ConfigurationError: no repository, or one that was cloned without its history.
     """
-    if _git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
+    if checkout.git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
         raise ConfigurationError(
             f"{root} is a shallow clone; the change log needs the whole history (git fetch --unshallow)."
         )
     places = (f"{folder}/*.ipynb", f"{folder}/results/*.json")
     log = ("log", "--first-parent", "-m", "--reverse", "--format=%x00%H %aI", "--name-only", "--", *places)
     kept: set[str] = set()  # pages with a file of their outcome
-    for entry in _git(root, *log).split("\0")[1:]:
+    for entry in checkout.git(root, *log).split("\0")[1:]:
         (commit, time), *paths = [line.split() for line in entry.splitlines() if line]
         for path in sorted(path for (path,) in paths):
             name = Path(path).stem
             if path.endswith(".ipynb") and name in kept:
                 continue
             try:
-                content = _git(root, "show", f"{commit}:{path}")
+                content = checkout.git(root, "show", f"{commit}:{path}")
                 found = outcome.parse(content, path) if path.endswith(".json") else _of_notebook(content, name)
             except ConfigurationError:
                 continue  # this commit removed it, or it is another kind of result

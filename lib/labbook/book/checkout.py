@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,6 +32,22 @@ def needed(asked: str) -> Path:
     if not (place / TOC).is_file():
         raise ConfigurationError(f"{asked} needs a checkout of the lab-book, and {place} is in none; start it in one.")
     return place
+
+
+def git(place: Path, *words: str) -> str:
+    """Return what git says of the repository at a place.
+
+    Raises:
+        ConfigurationError: there is no git here, no repository, or git fails.
+    """
+    try:
+        done = subprocess.run(("git", "-C", str(place), *words), capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise ConfigurationError(f"The history of {place} cannot be read: there is no git here.") from None
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or ["git failed"])[-1]
+        raise ConfigurationError(f"The history of {place} cannot be read: {reason}.") from None
+    return done.stdout
 
 
 def chapters() -> list[Path]:

@@ -18,24 +18,13 @@ from . import outcome
 
 VERDICTS = ("confirmed", "refuted", "partly", "open", "no claim")
 KINDS = ("experiment", "fact", "record")
-DEFAULTS = {  # the fields of a record, see `verdicts.RECORD`, and what they are of a claim that no chapter judged
-    "id": "",
-    "week": 0,
-    "kind": KINDS[0],
-    "claim": "",
-    "setting": "",
-    "stated": "",
-    "measured": "",
-    "pilot": "",
-    "verdict": "open",
-    "evidence": "none",
-    "seeds": [],
-    "values": {},
-    "chapter": None,
-    "note": "",
-    "rule": "",
-    "since": "",
-    "first": None,
+FIELDS = (  # of a record, see `verdicts.RECORD`
+    *("id", "week", "kind", "claim", "setting", "stated", "measured", "pilot", "verdict", "evidence", "seeds"),
+    *("values", "chapter", "note", "rule", "since", "first"),
+)
+DEFAULTS = dict.fromkeys(FIELDS, "") | {  # of a claim that no chapter judged
+    **{"week": 0, "kind": KINDS[0], "verdict": "open", "evidence": "none"},
+    **{"seeds": [], "values": {}, "chapter": None, "first": None},
 }
 FIRST_OF_WEEK = {1: 1, 2: 6, 3: 18, 4: 23, 5: 52, 6: 57, 7: 78, 8: 86}
 WEEKS = {f"C{number}": max(week for week, first in FIRST_OF_WEEK.items() if first <= number) for number in range(1, 89)}

@@ -11,7 +11,6 @@ import importlib.metadata
 import inspect
 import json
 import re
-import subprocess
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +21,7 @@ from IPython.display import HTML, Markdown, display
 
 from .. import classifiers, digits, models
 from ..bootstrap import Estimate
+from ..errors import ConfigurationError
 from ..evaluation import Proportion
 from . import checkout, claims, rerun, results
 from .chapter_store import ChapterStore
@@ -244,13 +244,8 @@ def provenance(store: ChapterStore) -> None:
 def _commit() -> str:
     """Return the commit of the code, with a mark if files beside the executed pages have changed since."""
     try:
-        command = ("git", "-C", str(checkout.root()))
-        commit = subprocess.run(
-            (*command, "rev-parse", "--short=10", "HEAD"), capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run(
-            (*command, "status", "--porcelain", "--", "lib", "notebooks"), capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
+        commit = checkout.git(checkout.root(), "rev-parse", "--short=10", "HEAD").strip()
+        changed = checkout.git(checkout.root(), "status", "--porcelain", "--", "lib", "notebooks").strip()
+    except ConfigurationError:
         return "not under version control"
-    return f"commit {commit.stdout.strip()}{' with changes' if changed.stdout.strip() else ''}"
+    return f"commit {commit}{' with changes' if changed else ''}"

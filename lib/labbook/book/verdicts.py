@@ -9,8 +9,8 @@ from __future__ import annotations
 import html
 import json
 import re
-import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -213,8 +213,6 @@ def _time(seconds: str) -> str:
 
 def _git(root: Path, *words: str) -> str:
     """Return what git says; "" without git or a repository."""
-    try:
-        done = subprocess.run(("git", "-C", str(root), *words), capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout
+    with suppress(ConfigurationError):
+        return checkout.git(root, *words)
+    return ""

@@ -43,6 +43,8 @@ SEEDS = 3  # that a verdict takes, unless its rule says why fewer do
 LOOKED_FOR = 16  # seeds 0 to 15 are looked up in the store
 PRECISIONS = ("float32", "tf32")  # that leave a run one of the claim's own schedule
 
+Values = Sequence[float]  # one number per seed
+
 CHANCE = 0.1
 # Accuracy below which a network is lost, above which it has learnt. Networks that stay at chance have epochs of up to
 # 16 % (measured in seven runs of ten epochs, attention transformer and one window).
@@ -371,6 +373,34 @@ class Claim:
                 training, why = (each.training, "instead") if isinstance(each, Instead) else (each, "")
                 texts += [role, why, json.dumps(describe(training), sort_keys=True)]
         return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
+def _learns(best: Sequence[float]) -> str:
+    return learns(best)
+
+
+def _fails(best: Sequence[float]) -> str:
+    return opposite(learns(best))
+
+
+def learning(
+    name: str,
+    run: Training,
+    learnt: bool,
+    tell: str = "best epoch",
+    within: str = "",
+    reading: str = "",
+    quantity: Quantity = best,
+) -> Claim:
+    """Return a claim that a network learns, or that it fails, judged by the best epoch of each seed.
+
+    Args:
+        tell: what the number is of. within: which epochs, at the head of the rule in words.
+    """
+    yes, no = (SAYS_LEARNS, SAYS_FAILS) if learnt else (SAYS_FAILS, SAYS_LEARNS)
+    says = f"{within + ': c' if within else 'C'}onfirmed if {yes}, refuted if {no}"
+    rule = _learns if learnt else _fails
+    return Claim(name, rule, says, f"{tell} {{best:%}}", {"run": run}, {"best": ("run", quantity)}, reading=reading)
 
 
 @dataclass(frozen=True)

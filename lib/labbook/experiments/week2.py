@@ -28,6 +28,7 @@ from .claim import (
     Claim,
     Instead,
     Listed,
+    Values,
     accuracy,
     both,
     end,
@@ -54,27 +55,6 @@ AGAINST = (
     "SGD stands here with half of the epochs and contrasts from 30 to 70 %, which is against it at contrast 70 %: "
     "this may confirm the claim, not refute it"
 )
-
-
-def _at(std: float, epochs: int, lr: float, optimiser: str = "adam", **settings) -> Training:
-    return Training("stn28", growing([std], epochs, lr, BOLD), optimiser=optimiser, **settings)
-
-
-def trainings() -> dict[str, Training]:
-    """Return the trainings of the week's claims by name, seed 0."""
-    return {
-        "Adam 0.005, std 0, 5 epochs": _at(0, 5, 0.005),
-        "Adam 0.001, std 0, 5 epochs": _at(0, 5, 0.001),
-        "Adam 0.005, std 0, 20 epochs": _at(0, 20, 0.005),
-        "Adam 0.005, std 5, 20 epochs": _at(5, 20, 0.005),
-        "Adam 0.005, tutorial classifier": _at(0, 5, 0.005, options={"classifier": "tutorial"}),
-        "Adam 0.005, squared error": _at(0, 5, 0.005, loss="mean_squared"),
-        "SGD 0.01, std 0, 20 epochs": _at(0, 20, 0.01, "sgd"),
-        "STN-28, Adam 0.005": week1.OWN["STN-28, Adam 0.005"],
-        "STN-28, Adam 0.001": Training("stn28", growing(range(16), 5, 0.001, BOLD), optimiser="adam"),
-        "STN-28, SGD": Training("stn28", week2(draws="frozen")),
-        "STN-28, SGD, contrast 70 %": Training("stn28", growing(range(16), 20, 0.01, BOLD)),
-    }
 
 
 def through_shifts(
@@ -114,6 +94,17 @@ def trials(
     }
 
 
+def trainings() -> dict[str, Training]:
+    """Return the trainings of the week's claims by name, seed 0."""
+    return {
+        **trials(),
+        "STN-28, Adam 0.005": week1.OWN["STN-28, Adam 0.005"],
+        "STN-28, Adam 0.001": Training("stn28", growing(range(16), 5, 0.001, BOLD), optimiser="adam"),
+        "STN-28, SGD": Training("stn28", week2(draws="frozen")),
+        "STN-28, SGD, contrast 70 %": Training("stn28", growing(range(16), 20, 0.01, BOLD)),
+    }
+
+
 OWN = trainings()
 SGD = (OWN["STN-28, SGD, contrast 70 %"], Instead(OWN["STN-28, SGD"], AGAINST))
 ADAM = OWN["STN-28, Adam 0.005"]
@@ -121,15 +112,15 @@ general, central, map_mean = week1.general, week1.central, week1.map_mean
 varied_general, varied_central = (partial(accuracy, scene=replace(VARIED, std=std)) for std in (15.0, 0.0))
 
 
-def _c6(spreads: Sequence[float]) -> str:
+def _c6(spreads: Values) -> str:
     return same_window(spreads)
 
 
-def _c7(at_0: Sequence[float], at_5: Sequence[float]) -> str:
+def _c7(at_0: Values, at_5: Values) -> str:
     return both(same_window(at_0), same_window(at_5))
 
 
-def _c10(last: Sequence[float], spreads: Sequence[float]) -> str:
+def _c10(last: Values, spreads: Values) -> str:
     return both(reaches(last, SGD_CENTRED), opposite(same_window(spreads)))
 
 
@@ -137,7 +128,7 @@ def _c12(options: Sequence[str]) -> str:
     return holds("threshold" not in options)
 
 
-def _c13(last: Sequence[float], spreads: Sequence[float]) -> str:
+def _c13(last: Values, spreads: Values) -> str:
     return both(reaches(last, ADAM_DEFAULT), opposite(same_window(spreads)))
 
 
@@ -145,17 +136,15 @@ def _c14(stages: Sequence[int]) -> str:
     return opposite(vote(stages, AT_MOST_STAGES, AT_MOST_STAGES + 1))
 
 
-def _c16(
-    general: Sequence[float], central: Sequence[float], adam_general: Sequence[float], adam_central: Sequence[float]
-) -> str:
+def _c16(general: Values, central: Values, adam_general: Values, adam_central: Values) -> str:
     return both(higher(general, adam_general, BETTER), higher(central, adam_central, BETTER))
 
 
-def _c17(sgd: Sequence[float], adam: Sequence[float]) -> str:
+def _c17(sgd: Values, adam: Values) -> str:
     return higher(sgd, adam, BETTER)
 
 
-def _c84(general: Sequence[float], central: Sequence[float]) -> str:
+def _c84(general: Values, central: Values) -> str:
     return both(reaches(general, VARIED_GENERAL), reaches(central, VARIED_CENTRAL))
 
 
@@ -193,25 +182,25 @@ CLAIMS = (
         _c7,
         f"At both shifts: {SAYS_SAME}; a network at chance counts as 0",
         "spread {at_0:px} at std 0, {at_5:px} at std 5",
-        {"0": OWN["Adam 0.005, std 0, 20 epochs"], "5": OWN["Adam 0.005, std 5, 20 epochs"]},
+        {"0": OWN["Adam, std 0, 20 epochs (C7)"], "5": OWN["Adam, std 5, 20 epochs (C7)"]},
         {"at_0": ("0", spread_learnt), "at_5": ("5", spread_learnt)},
     ),
     same(
         "C8",
-        OWN["Adam 0.005, tutorial classifier"],
+        OWN["Adam, tutorial classifier (C8)"],
         False,
         "of the structures that were tried the tutorial's classifier is left",
     ),
-    same("C9", OWN["Adam 0.005, squared error"], False, "which loss was tried is not recorded; here the squared error"),
+    same("C9", OWN["Adam, squared error (C9)"], False, "which loss was tried is not recorded; here the squared error"),
     Claim(
         "C10",
         _c10,
         f"{says_reaches(SGD_CENTRED)}; and {SAYS_VARIES}",
         "{last:%}, spread {spreads:px}",
-        {"run": OWN["SGD 0.01, std 0, 20 epochs"]},
+        {"run": OWN["SGD, std 0, 20 epochs (C10)"]},
         {"last": ("run", end), "spreads": ("run", spread_learnt)},
     ),
-    same("C11", OWN["Adam 0.005, std 0, 5 epochs"], True),
+    same("C11", OWN["Adam, std 0, 5 epochs (C6, C11)"], True),
     Claim(
         "C12",
         _c12,
@@ -224,7 +213,7 @@ CLAIMS = (
         _c13,
         f"{says_reaches(ADAM_DEFAULT)}; and {SAYS_VARIES}",
         "{last:%}, spread {spreads:px}",
-        {"run": OWN["Adam 0.001, std 0, 5 epochs"]},
+        {"run": OWN["Adam default, std 0, 5 epochs (C13)"]},
         {"last": ("run", end), "spreads": ("run", spread_learnt)},
     ),
     Claim(

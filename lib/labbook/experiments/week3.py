@@ -26,14 +26,13 @@ from .claim import (
     OPEN,
     PARTLY,
     REFUTED,
-    SAYS_FAILS,
-    SAYS_LEARNS,
     Claim,
+    Values,
     best,
     both,
     end,
     higher,
-    learns,
+    learning,
     not_higher,
     reaches,
     says_reaches,
@@ -87,7 +86,7 @@ def enlarged(model: nn.Module, digits: Digits, scene: Scene128, widths: Sequence
 OWN = trainings()
 
 
-def much_better(ours: Sequence[float], theirs: Sequence[float]) -> str:
+def much_better(ours: Values, theirs: Values) -> str:
     """Confirmed: higher by `MUCH_BETTER`; partly: higher by `BETTER`; refuted: lower, or no gain of `BETTER`."""
     much = higher(ours, theirs, MUCH_BETTER)
     if much != OPEN:
@@ -97,21 +96,15 @@ def much_better(ours: Sequence[float], theirs: Sequence[float]) -> str:
     return PARTLY if higher(ours, theirs, BETTER) == CONFIRMED else OPEN
 
 
-def _c19(
-    general: Sequence[float], central: Sequence[float], adam_general: Sequence[float], adam_central: Sequence[float]
-) -> str:
+def _c19(general: Values, central: Values, adam_general: Values, adam_central: Values) -> str:
     return both(much_better(general, adam_general), much_better(central, adam_central))
 
 
-def _c20(best: Sequence[float]) -> str:
-    return learns(best)
-
-
-def _c21(last: Sequence[float]) -> str:
+def _c21(last: Values) -> str:
     return reaches(last, FIRST, ONE)
 
 
-def _c22(last: Sequence[float]) -> str:
+def _c22(last: Values) -> str:
     return reaches(last, ONE_LESS, ONE)
 
 
@@ -132,14 +125,14 @@ CLAIMS = (
         {"sgd": week2.SGD, "adam": week2.ADAM},
         week2.BOTH_ACCURACIES,
     ),
-    Claim(
+    learning(
         "C20",
-        _c20,
-        f"Within {WORKS_BY} epochs: confirmed if {SAYS_LEARNS}, refuted if {SAYS_FAILS}",
-        f"best of {WORKS_BY} epochs {{best:%}}",
-        {"run": OWN["STN-128, first network, centred"]},
-        {"best": ("run", partial(best, epochs=WORKS_BY))},
-        reading=f"the first {WORKS_BY} epochs of the run of C21",
+        OWN["STN-128, first network, centred"],
+        True,
+        f"best of {WORKS_BY} epochs",
+        f"Within {WORKS_BY} epochs",
+        f"the first {WORKS_BY} epochs of the run of C21",
+        partial(best, epochs=WORKS_BY),
     ),
     Claim(
         "C21",

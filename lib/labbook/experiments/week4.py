@@ -31,6 +31,7 @@ from .claim import (
     SEEDS,
     VARIES_FIELD,
     Claim,
+    Values,
     at_contrast,
     best,
     both,
@@ -39,6 +40,7 @@ from .claim import (
     higher,
     holds,
     late_fall,
+    learning,
     learns,
     opposite,
     reaches,
@@ -186,78 +188,72 @@ def works(fall: float, best: float) -> bool:
     return best >= FOUND and fall <= STEADY
 
 
-def worked(falls: Sequence[float], bests: Sequence[float]) -> str:
+def worked(falls: Values, bests: Values) -> str:
     """Return the verdict on "this change helps": every seed learns and is steady, or none is."""
     return vote([1.0 if works(*each) else 0.0 for each in zip(falls, bests, strict=True)], 0.0, 1.0)
 
 
-def field_same(spreads: Sequence[float]) -> str:
+def field_same(spreads: Values) -> str:
     return same_window(spreads, SAME_FIELD, VARIES_FIELD)
 
 
-def _c23(falls: Sequence[float]) -> str:
+def _c23(falls: Values) -> str:
     return vote(falls, STEADY, DROPS)
 
 
-def _c24(best: Sequence[float]) -> str:
-    return opposite(learns(best))
-
-
-def _c25(falls: Sequence[float], bests: Sequence[float]) -> str:
+def _c25(falls: Values, bests: Values) -> str:
     return opposite(worked(falls, bests))
 
 
-def _c26(
-    low_falls: Sequence[float], low_bests: Sequence[float], high_falls: Sequence[float], high_bests: Sequence[float]
-) -> str:
+def _c26(low_falls: Values, low_bests: Values, high_falls: Values, high_bests: Values) -> str:
     return both(opposite(worked(low_falls, low_bests)), opposite(worked(high_falls, high_bests)))
 
 
-def _c27(falls: Sequence[float], bests: Sequence[float], spreads: Sequence[float]) -> str:
+def _c27(falls: Values, bests: Values, spreads: Values) -> str:
     return both(worked(falls, bests), field_same(spreads))
 
 
-def _c30(**tried: Sequence[float]) -> str:
+def _c30(**tried: Values) -> str:
     names = sorted({name.rpartition("_")[0] for name in tried})
     verdicts = [opposite(worked(tried[f"{name}_falls"], tried[f"{name}_bests"])) for name in names]
     return both(*verdicts)
 
 
-def _c32(last: Sequence[float]) -> str:
+def _c32(last: Values) -> str:
     return opposite(vote(last, *FAINT_LOSS))
 
 
-def _c34(last: Sequence[float], spreads: Sequence[float]) -> str:
+def _c34(last: Values, spreads: Values) -> str:
     return both(reaches(last, MORE_KERNELS, ONE), field_same(spreads))
 
 
-def _c36(last: Sequence[float], spreads: Sequence[float]) -> str:
+def _c36(last: Values, spreads: Values) -> str:
     return both(learns(last), field_same(spreads))
 
 
-def _c37(last: Sequence[float], before: Sequence[float], spreads: Sequence[float]) -> str:
+def _c37(last: Values, before: Values, spreads: Values) -> str:
     gaps = [abs(a - b) for a, b in zip(sorted(last), sorted(before), strict=False)]
     return both(opposite(vote(gaps, ALIKE, 2 * ALIKE)), field_same(spreads))
 
 
-def _c38(last: Sequence[float], spreads: Sequence[float]) -> str:
+def _c38(last: Values, spreads: Values) -> str:
     return both(reaches(last, FINAL, ONE), opposite(same_window(spreads, SAME_FIELD, VARIES_FIELD, ONE)))
 
 
-def _c39(**ends: Sequence[float]) -> str:
+def _c39(**ends: Values) -> str:
     return both(*(reaches(ends[f"end_{k}"], FIXED[k], ONE) for k in range(len(FIXED))))
 
 
-def _c40(last: Sequence[float], spreads: Sequence[float]) -> str:
+def _c40(last: Values, spreads: Values) -> str:
     fails, same = opposite(learns(last)), field_same(spreads)
     return "confirmed" if "confirmed" in (fails, same) else both(fails, same)
 
 
-def _c42(below: Sequence[float], far: Sequence[float]) -> str:
+def _c42(below: Values, far: Values) -> str:
     return vote(below, EVEN, BIASED, ONE if min(below) >= PLAINLY else SEEDS)
 
 
-def _c44(gaussian: Sequence[float], fixed: Sequence[float]) -> str:
+def _c44(gaussian: Values, fixed: Values) -> str:
     return higher(gaussian, fixed, GAIN)
 
 
@@ -266,23 +262,23 @@ def reach(ends: Mapping[str, Sequence[float]], stages: Sequence[int]) -> str:
     return both(*(reaches(ends[f"end_{k}"], ENDS[k], ONE) for k in stages))
 
 
-def _c45(**ends: Sequence[float]) -> str:
+def _c45(**ends: Values) -> str:
     return reach(ends, range(9))
 
 
-def _c46(**ends: Sequence[float]) -> str:
+def _c46(**ends: Values) -> str:
     return reach(ends, range(3))
 
 
-def _c48(**ends: Sequence[float]) -> str:
+def _c48(**ends: Values) -> str:
     return reach(ends, range(3, 6))
 
 
-def _c49(**ends: Sequence[float]) -> str:
+def _c49(**ends: Values) -> str:
     return reach(ends, range(6, 9))
 
 
-def _c50(half: Sequence[float], third: Sequence[float]) -> str:
+def _c50(half: Values, third: Values) -> str:
     return both(reaches(half, CONTRASTS[0], ONE), reaches(third, CONTRASTS[1], ONE))
 
 
@@ -358,13 +354,11 @@ CLAIMS = (
         {"run": week3.OWN["STN-128, first network, centred"]},
         {"falls": ("run", late_fall)},
     ),
-    Claim(
+    learning(
         "C24",
-        _c24,
-        f"Confirmed if {SAYS_FAILS}, refuted if {SAYS_LEARNS}",
-        "best of 25 epochs {best:%}",
-        {"run": OWN["first network, Adam 0.005, centred"]},
-        {"best": ("run", best)},
+        OWN["first network, Adam 0.005, centred"],
+        False,
+        "best of 25 epochs",
         reading=NO_CODE + "; Adam at the 0.005 of the other notebooks",
     ),
     Claim(
@@ -396,13 +390,11 @@ CLAIMS = (
         reading=NO_CODE,
     ),
     Claim("C28", says="a network that was written, not an experiment; it is built and tested here"),
-    Claim(
+    learning(
         "C29",
-        _c24,
-        f"Confirmed if {SAYS_FAILS}, refuted if {SAYS_LEARNS}",
-        "best of 25 epochs {best:%}",
-        {"run": OWN["first network, std 40 px"]},
-        {"best": ("run", best)},
+        OWN["first network, std 40 px"],
+        False,
+        "best of 25 epochs",
         reading="no code is left; read as week 3's training with digits at std 40 px from the first epoch",
     ),
     Claim(

@@ -28,12 +28,14 @@ from .claim import (
     SAYS_LEARNS,
     Claim,
     Listed,
+    Values,
     best,
     both,
     end,
     fall,
     higher,
     holds,
+    learning,
     learns,
     mean_of,
     opposite,
@@ -188,28 +190,24 @@ def classifiers_alone() -> dict[str, Training]:
 THREE_STDS = OWN["attention STN, 0.01, three stds"]
 
 
-def _c57(best: Sequence[float]) -> str:
+def _c57(best: Values) -> str:
     return vote(best, FOUND, HALF)
 
 
-def _c58(last: Sequence[float], scales: Sequence[float]) -> str:
+def _c58(last: Values, scales: Values) -> str:
     read = [size for size, accuracy in zip(scales, last, strict=True) if accuracy >= FOUND]
     return both(learns(last), opposite(vote(read, INVERTED, UPRIGHT, 1))) if read else learns(last)
 
 
-def _c59(falls: Sequence[float]) -> str:
+def _c59(falls: Values) -> str:
     return vote(falls, STEADY, UNSTABLE)
 
 
-def _c60(best: Sequence[float]) -> str:
-    return opposite(learns(best))
-
-
-def _c61(best: Sequence[float], beyond: Sequence[float]) -> str:
+def _c61(best: Values, beyond: Values) -> str:
     return both(vote(best, FOUND, HALF), vote(beyond, NOT_OVERFIT, OVERFIT))
 
 
-def _c63(fast: Sequence[float], slow: Sequence[float], beyond: Sequence[float]) -> str:
+def _c63(fast: Values, slow: Values, beyond: Values) -> str:
     return both(higher(fast, slow, FASTER), vote(beyond, NOT_OVERFIT, OVERFIT))
 
 
@@ -218,28 +216,28 @@ def _c64(parameters: Sequence[int]) -> str:
     return holds(two < four)
 
 
-def _c65(best: Sequence[float], falls: Sequence[float]) -> str:
+def _c65(best: Values, falls: Values) -> str:
     return both(reaches(best, SIXTY_SEVEN), vote(falls, STEADY, UNSTABLE))
 
 
-def _c70(last: Sequence[float]) -> str:
+def _c70(last: Values) -> str:
     return opposite(learns(last))
 
 
-def _c71(last: Sequence[float], scales: Sequence[float]) -> str:
+def _c71(last: Values, scales: Values) -> str:
     return both(reaches(last, DECAYED), opposite(vote(scales, INVERTED, UPRIGHT)))
 
 
-def _c75(first: Sequence[float], second: Sequence[float]) -> str:
+def _c75(first: Values, second: Values) -> str:
     return both(reaches(first, QUARTER[0]), reaches(second, QUARTER[1]))
 
 
-def _c76(mid: Sequence[float], low: Sequence[float], slow: Sequence[float]) -> str:
+def _c76(mid: Values, low: Values, slow: Values) -> str:
     gains = [a - b for a, b in zip(low, slow, strict=False)]  # seed by seed, from the same network
     return both(reaches(mid, REPAIRED[0], ONE), reaches(low, REPAIRED[1], ONE), vote(gains, -REPAIR, REPAIR, ONE))
 
 
-def _c77(clear: Sequence[float], low: Sequence[float]) -> str:
+def _c77(clear: Values, low: Values) -> str:
     return both(reaches(clear, ATTENTION[8], ONE), reaches(low, ATTENTION[10], ONE))
 
 
@@ -259,9 +257,7 @@ SAYS_INVERTED = (
 
 
 def _fails(name: str, training: str, reading: str = "") -> Claim:
-    run = {"run": OWN[training]}
-    says = f"Within ten epochs: confirmed if {SAYS_FAILS}, refuted if {SAYS_LEARNS}"
-    return Claim(name, _c60, says, "best of ten epochs {best:%}", run, {"best": ("run", best)}, reading=reading)
+    return learning(name, OWN[training], False, "best of ten epochs", "Within ten epochs", reading)
 
 
 CLAIMS = (

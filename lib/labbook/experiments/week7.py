@@ -10,7 +10,7 @@ nothing here is decided by fewer than three.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from ..stimuli import ECCENTRICITIES
 from ..study2021 import facts
 from ..study2021.schedules import week7
 from . import recipes
-from .claim import Claim, best, both, end, fall, higher, holds, reaches, says_reaches, vote
+from .claim import Claim, Values, best, both, end, fall, higher, holds, reaches, says_reaches, vote
 from .week3 import CLEAR
 
 POLO = facts.ends("polo")
@@ -115,7 +115,7 @@ def _c80(parameters: int, outputs: int, fixed: bool) -> str:
     return holds({"parameters": parameters, "outputs": outputs} == DESIGN and fixed)
 
 
-def _c81(falls: Sequence[float], best: Sequence[float]) -> str:
+def _c81(falls: Values, best: Values) -> str:
     return vote(falls, STEADY, UNSTABLE)
 
 
@@ -123,11 +123,11 @@ def _c82(error: float) -> str:
     return holds(error < INVERSE)
 
 
-def _c83(last: Sequence[float], best: Sequence[float]) -> str:
+def _c83(last: Values, best: Values) -> str:
     return reaches(last, POLO[0])
 
 
-def _c85(near: Sequence[float], far: Sequence[float]) -> str:
+def _c85(near: Values, far: Values) -> str:
     return both(reaches(near, POLO[1]), reaches(far, POLO[8]), higher(near, far, FALLS))
 
 

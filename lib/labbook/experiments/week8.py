@@ -27,6 +27,7 @@ from .claim import (
     Claim,
     Listed,
     Ran,
+    Values,
     both,
     end,
     higher,
@@ -58,15 +59,15 @@ def trainings() -> dict[str, Training]:
 OWN = trainings()
 
 
-def _c86(mid: Sequence[float], low: Sequence[float]) -> str:
+def _c86(mid: Values, low: Values) -> str:
     return both(reaches(mid, POLO[9]), reaches(low, POLO[10]))
 
 
-def _c87(more: Sequence[float], fewer: Sequence[float]) -> str:
+def _c87(more: Values, fewer: Values) -> str:
     return not_higher(more, fewer, GAIN)
 
 
-def _c88(more: Sequence[float], fewer: Sequence[float]) -> str:
+def _c88(more: Values, fewer: Values) -> str:
     return higher(more, fewer, GAIN)
 
 
@@ -78,26 +79,21 @@ def schedule(training: Training) -> tuple[str, float, int]:
 PARAMETERS = tuple(schedule(each) for each in (OF_WEEK2["STN-28, SGD"], OWN["What pathway, noise 0.75"]))
 
 
-def _r1(
-    stn_central: Sequence[float],
-    what_central: Sequence[float],
-    stn_general: Sequence[float],
-    what_general: Sequence[float],
-) -> str:
+def _r1(stn_central: Values, what_central: Values, stn_general: Values, what_general: Values) -> str:
     central, general = higher(stn_central, what_central, BETTER), higher(stn_general, what_general, BETTER)
     return both(central, general, holds(PARAMETERS[0] == PARAMETERS[1]))
 
 
-def _r2(epochs: int, stds: Sequence[float], rates: Sequence[float]) -> str:
+def _r2(epochs: int, stds: Values, rates: Values) -> str:
     return holds(epochs == 160 and list(stds) == list(range(16)) and set(rates) == {0.01})
 
 
-def _r3(epochs: int, rates: Sequence[float], lowest_contrasts: Sequence[float]) -> str:
+def _r3(epochs: int, rates: Values, lowest_contrasts: Values) -> str:
     tenths = list(rates[:9]) == [0.01] * 3 + [0.001] * 3 + [0.0001] * 3
     return both(holds(epochs == 110 and tenths and max(lowest_contrasts[-2:]) < 0.7), holds(rates[-1] < rates[8]))
 
 
-def _r4(rates: Sequence[float]) -> str:
+def _r4(rates: Values) -> str:
     halved = [abs(b - a / 2) < 1e-12 for a, b in pairwise(rates)]
     return both(holds(all(halved[:8])), holds(all(halved)))
 
@@ -111,23 +107,16 @@ def _r6(layers: Sequence[tuple[int, int]], others: int) -> str:
     return holds(len(layers) == 2 and not others)
 
 
-def facts_of(stages: Sequence) -> dict[str, object]:
-    """Return epochs, and the rate of each stage."""
-    return {"epochs": sum(stage.epochs for stage in stages), "rates": Listed(float(stage.lr) for stage in stages)}
-
-
-def _schedule_of_week2() -> dict[str, object]:
-    stages = week2_stages()
-    return facts_of(stages) | {"stds": tuple(stage.scene.std for stage in stages)}
-
-
-def _schedule_of_week5() -> dict[str, object]:
-    stages = week5_stages()
-    return facts_of(stages) | {"lowest_contrasts": tuple(stage.scene.contrast[0] for stage in stages)}
-
-
-def _schedule_of_week6() -> dict[str, object]:
-    return {"rates": facts_of(week6_stages())["rates"]}
+def schedule_facts(schedule: Callable[[], Sequence[Stage]], *names: str) -> dict[str, object]:
+    """Return facts of a schedule by name: its epochs, and of each stage the rate, the std and the lowest contrast."""
+    stages = schedule()
+    found = {
+        "epochs": sum(stage.epochs for stage in stages),
+        "rates": Listed(float(stage.lr) for stage in stages),
+        "stds": tuple(stage.scene.std for stage in stages),
+        "lowest_contrasts": tuple(stage.scene.contrast[0] for stage in stages),
+    }
+    return {name: found[name] for name in names}
 
 
 def _compressions() -> dict[str, float]:
@@ -204,7 +193,7 @@ README = (
         _r2,
         "Confirmed if the logs have 160 epochs, std 0 to 15 px and a rate of 0.01",
         "{epochs} epochs",
-        facts=_schedule_of_week2,
+        facts=partial(schedule_facts, week2_stages, "epochs", "stds", "rates"),
     ),
     Claim(
         "R3",
@@ -212,10 +201,14 @@ README = (
         "Two parts: 110 epochs, a tenth of the rate after every 30 of the first 90, contrasts that vary in the last "
         "20; the rate of these lower still",
         "{epochs} epochs, rates {rates}",
-        facts=_schedule_of_week5,
+        facts=partial(schedule_facts, week5_stages, "epochs", "rates", "lowest_contrasts"),
     ),
     Claim(
-        "R4", _r4, "Two parts: halved over the nine stds; halved throughout", "rates {rates}", facts=_schedule_of_week6
+        "R4",
+        _r4,
+        "Two parts: halved over the nine stds; halved throughout",
+        "rates {rates}",
+        facts=partial(schedule_facts, week6_stages, "rates"),
     ),
     Claim(
         "R5",
