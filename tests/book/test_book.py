@@ -1,5 +1,6 @@
 """The committed book: whole, told in words, held to its runs, and sufficient unto itself."""
 
+import ast
 import json
 import re
 import subprocess
@@ -40,6 +41,21 @@ def test_a_published_chapter_is_the_source_executed(name, page):
     where = colab.repository(ROOT / "_config.yml")
     given = [cell.source for cell in page.cells if cell.id == colab.CELL]
     assert given == ([colab.SOURCE.format(**where._asdict())] if where else [])
+
+
+def test_chapters_hold_little_code():
+    """At most 1 500 lines in the nine chapters, and no function longer than ten."""
+    cells = [
+        "".join(cell.source)
+        for name in CHAPTERS
+        if not name.startswith("primer")
+        for cell in nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4).cells
+        if cell.cell_type == "code"
+    ]
+    lines = [line.strip() for cell in cells for line in cell.splitlines()]
+    assert sum(bool(line) and not line.startswith("#") for line in lines) <= 1500
+    functions = [node for cell in cells for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.FunctionDef)]
+    assert [each.name for each in functions if each.end_lineno - each.lineno >= 10] == []
 
 
 def test_every_figure_is_described(page):
