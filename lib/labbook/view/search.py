@@ -155,7 +155,7 @@ def searches(model: FovealEvidence, teacher: EvidenceMap, pool: Stimuli, saccade
     return figures.searches(shown, FovealTrace(*(each[picked] for each in found)), 6, cells)
 
 
-class Errors(NamedTuple):
+class Misclassified(NamedTuple):
     """Fields of a pool that a map misclassifies, in its order but for those with the most probable place away from the
     digit, which come first: their positions (k,), how many are `away`, and what the map gives for the whole pool."""
 
@@ -165,16 +165,16 @@ class Errors(NamedTuple):
 
 
 @torch.inference_mode()
-def misclassified(model: EvidenceMap, pool: Stimuli) -> Errors:
+def misclassified(model: EvidenceMap, pool: Stimuli) -> Misclassified:
     """Return which fields of a pool a map misclassifies; away: further than 8 pixels."""
     found = model.eval()(pool.images)
     wrong, near = found.logits.argmax(1) != pool.labels, evidence.near_digit(found, pool.offsets)
     away, there = ((wrong & each).nonzero()[:, 0] for each in (~near, near))
-    return Errors(torch.cat((away, there)), len(away), found)
+    return Misclassified(torch.cat((away, there)), len(away), found)
 
 
 @styled
-def errors(errors: Errors, pool: Stimuli, number: int = 5) -> Figure:
+def errors(errors: Misclassified, pool: Stimuli, number: int = 5) -> Figure:
     """Show the first errors of a pool: the field, the 28 x 28 pixels at the most probable place (orange), and those at
     the digit (blue)."""
     found, picked = errors.found, errors.which[:number].tolist()
