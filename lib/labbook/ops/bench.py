@@ -22,10 +22,11 @@ from torch import Tensor
 
 from .. import digits, models, rng
 from ..book import store
+from ..config import Training
+from ..curriculum import Stage
 from ..stimuli import EDGE, FIELD, Scene28, Scene128, StimulusConfig, draw
 from ..study2021 import pipeline
-from ..training import keep_memory
-from .timing import BATCH, clock, operations
+from .timing import BATCH, clock, operations, stepper
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,6 @@ def main(rounds: int = 9) -> list[dict]:
     """
     threads, state = torch.get_num_threads(), np.random.get_state()  # noqa: NPY002
     torch.set_num_threads(1)
-    keep_memory()
     try:
         rows = [row for size in SIZES for row in _rows(size, rounds)]
     finally:
@@ -76,8 +76,8 @@ def main(rounds: int = 9) -> list[dict]:
 
 
 def _rows(size: Size, rounds: int) -> list[dict]:
-    train = digits.load("digits").train  # bundled: the speed does not depend on what is drawn
-    scene = size.scene
+    sets = digits.load("digits")  # bundled: the speed does not depend on what is drawn
+    train, scene = sets.train, size.scene
     stimuli = {
         "2021, image by image": (lambda: _of_2021(train, size), size.count),
         "frozen": (lambda: _draw(train, replace(scene, draws="frozen")), BATCH),
@@ -90,7 +90,11 @@ def _rows(size: Size, rounds: int) -> list[dict]:
         for model, batch in size.trained.items()
         for each in (arithmetics if scene.edge == FIELD else arithmetics[:1])
     }
-    work = {name: (_training(model, each, train, scene, batch), batch) for name, (model, each, batch) in steps.items()}
+    stages, data = (Stage(scene, 1, 0.01),), sets.name
+    work = {
+        name: (stepper(Training(model, stages, batch=batch, data=data, precision=each), sets), batch)
+        for name, (model, each, batch) in steps.items()
+    }
     seconds = interleaved({**stimuli, **work, **_primitives(scene.edge, arithmetics)}, rounds)
     pixels = scene.edge**2
     moved = (EDGE**2 + (4 + 4) * pixels) * seconds["byte"]  # digit and texture read, image written
@@ -153,26 +157,6 @@ def _of_2021(train: digits.Digits, size: Size) -> Tensor:
 
 def _draw(train: digits.Digits, scene: StimulusConfig) -> Tensor:
     return draw(train, torch.arange(BATCH), scene, rng.generator("bench")).images
-
-
-def _training(
-    name: str, arithmetic: str, train: digits.Digits, scene: StimulusConfig, batch: int
-) -> Callable[[], object]:
-    """Return a function that does one training step: fresh stimuli, forward, backward, SGD."""
-    model = models.build(name)
-    if arithmetic == "bfloat16":
-        models.in_bfloat16(model)
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.01)
-    rows, generator = torch.arange(batch), rng.generator("bench")
-
-    def step() -> None:
-        stimuli = draw(train, rows, scene, generator)
-        loss = torch.nn.functional.cross_entropy(model(stimuli.images).logits, stimuli.labels)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-
-    return step
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------

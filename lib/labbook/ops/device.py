@@ -22,8 +22,6 @@ from ..stimuli import Scene28, Scene128
 from ..training import train
 from .timing import short
 
-CENTRAL, GENERAL = 0.0, 15.0  # std of the shift, pixels, of the two accuracies at 28x28
-
 
 def others() -> dict[str, Training]:
     """Return trainings with what a step can have and those of 2021 have not."""

@@ -163,12 +163,8 @@ def smoke(asked: Asked, until: float, say: Callable[[str], None]) -> list[dict]:
 def _shifts(lane: Worker, run: Run, training: Training) -> dict:
     """Accuracies without a shift and at a standard deviation of 15 px, and the accuracy map."""
     scene = training.stages[-1].scene
-    stds = {"central": devices.CENTRAL, "general": devices.GENERAL}
-    found = {
-        name: lane.book.evaluate(evaluations.accuracy, run, scene=replace(scene, std=std)).value
-        for name, std in stds.items()
-    }
-    return {**found, "map": lane.book.accuracy_map(run, scene).mean().item()}
+    general, central = lane.book.general_and_central(run, scene)
+    return {"central": central.value, "general": general.value, "map": lane.book.accuracy_map(run, scene).mean().item()}
 
 
 def _cells(lane: Worker, run: Run, training: Training) -> dict:
@@ -183,10 +179,9 @@ def _cells(lane: Worker, run: Run, training: Training) -> dict:
 
 def _saccades(lane: Worker, run: Run, training: Training) -> dict:
     """The What/Where model with the What pathway of the same seed, after 0, 1, ... saccades."""
-    what = lane.get_or_train(
-        lane.change(seeded(what_training(training.stages[-1].scene.noise), training.seed, training.data))
-    )
-    scene = stimuli.Scene128(noise=training.stages[-1].scene.noise)
+    noise = training.stages[-1].scene.noise
+    what = lane.get_or_train(lane.change(seeded(what_training(noise), training.seed, training.data)))
+    scene = stimuli.Scene128(noise=noise)
     (found,) = lane.book.evaluate(evaluations.saccades, run, whats=[what], scene=scene)
     words = {k: f"{k} saccade{'' if k == 1 else 's'}" for k in range(SACCADES + 1)}
     return {word: sum(each.accuracy(k).value for each in found.values()) / len(found) for k, word in words.items()}
@@ -327,14 +322,12 @@ def side_by_side(
     waiting = list(entries)
     working: dict[object, tuple[object, str]] = {}  # connection -> process, name of the entry
     free: list[tuple[object, object]] = []
-    count, large = 0, {entry.name for entry in entries if entry.large}
+    large = {entry.name for entry in entries if entry.large}
 
     def end(connection, process, why):
-        nonlocal count
         each(working.pop(connection)[1], "stopped", why)
         connection.close()
         process.join(timeout=1)
-        count -= 1
 
     while True:
         now = time.monotonic()
@@ -343,11 +336,8 @@ def side_by_side(
         ready.sort(  # stable: else in the order of worth
             key=lambda entry, left=until - now, filled=filled: (60 * entry.minutes > left, filled and entry.large)
         )
-        if ready and now < until and (free or count < lanes):
-            if not free:
-                free.append(start())
-                count += 1
-            process, connection = free.pop()
+        if ready and now < until and (free or len(working) < lanes):
+            process, connection = free.pop() if free else start()
             waiting.remove(ready[0])
             connection.send(ready[0].name)
             working[connection] = process, ready[0].name

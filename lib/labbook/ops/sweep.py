@@ -21,8 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -282,7 +282,8 @@ def dask(
     except ImportError:
         raise ConfigurationError("A sweep needs Dask: python -m pip install distributed.") from None
     with ExitStack() as stack:
-        stack.enter_context(_quiet())
+        stack.callback(logging.disable, logging.root.manager.disable)
+        logging.disable(logging.CRITICAL)  # what Dask logs of itself: outcomes tell what failed
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="labbook-"))
         stack.enter_context(config.set(temporary_directory=place))  # else Dask leaves a folder of its own behind
         if address is None:
@@ -311,17 +312,6 @@ def dask(
         finally:
             with suppress(Exception):  # the scheduler may be gone
                 client.cancel(list(futures))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what Dask logs of itself: outcomes tell what failed."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 # ---------------------------------------------------------------- the folder of a sweep
