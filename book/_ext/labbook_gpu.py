@@ -45,15 +45,8 @@ WAYS = {  # of timing a training
     "five_seeds": "five seeds side by side",
 }
 MATRIX, BANDWIDTH = 392.6e12, 3.35e12  # of an H100: TF32 products per second, measured; bytes per second, data sheet
-WHY = {
-    "stn128": "Six convolutions in two networks, whose kernels reach neither limit; pooling and its backward pass",
-    "atn": "The four convolutions of the same localisation network; pooling and its backward pass",
-    "stn28": "About 200 kernels a step, each too short to fill the GPU",
-    "polo": "About 190 kernels a step, each too short to fill the GPU; the retina is one product",
-    "conv_polo": "About 210 kernels a step, each too short to fill the GPU; small convolutions of the features",
-    "what": "About 160 kernels a step, each too short to fill the GPU",
-    "where": "About 180 kernels a step, each too short to fill the GPU; products of dense layers",
-}
+FEW, SHORT = "kernels for few channels; pooling", "short kernels"  # what a network's time on a GPU goes into
+WHY = {"stn128": FEW, "atn": FEW}  # the others: `SHORT`
 WHOLE = 0.999  # a share above it is a whole schedule
 BANNER = re.compile(r'<div class=\\?"banner banner-short\\?"><p>(.*?)</p>')
 
@@ -99,38 +92,27 @@ def session(found):
 
 
 def needed(records):
-    """What each network needs of a GPU for an image, what it takes at its fastest, and what the GPU is busy with."""
+    """What each network needs of a GPU for an image, what it takes at its fastest, and what the time goes into."""
     rows = []
-    for name, whole in records[-1]["whole"].items():
+    needs = [found["timings"]["needs"] for found in records if "needs" in found["timings"]][-1]
+    for name, least in needs.items():
         timed = [found["timings"]["training"][name] for found in records if name in found["timings"]["training"]]
         forms = [row for found in records for row in formed_rows(found) if row["network"] == name]
         alone = max(row["per_second"] for row in [*timed, *forms])
         together = max((row["five_seeds"] for row in timed if "five_seeds" in row), default=None)
-        needs = whole["operations"] / MATRIX, whole["bytes"] / BANDWIDTH
-        best = max(alone, together or 0)
+        limits = least["operations"] / MATRIX, least["bytes"] / BANDWIDTH
         rows.append(
             [
                 TITLES[name],
-                f"{whole['operations'] / 1e6:,.0f}",
-                f"{whole['bytes'] / 1e6:.2f}",
-                *(f"{1e6 * each:.2f}" for each in needs),
-                f"{1e6 / alone:.2f}",
-                f"{1e6 / together:.2f}" if together else "",
-                percent(max(needs) * best),
-                WHY[name],
+                f"{least['operations'] / 1e6:,.0f}",
+                f"{least['bytes'] / 1e6:.2f}",
+                f"{1e6 * limits[0]:.2f}; {1e6 * limits[1]:.2f}",
+                f"{1e6 / alone:.1f}{f'; {1e6 / together:.1f}' if together else ''}",
+                percent(max(limits) * max(alone, together or 0)),
+                WHY.get(name, SHORT),
             ]
         )
-    head = [
-        "network",
-        "million operations",
-        "MB",
-        "µs for the operations",
-        "µs for the bytes",
-        "µs taken, one seed",
-        "µs taken, five seeds",
-        "of what is possible",
-        "what the time goes into",
-    ]
+    head = ["network", "million operations", "MB", "µs at least", "µs taken", "of what is possible", "time goes into"]
     return table(head, rows)
 
 

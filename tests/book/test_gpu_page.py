@@ -9,7 +9,7 @@ from here import ROOT
 
 from labbook.experiments import card, recipes
 from labbook.experiments.whole import SCHEDULES
-from labbook.ops import device
+from labbook.ops import device, timing
 
 BOOK = ROOT / "book"
 RECORDS = sorted((BOOK / "results" / "gpu").glob("*.json"))
@@ -43,6 +43,14 @@ def test_the_first_session_is_told_as_it_was(page):
     assert "Of 9 chapters in the profile `smoke`, side by side, 0 finished." in told
     assert not device.agrees(found["checks"])  # a step of STN-28, for the reason that `device.off_the_pixels` gives
     assert "for 1 of 7 networks" in told
+
+
+def test_what_a_network_needs_is_told_as_it_is(page):
+    records = page.sessions(BOOK)
+    needs = records[1]["timings"]["needs"]
+    assert set(needs) == set(SCHEDULES) and needs["what"] == timing.needs("what")
+    told = page.needed(records)
+    assert told.count("\n") == 1 + len(SCHEDULES) and "| STN-28 | 15 | 0.41 | 0.04; 0.12 | 7.3; 3.1 | 4 % |" in told
 
 
 def test_every_schedule_has_its_training(page):

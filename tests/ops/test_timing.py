@@ -24,6 +24,7 @@ def test_the_timings_of_a_small_network(tiny, monkeypatch):
     assert [title for title, *_ in parts] == [
         "product of matrices",
         "bandwidth",
+        "needs",
         "stimuli",
         "training what",
         "accuracy map",

@@ -18,7 +18,7 @@ What was found is kept in one record, `session.json`, plain data, written anew a
     made        date, commit and machine
     checks      part -> rows: what, difference (found), allowed; `same`: whether twenty steps twice give equal weights
     chapters    chapter, seconds, ended ("done", or what stopped it)
-    timings     see `timing`: matrix and bandwidth (per second), stimuli, training (name -> ...), map,
+    timings     see `timing`: matrix and bandwidth (per second), needs, stimuli, training (name -> ...), map,
                 forms (title -> ...)
     trained     name -> one row for each run: run, seed, images, seconds, and what was measured
     stopped     name -> why a training stopped, and of each of its unfinished runs: run, seed, epochs, of (how many),
@@ -589,7 +589,8 @@ def _comment(made: object) -> str:
         overall = f", with evaluation {made['overall']:,.0f}" if "overall" in made else ""
         why = f"; {made['captured']}" if isinstance(made.get("captured"), str) else ""
         return f"; {made['per_second']:,.0f} per second{overall}{target}{why}"
-    said = [f"{each['what']} {each['difference']:.2g} (allowed {each['allowed']:.2g})" for each in made["rows"]]
+    rows = made.get("rows", ())  # of a check
+    said = [f"{each['what']} {each['difference']:.2g} (allowed {each['allowed']:.2g})" for each in rows]
     if "same" in made:
         said.append(f"twenty steps twice: {'equal' if made['same'] else 'other'} weights")
-    return "; " + "; ".join(said)
+    return "".join(f"; {each}" for each in said)

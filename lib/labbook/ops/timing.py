@@ -281,6 +281,7 @@ def timings(
     """
     yield "product of matrices", into, "matrix", lambda: matrix_rate(device, precision)
     yield "bandwidth", into, "bandwidth", lambda: bandwidth(device)
+    yield "needs", into, "needs", lambda: {name: needs(name) for name in SCHEDULES}
     yield "stimuli", into, "stimuli", lambda: time_stimuli(sets, device)
     for name in SCHEDULES:
         do = lambda name=name: time_training(name, sets, device, precision, share)  # noqa: E731
@@ -293,8 +294,8 @@ def timings(
 
 
 def whole(digits: int) -> dict[str, dict]:
-    """Return what each schedule is when it is whole: model, epochs, images, rate (its target, images per second),
-    minutes at it; and what an image `needs`."""
+    """Return what each schedule is when it is whole: model, epochs, images, rate (its target, images per second), and
+    minutes at it."""
     return {
         name: {
             "model": each.training.model,
@@ -302,7 +303,6 @@ def whole(digits: int) -> dict[str, dict]:
             "images": (images := each.training.images(digits)),
             "rate": each.rate,
             "minutes": short(images / each.rate / 60),
-            **needs(name),
         }
         for name, each in SCHEDULES.items()
     }
