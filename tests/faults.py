@@ -38,7 +38,7 @@ from labbook.book import store as runs
 from labbook.errors import ConfigurationError
 from labbook.ops import cli, sweep
 from labbook.ops.stamp import stamp
-from labbook.runtime import files
+from labbook.runtime import files, mnist
 from labbook.training import Outcome, _Run
 
 SMALL = one("tutorial")
@@ -431,8 +431,8 @@ def _samples(folder: Path) -> dict[str, tuple[Path, Callable]]:
     }
     if "LABBOOK_DATA" in os.environ:  # the smallest of the four, unpacked
         raw, name = folder / "raw", "t10k-labels-idx1-ubyte"
-        files.write(raw / name, digits._content(Path(os.environ["LABBOOK_DATA"]).expanduser() / "MNIST" / "raw", name))
-        samples["data, MNIST's"] = (raw / name, lambda: digits._content(raw, name))
+        files.write(raw / name, mnist.content(Path(os.environ["LABBOOK_DATA"]).expanduser() / "MNIST" / "raw", name))
+        samples["data, MNIST's"] = (raw / name, lambda: mnist.content(raw, name))
     return samples
 
 

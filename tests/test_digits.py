@@ -17,8 +17,9 @@ from here import ROOT
 
 from labbook import digits
 from labbook.errors import ConfigurationError
+from labbook.runtime import mnist as files
 
-NAMES = list(digits._MNIST_SHA256)
+NAMES = list(files.SHA256)
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -38,7 +39,7 @@ def fake(tmp_path, monkeypatch):
     raw.mkdir(parents=True)
     for name, content in contents.items():
         (raw / f"{name}.gz").write_bytes(gzip.compress(content))
-    monkeypatch.setattr(digits, "_MNIST_SHA256", {n: hashlib.sha256(c).hexdigest() for n, c in contents.items()})
+    monkeypatch.setattr(files, "SHA256", {n: hashlib.sha256(c).hexdigest() for n, c in contents.items()})
     monkeypatch.setattr(digits, "HELD_OUT", 4)
     monkeypatch.setenv("LABBOOK_DATA", str(tmp_path))
     return SimpleNamespace(raw=raw, contents=contents)
@@ -53,7 +54,7 @@ def offline(tmp_path, monkeypatch):
 
     monkeypatch.delenv("LABBOOK_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(digits, "_torchvision_datasets", lambda: SimpleNamespace(MNIST=refuse))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
 
 
 # ---- MNIST -----------------------------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ def test_a_truncated_file_is_named_with_both_checksums(fake, name):
     with pytest.raises(ConfigurationError) as refused:
         digits.load("auto")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert all(word in str(refused.value) for word in (str(path), digits._MNIST_SHA256[name], found))
+    assert all(word in str(refused.value) for word in (str(path), files.SHA256[name], found))
 
 
 @pytest.mark.parametrize("place", [0, 12, 200, -6, -1])
@@ -98,7 +99,7 @@ def test_a_flipped_bit_is_found(fake, place):
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match="truncated or altered") as refused:
         digits.load("mnist")
-    assert str(path) in str(refused.value) and digits._MNIST_SHA256[NAMES[0]] in str(refused.value)
+    assert str(path) in str(refused.value) and files.SHA256[NAMES[0]] in str(refused.value)
 
 
 def test_altered_content_is_found_though_the_archive_is_whole(fake):
@@ -107,7 +108,7 @@ def test_altered_content_is_found_though_the_archive_is_whole(fake):
     path.write_bytes(gzip.compress(content))
     with pytest.raises(ConfigurationError) as refused:
         digits.load("mnist")
-    expected, found = digits._MNIST_SHA256[NAMES[0]], hashlib.sha256(content).hexdigest()
+    expected, found = files.SHA256[NAMES[0]], hashlib.sha256(content).hexdigest()
     assert f"expected SHA-256 {expected}, found {found}" in str(refused.value) and str(path) in str(refused.value)
 
 
@@ -147,7 +148,7 @@ def test_a_wrong_folder_is_named_and_the_right_one_where_it_is_near(fake, monkey
 
 
 def test_a_file_that_expands_to_gigabytes_is_not_expanded(fake, monkeypatch):
-    monkeypatch.setattr(digits, "LARGEST", 100_000)
+    monkeypatch.setattr(files, "LARGEST", 100_000)
     (fake.raw / f"{NAMES[0]}.gz").write_bytes(gzip.compress(bytes(10**8)))
     tracemalloc.start()
     with pytest.raises(ConfigurationError, match="truncated or altered"):
@@ -160,29 +161,27 @@ def test_a_file_that_cannot_be_read_is_one_sentence(fake, monkeypatch):
     def denied(*given):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(digits.gzip, "open", denied)
+    monkeypatch.setattr(files.gzip, "open", denied)
     with pytest.raises(ConfigurationError, match=rf"Cannot read {fake.raw}.*: Permission denied\."):
         digits.load("mnist")
 
 
 @pytest.fixture
 def server(fake, offline, tmp_path, monkeypatch):
-    """A network that has the small MNIST: fills the cache with what it lacks, as torchvision does."""
+    """A network that has the small MNIST."""
 
-    def download(root, download):
-        for name, content in contents.items():
-            if not (Path(root) / "MNIST" / "raw" / name).exists():
-                (Path(root) / "MNIST" / "raw" / name).write_bytes(content)
+    def download(address, path, progress):
+        Path(path).write_bytes(gzip.compress(contents[address.rpartition("/")[2].removesuffix(".gz")]))
 
     contents = dict(fake.contents)
-    monkeypatch.setattr(digits, "_torchvision_datasets", lambda: SimpleNamespace(MNIST=download))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     return contents
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_a_broken_cache_is_downloaded_again(server, suffix):
     assert digits.load("auto").name == "mnist"
-    path = digits._cache() / "MNIST" / "raw" / f"{NAMES[0]}{suffix}"
+    path = files.cache() / f"{NAMES[0]}{suffix}"
     path.write_bytes(server[NAMES[0]][:50])
     assert digits.load("auto").name == digits.load("mnist").name == "mnist"
 
@@ -193,10 +192,6 @@ def test_a_download_that_is_altered_is_named_and_not_taken_for_the_other_digits(
     assert sets.name == "digits" and NAMES[1] in sets.why
     with pytest.raises(ConfigurationError, match=f"what was downloaded is not MNIST: .*{NAMES[1]} has another"):
         digits.load("mnist")
-
-
-def test_torchvision_downloads_mnist_on_any_build_of_torch():
-    assert digits._torchvision_datasets().MNIST.resources[0][0] == f"{NAMES[0]}.gz"
 
 
 # ---- the test digits alone -------------------------------------------------------------------------------------------
@@ -226,7 +221,7 @@ def test_test_digits_serve_without_the_others(tests_alone, offline):
 
 def test_the_others_are_got_when_they_are_needed(fake, tests_alone, server, monkeypatch):
     sets = digits.load("auto", tests_alone)
-    assert not digits._cache().exists()
+    assert not files.cache().exists()
     monkeypatch.setenv("LABBOOK_DATA", str(fake.raw.parents[1]))
     whole = digits.load("mnist", tests_alone)
     monkeypatch.delenv("LABBOOK_DATA")

@@ -19,7 +19,7 @@ from labbook.config import Training, seeded, shortened
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.identity.description import describe
-from labbook.runtime import checkpoint, files
+from labbook.runtime import albums, checkpoint, files
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Diverged, train
 
@@ -202,7 +202,8 @@ def test_frozen_stimuli_that_come_again_are_painted_once_where_there_is_room(few
     again = Training("lenet", stages, data="digits", batch=20, fraction=1, digits=100)
     outcomes = {}
     for room in (10**9, 10**5):
-        monkeypatch.setattr(training, "free_memory", lambda device, room=room: room)
+        for module in (training, albums):
+            monkeypatch.setattr(module, "free_memory", lambda device, room=room: room)
         painted.clear()
         outcomes[room] = train(again, few)
         assert sum(n for n in painted if n in (20, 100)) == (200 if room == 10**9 else 600)
@@ -210,7 +211,8 @@ def test_frozen_stimuli_that_come_again_are_painted_once_where_there_is_room(few
     assert same(weights(with_room), weights(without))
     assert timeless(with_room.history) == timeless(without.history)
     painted.clear()
-    monkeypatch.setattr(training, "free_memory", lambda device: 10**9)
+    for module in (training, albums):
+        monkeypatch.setattr(module, "free_memory", lambda device: 10**9)
     train(replace(again, fraction=0.6, stages=stages[:1]), few)  # each digit 1.8 times
     assert painted.count(20) == 9 and 100 not in painted
 
@@ -284,7 +286,7 @@ def _checkpoint(config: Training, sets: digits.DigitSets, path: Path, steps: int
 
     run.save = save_and_stop
     with torch.random.fork_rng(), pytest.raises(_Stop):
-        while run.advance(every=0):
+        while run.advance(every=0) is None:
             pass
     return path.read_bytes()
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import math
 import time
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,10 +23,11 @@ from torch.optim.swa_utils import AveragedModel
 from . import evaluation, layers, models, rng, score_function, transformers
 from .config import OPTIMISERS, Training
 from .curriculum import Stage
-from .digits import Digits, DigitSets
+from .digits import DigitSets
 from .errors import ConfigurationError
 from .identity.description import describe
 from .losses import LOSSES
+from .runtime import albums
 from .runtime import checkpoint as checkpoints
 from .runtime import engine as engines
 from .runtime.engine import ENGINE, Engine, is_gpu
@@ -115,45 +116,19 @@ def train_together(
     Returns:
         For each training its outcome, or what stopped it: `Diverged`, `Paused`, a refusal, or a GPU without memory.
     """
-    count = len(trainings)
-    checkpoints, weights = checkpoints or [None] * count, weights or [None] * count
-    found: list[Outcome | Exception] = [Paused("nothing was done yet")] * count
-    sets, waiting, running = sets.to(device), list(range(count)), {}
-
-    def end(place: int, result: Outcome | Exception) -> None:
-        found[place] = result
-        running.pop(place, None)
-        if done:
-            done(place, result)
-
+    count, sets = len(trainings), sets.to(device)
+    columns = zip(trainings, checkpoints or [None] * count, weights or [None] * count, strict=True)
+    begin = [partial(_begun, *each, sets, device, engine, say, count > 1) for each in columns]
     with torch.random.fork_rng(devices=[]), threads_restored():
-        while waiting or running:
-            while waiting and len(running) < (at_once or count):
-                place = waiting.pop(0)
-                try:
-                    running[place] = _begun(
-                        trainings[place], sets, device, checkpoints[place], weights[place], engine, say, count > 1
-                    )
-                except STOPPED as error:
-                    end(place, error)
-            turns = [(place, run) for place, run in running.items() if run.lane.ready()]
-            for place, run in turns:
-                try:
-                    if not run.advance(every, until):
-                        end(place, Outcome(run.kept.eval(), run.history, run.machines))
-                except STOPPED as error:
-                    end(place, error)
-            if running and not turns:
-                time.sleep(1e-4)
-    return found
+        return engines.in_turns(begin, lambda run: run.advance(every, until), STOPPED, at_once, done)
 
 
 def _begun(
     training: Training,
-    sets: DigitSets,
-    device: torch.device | str,
     checkpoint: Path | None,
     weights: Mapping[str, Tensor] | None,
+    sets: DigitSets,
+    device: torch.device | str,
     engine: Engine,
     say: Callable[[str], None] | None,
     named: bool,
@@ -161,14 +136,12 @@ def _begun(
     """Return a run that can advance; `named`: its lines name it."""
     if (training.start is None) != (weights is None):
         raise ConfigurationError("weights must be given if and only if the training has a start.")
-    if say and named:
-        said = say
-        say = lambda line: said(f"{training.model}, seed {training.seed}: {line}")  # noqa: E731
-    run = _Run(training, sets, device, checkpoint, engine, say)
+    named_say = say and (lambda line: say(f"{training.model}, seed {training.seed}: {line}"))
+    run = _Run(training, sets, device, checkpoint, engine, named_say if named else say)
     if weights is not None:
         run.begin(weights)
     if checkpoint and checkpoint.exists():
-        run.load(say)
+        run.load()
     return run
 
 
@@ -193,7 +166,7 @@ class _Run:
             )
         keep_memory()
         self.training, self.sets, self.device, self.checkpoint = training, sets, device, checkpoint
-        self.engine, self.say = engine, say
+        self.engine, self.say = engine, say or (lambda line: None)
         self.form = engine.form_of(training.model, device)
         weights = rng.generator("weights", training.seed)
         self.model = models.build(training.model, weights, **training.options).to(device).train()
@@ -209,7 +182,7 @@ class _Run:
             models.compiled(self.model)
         self.generators = {name: torch.Generator(device) for name in ("stimuli", "glimpses")}
         self.draws = engines.draws(self.model)
-        self.loop = engines.Loop(training.model, device, self.draws, self.generators, engine, say)
+        self.loop = engines.Loop(training.model, device, self.draws, self.generators, engine, self.say)
         self.lane = self.loop.lane
         self.optimiser = self._optimiser()
         self.stage = self.epoch = self.step = 0
@@ -286,10 +259,10 @@ class _Run:
 
     # ---- epochs ----
 
-    def advance(self, every: float, until: float = math.inf) -> bool:
-        """Do some steps, none beyond the end of an epoch, which is then recorded; return whether more are to come."""
+    def advance(self, every: float, until: float = math.inf) -> Outcome | None:
+        """Do some steps, none beyond the end of an epoch, which is then recorded; return the outcome of the last."""
         if self.stage == len(self.training.stages):
-            return False
+            return Outcome(self.kept.eval(), self.history, self.machines)
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         with self.at_work():
@@ -314,7 +287,7 @@ class _Run:
             if self.step == self.steps:
                 self._record()
             self.lane.mark()
-        return self.stage < len(self.training.stages)
+        return None
 
     def _clock(self) -> None:
         """Add to the seconds of the epoch: in turns on a CPU, as they pass on a GPU, which works on between turns."""
@@ -346,7 +319,7 @@ class _Run:
         n, images = self.training.drawn_from(len(self.sets.train)), self.steps * self.training.batch
         if stage.scene.draws != "frozen" or stage.epochs * images < 2 * n:
             return None
-        return _painted(self.sets.train, n, stage.scene, self.device, self.lane, self.say)
+        return albums.painted(self.sets.train, n, stage.scene, self.device, self.lane, self.say)
 
     def _order(self) -> Tensor:
         """Return the digits of this epoch, in order (steps * batch,), on the CPU."""
@@ -385,8 +358,7 @@ class _Run:
         self.epoch += 1
         if self.epoch == stage.epochs:
             self.stage, self.epoch = self.stage + 1, 0
-            if self.say:
-                self.say(self._line(self.stage - 1))
+            self.say(self._line(self.stage - 1))
 
     def _tested(self, model: nn.Module, scene: StimulusConfig, seed: int = 0) -> evaluation.Predictions:
         """Return predictions for fixed stimuli of held-out digits, which are kept where they take little room."""
@@ -501,7 +473,7 @@ class _Run:
         }
         checkpoints.write(self.checkpoint, state)
 
-    def load(self, say: Callable[[str], None] | None = None) -> None:
+    def load(self) -> None:
         """Take up the state of the checkpoint; say if the bits will not be those of an uninterrupted training.
 
         Raises:
@@ -520,8 +492,7 @@ class _Run:
             here = machine(self.device)
         if found := differences(self.machines[-1], here):
             self.machines.append({**here, "threads": self.threads})
-            if say:
-                say(f"Continued on another machine ({found}): the bits differ from those of a training that was not.")
+            self.say(f"Continued on another machine ({found}): the bits differ from those of a training that was not.")
 
     def _take_up(self, state: dict) -> None:
         """Take over a checkpoint's state; raises some error if it is not one of this training."""
@@ -546,32 +517,3 @@ class _Run:
         self._rates_in_place(self.optimiser)
         self.loss.copy_(state["loss"].to(self.loss))
         self.seconds = float(state["seconds"])
-
-
-# ---- frozen stimuli that come again ---------------------------------------------------------------------------------
-
-_albums: weakref.WeakValueDictionary[tuple, CachedStimuli] = weakref.WeakValueDictionary()  # painted, and in use
-
-
-def _painted(
-    digits: Digits,
-    n: int,
-    scene: StimulusConfig,
-    device: torch.device | str,
-    lane: engines.Lane,
-    say: Callable[[str], None] | None,
-) -> CachedStimuli | None:
-    """Return the frozen stimuli of the first `n` digits, painted once if memory is plentiful; runs share them."""
-    key = id(digits.images), n, scene
-    album = _albums.get(key)
-    if album is None:
-        room, needed = free_memory(device) / 3, 4 * n * scene.edge**2
-        if needed > room:
-            if say:
-                say(f"{needed / 1e9:.2g} GB of stimuli do not fit ({room / 1e9:.2g} GB): each is drawn anew.")
-            return None
-        album = CachedStimuli(digits[:n], scene)
-        album.source = digits.images  # as long as it lives, no other digits have its key
-        lane.wait()  # another run may look at it from another lane
-        _albums[key] = album
-    return album

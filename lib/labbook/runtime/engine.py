@@ -16,9 +16,11 @@ searcher tries places that may coincide, and `gather` adds up the gradients of e
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -172,6 +174,44 @@ def lane(device: torch.device | str, draws: bool = False) -> Lane:
     if str(device) not in _shared:
         _shared[str(device)] = Stream(device)
     return _shared[str(device)]
+
+
+def in_turns(
+    begin: Sequence[Callable[[], Any]],
+    advance: Callable[[Any], object],
+    stopped: tuple[type[Exception], ...],
+    at_once: int | None = None,
+    done: Callable[[int, object], None] | None = None,
+) -> list:
+    """Let runs, each in its `lane`, advance in turns; return for each its outcome, or what stopped it.
+
+    Args:
+        begin: makes each run. advance: does a piece of its work; returns its outcome after the last, else None.
+        stopped: what ends one run and not the others. at_once, done: see `training.train_together`.
+    """
+    found, waiting, running = [None] * len(begin), list(range(len(begin))), {}
+
+    def attempt(place: int, do: Callable[[], object]) -> None:
+        try:
+            result = do()
+        except stopped as error:
+            result = error
+        if result is not None:
+            found[place] = result
+            running.pop(place, None)
+            if done:
+                done(place, result)
+
+    while waiting or running:
+        while waiting and len(running) < (at_once or len(begin)):
+            place = waiting.pop(0)
+            attempt(place, lambda place=place: running.update({place: begin[place]()}))
+        turns = [(place, run) for place, run in running.items() if run.lane.ready()]
+        for place, run in turns:
+            attempt(place, lambda run=run: advance(run))
+        if running and not turns:
+            time.sleep(1e-4)
+    return found
 
 
 # ---- captured steps -------------------------------------------------------------------------------------------------

@@ -1,0 +1,100 @@
+"""The four files of MNIST: in the folder that is named, or downloaded once; every byte is held to its checksum."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+from ..errors import ConfigurationError
+from . import files
+
+SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+LARGEST = 16 + 60_000 * 28 * 28  # bytes of the largest file, uncompressed
+SHA256 = {  # of the uncompressed files, so that plain and gz files are held to the same standard
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+
+class Missing(Exception):
+    """MNIST is not available: says why, in a sentence."""
+
+    def sentence(self, problem: str) -> ConfigurationError:
+        """Return the error for whoever needs it, with the cures."""
+        return ConfigurationError(
+            f"{problem}: {self} Name a folder that holds MNIST/raw/ in LABBOOK_DATA, connect to the network, or use "
+            "data='digits'."
+        )
+
+
+def named(root: Path) -> Path:
+    """Return the folder with the four files that LABBOOK_DATA names."""
+    if (raw := root / "MNIST" / "raw").is_dir():
+        return raw
+    above = [each for each in list(root.parents)[:2] if (each / "MNIST" / "raw").is_dir()]
+    cure = f" Name {str(above[0])!r}, which holds it." if above and root.is_relative_to(above[0] / "MNIST") else ""
+    raise ConfigurationError(f"LABBOOK_DATA={str(root)!r} holds no folder MNIST/raw.{cure}")
+
+
+def cache() -> Path:
+    """Return the folder for downloaded files."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lab-book" / "MNIST" / "raw"
+
+
+def download() -> None:
+    """Bring into the cache what is missing there, truncated or altered.
+
+    Raises:
+        Missing: there is no network, or no room, or something else came.
+    """
+    raw = cache()
+    try:
+        raw.mkdir(parents=True, exist_ok=True)
+        with FileLock(raw.parents[1] / "download.lock"):
+            for name in SHA256:
+                if not _intact(raw, name):
+                    torch.hub.download_url_to_file(f"{SOURCE}{name}.gz", str(raw / f"{name}.gz"), progress=False)
+    except OSError as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise Missing(f"its download into {raw} failed ({reason.rstrip('.')}).") from None
+    if altered := [name for name in SHA256 if not _intact(raw, name)]:
+        raise Missing(f"what was downloaded is not MNIST: {raw / altered[0]} has another checksum.")
+
+
+def _intact(raw: Path, name: str) -> bool:
+    try:
+        return bool(content(raw, name))
+    except ConfigurationError:
+        return False
+
+
+def content(raw: Path, name: str) -> bytes:
+    """Return the uncompressed content of a file, no more of it than the largest has, after checking every byte.
+
+    Raises:
+        ConfigurationError: there is no such file, it cannot be read, or is truncated or altered: both checksums.
+    """
+    path = next((path for path in (raw / f"{name}.gz", raw / name) if path.is_file()), None)
+    if path is None:
+        raise ConfigurationError(f"{raw} lacks {name} (plain or .gz).")
+    expected, cure = SHA256[name], "put the original in its place."
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ConfigurationError(
+            f"{path} is truncated or altered ({error}): expected SHA-256 {expected} of its content, found none that "
+            f"can be read (the file itself: {files.digest(files.read(path))}); {cure}"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"Cannot read {path}: {error.strerror or error}.") from None
+    if (found := files.digest(content)) != expected:
+        raise ConfigurationError(f"{path} is truncated or altered: expected SHA-256 {expected}, found {found}; {cure}")
+    return content
