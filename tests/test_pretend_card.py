@@ -55,7 +55,9 @@ ALLOWED = {  # and what a real card gives
 
 EVALUATED = """
 import torch
-from labbook import digits, evaluation, gradient_alignment, models, rng, searcher, visual_field, whatwhere
+from labbook import digits, evaluation, gradient_alignment, models, rng, whatwhere
+from labbook.book import visual_field
+from labbook.search import searcher
 from labbook.stimuli import Scene28, Scene128
 
 sets, found = digits.load("digits"), {}

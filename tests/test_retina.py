@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from labbook import retina, rng, stimuli, textures
+from labbook import retina, rng, stimuli, textures, where
 from labbook.errors import ConfigurationError
 
 EIGHT = retina.WhatWhere(azimuths=8)  # the study's, with a third of its azimuths: two seconds to build instead of six
@@ -277,7 +277,7 @@ def test_nothing_is_centred_within_the_first_ring():
 
 
 def test_each_collicular_map_is_a_probability_around_its_cell():
-    colliculus, cells = retina.colliculus(), retina.cells(retina.RETINAS["whatwhere"])
+    colliculus, cells = where.colliculus(), retina.cells(retina.RETINAS["whatwhere"])
     assert colliculus.maps.shape == (240, 128 * 128)
     assert torch.allclose(colliculus.maps.sum(1), torch.ones(240), atol=1e-4) and colliculus.maps.min() >= 0
     assert colliculus.peaks.shape == (240, 2) and colliculus.peaks.abs().max() <= stimuli.MARGIN
@@ -293,7 +293,7 @@ def accuracy_map() -> torch.Tensor:
 
 def test_an_accuracy_map_is_laid_around_the_digit():
     accuracy = torch.rand(55, 55, generator=rng.generator("map"))
-    still, moved, far = retina.accuracy_field(accuracy, torch.tensor([[0, 0], [10, -20], [50, 50]]))
+    still, moved, far = where.accuracy_field(accuracy, torch.tensor([[0, 0], [10, -20], [50, 50]]))
     assert torch.allclose(still[37:92, 37:92], accuracy, atol=1e-6)
     assert torch.allclose(moved[47:102, 17:72], accuracy, atol=1e-6)
     assert torch.allclose(far[87:, 87:], accuracy[:41, :41], atol=1e-6)
@@ -302,7 +302,7 @@ def test_an_accuracy_map_is_laid_around_the_digit():
 
 
 def test_targets_are_accuracies_and_their_readout_finds_the_digit():
-    colliculus = retina.colliculus()
+    colliculus = where.colliculus()
     offsets = torch.randint(-34, 35, (300, 2), generator=rng.generator("offsets"))
     offsets = offsets[offsets.float().norm(dim=1) <= 40]
     target = colliculus.target(accuracy_map(), offsets)

@@ -71,14 +71,14 @@ class Naming(nn.Module):
 
 def test_the_table_of_targets_is_what_the_colliculus_says_of_each_offset(table):
     offsets = torch.tensor([[0, 0], [30, -20], [-50, 50], [3, 40], [50, -50]])
-    target = retina.colliculus(SMALL).target(where.round_map(PROFILE), offsets)
+    target = where.colliculus(SMALL).target(where.round_map(PROFILE), offsets)
     assert torch.allclose(table[offsets[:, 0] + 50, offsets[:, 1] + 50], target, atol=1e-5)
     assert table.shape == (101, 101, 120) and 0.0999 <= table.min() < table.max() < 1
 
 
 def test_the_target_is_highest_at_the_cell_of_the_digit(table):
     """From 4 px outwards no cell further from the digit than the distance between cells is preferred."""
-    peaks = retina.colliculus(SMALL).peaks
+    peaks = where.colliculus(SMALL).peaks
     for radius in (0, 4, 9, 18, 30, 40):
         for angle in torch.arange(0, 6.28, 0.4):
             offset = torch.stack((angle.cos(), angle.sin())).mul(radius).long()
@@ -176,7 +176,7 @@ def test_a_perfect_where_brings_the_digit_to_the_centre(sets, table):
 
 def test_fixations_stay_in_the_field():
     images = torch.rand(2, 1, 128, 128, generator=rng.generator("clamp"))
-    outermost = int(retina.colliculus(SMALL).peaks[:, 0].argmax())
+    outermost = int(where.colliculus(SMALL).peaks[:, 0].argmax())
     fixations, _ = whatwhere.scan(Stubborn(outermost), images, 6)
     assert fixations[1, 0, 0] > 30 and fixations.abs().max() == 50
     assert torch.equal(fixations[5], fixations[6])  # at the edge, nowhere to go

@@ -2,13 +2,13 @@
 
 Data flows one way, and so do the imports. The science, in reading order, where no module imports a later one:
 
-    for all     errors runtime.files runtime.machine runtime.mnist
+    for all     errors runtime.files runtime.machine runtime.mnist runtime.layers
     stimuli     rng digits textures stimuli fields retina
-    networks    layers classifiers sampler evaluation search.evidence localisation transformers where
+    networks    classifiers sampler evaluation search.evidence localisation transformers where
                 search.peripheries search.searcher search.foveal models
     training    curriculum losses runtime.engine config identity.schema identity.description score_function
                 runtime.albums runtime.checkpoint training
-    analysis    visual_field whatwhere psychometrics bootstrap benchmark linear_probe gradient_alignment scaling
+    analysis    whatwhere psychometrics bootstrap benchmark linear_probe gradient_alignment scaling
 
 Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),
 `curriculum` and `training`; `models` lists every network by name. What 2021 did not have is in `search`, what a

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import ConfigurationError, within
-from .layers import features
+from .runtime.layers import features
 
 
 class TransformerOutput(NamedTuple):

@@ -61,7 +61,7 @@ class Training:
     batch: int = 100  # images per step
     digits: int | None = None  # the first so many training digits alone; None: all
     fraction: float = 1.0  # share of the training digits that an epoch shows, another one each time
-    precision: str = "float32"  # "tf32": of products on a GPU; "bfloat16": of the networks, see `models.in_bfloat16`
+    precision: str = "float32"  # "tf32": of products on a GPU; "bfloat16": of the networks, see `engine.in_bfloat16`
     seed: int = 0
     data: str = "mnist"
     start: Training | None = None  # a run whose final weights this one begins with (default: drawn)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from . import retina as retinas
 from .classifiers import feature_map_edge, positive_integers
 from .errors import choose, within
-from .layers import features
+from .runtime.layers import features
 from .sampler import ThetaParametrisation
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from . import rng
-from .classifiers import Downsampled, LeNet, TransformerOutput, TutorialNet, initialise
+from .classifiers import Downsampled, LeNet, TutorialNet, initialise
 from .errors import choose
 from .search.evidence import EvidenceMap
 from .search.foveal import FovealEvidence
@@ -62,45 +60,3 @@ def build(name: str, generator: torch.Generator | None = None, **options) -> nn.
     if hasattr(model, "reset_parameters"):
         model.reset_parameters()
     return model.to(memory_format=torch.channels_last)  # 1.6 times as fast on a CPU
-
-
-# ---- arithmetic -----------------------------------------------------------------------------------------------------
-
-
-def in_bfloat16(model: nn.Module) -> None:
-    """Let the networks of a model compute in bfloat16, from now on: of a transformer or searcher its localisation (or
-    where) network and its classifier, else the whole.
-
-    Weights stay float32, and so do images, windows, the sampler, and what the networks return: a place needs more than
-    the 8 bits of a bfloat16. Whether it is faster depends on the device: see `fast_in_bfloat16`.
-    """
-    for network in _networks(model):
-        network.forward = partial(_in_bfloat16, network.forward)
-
-
-def _networks(model: nn.Module) -> list[nn.Module]:
-    parts = ("localisation", "classifier", "where", "what")
-    return [part for name, part in model.named_children() if name in parts] or [model]
-
-
-def compiled(model: nn.Module) -> None:
-    """Let PyTorch compile the networks of a model, as `in_bfloat16` names them, when they are first used."""
-    for network in _networks(model):
-        network.forward = torch.compile(network.forward, dynamic=False)
-
-
-def fast_in_bfloat16(device: torch.device | str) -> bool:
-    """Return whether a device multiplies faster in bfloat16 than in float32."""
-    kind = torch.device(device).type
-    if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    able = torch.cpu.get_capabilities() if kind == "cpu" else {}
-    return able.get("amx_bf16", False) or able.get("avx512_bf16", False)
-
-
-def _in_bfloat16(
-    forward: Callable[..., Tensor | TransformerOutput], image: Tensor, *given: Tensor
-) -> Tensor | TransformerOutput:
-    with torch.autocast(image.device.type, torch.bfloat16):
-        found = forward(image, *given)
-    return found.float() if isinstance(found, Tensor) else found._replace(logits=found.logits.float())

@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import ConfigurationError, choose, shown, within
-from .stimuli import EDGE, FIELD, MARGIN, cut
+from .stimuli import EDGE, FIELD, cut
 
 GREY = 0.5
 
@@ -624,54 +624,3 @@ def _cells(azimuths: int, ring: int, radius: float, sigma: float, middle: float)
     psi = (torch.arange(azimuths) + 0.5 * (ring % 2)) * (2 * math.pi / azimuths)
     radius, sigma = torch.full_like(psi, radius), torch.full_like(psi, sigma)
     return Cells(torch.stack((psi.cos(), psi.sin()), 1) * radius[:, None] + middle, radius, psi, sigma)
-
-
-# ---- colliculus -----------------------------------------------------------------------------------------------------
-
-
-class Colliculus:
-    """Receptive fields of the cells of a WhatWhere retina, and how they read out an accuracy map (study 2.5).
-
-    `maps` (azimuths x rings, field^2): each row the energy of the cell's filters, a probability over the pixels.
-    """
-
-    def __init__(self, settings: WhatWhere, device: str = "cpu"):
-        self.settings = settings
-        rings = [whatwhere_filters(settings, i).square().sum((0, 2)) for i in range(settings.rings)]
-        maps = torch.stack(rings, 1).flatten(2).flatten(0, 1)  # (azimuths x rings, field^2)
-        self.maps = (maps / maps.sum(1, keepdim=True)).to(device, torch.float32)
-        peak = maps.argmax(1)
-        peak = torch.stack((peak // settings.field, peak % settings.field), 1) - settings.field // 2  # (n, 2)
-        self.peaks = peak.clamp(-MARGIN, MARGIN).to(device)
-
-    def __call__(self, fields: Tensor) -> Tensor:
-        """Average fields (B, field, field) over each cell's map: (B, n)."""
-        return fields.flatten(1) @ self.maps.T
-
-    def target(self, accuracy: Tensor, offsets: Tensor, floor: float = 0.1) -> Tensor:
-        """Return the accuracy (B, n), in (0, 1), to expect after a saccade to each cell.
-
-        Args:
-            accuracy: (k, k) of the What pathway against the digit's shift, no shift in the middle. 2021: 55 x 55.
-            offsets: (B, 2) of the digit from the centre, pixels. floor: accuracy wherever the map does not reach.
-        """
-        return self(accuracy_field(accuracy, offsets, self.settings.field, floor))
-
-    def offset(self, scores: Tensor) -> Tensor:
-        """Return the next saccade, int64 (B, 2), pixels from the centre: to the peak of the best cell of (B, n)."""
-        return self.peaks[scores.argmax(1)]
-
-
-def accuracy_field(accuracy: Tensor, offsets: Tensor, size: int = FIELD, floor: float = 0.1) -> Tensor:
-    """Lay an accuracy map (k, k) into fields (B, size, size) of `floor`, its middle k // 2 at size // 2 + offset."""
-    k = len(accuracy)
-    before = size - k // 2  # the padded map's middle is at `size`, of 2 size
-    padded = F.pad(accuracy.to(torch.float32) - floor, (before, 2 * size - before - k) * 2)  # (2 size, 2 size)
-    start = size // 2 - offsets.clamp(-size // 2, size // 2)  # (B, 2)
-    return cut(padded.expand(len(offsets), -1, -1), start, size) + floor
-
-
-@lru_cache(maxsize=4)
-def colliculus(settings: WhatWhere | None = None, device: str = "cpu") -> Colliculus:
-    """Return the one colliculus of these settings (None: the study's) on this device."""
-    return Colliculus(settings or RETINAS["whatwhere"], device)

@@ -20,14 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from . import evaluation, layers, models, rng, score_function, transformers
+from . import evaluation, models, rng, score_function, transformers
 from .config import OPTIMISERS, Training
 from .curriculum import Stage
 from .digits import DigitSets
 from .errors import ConfigurationError
 from .identity.description import describe
 from .losses import LOSSES
-from .runtime import albums
+from .runtime import albums, layers
 from .runtime import checkpoint as checkpoints
 from .runtime import engine as engines
 from .runtime.engine import ENGINE, Engine, is_gpu
@@ -173,13 +173,13 @@ class _Run:
         if self.form != layers.PLAIN:
             layers.laid_out(self.model, self.form)
         if training.precision == "bfloat16":
-            models.in_bfloat16(self.model)
+            engines.in_bfloat16(self.model)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(LOCALISING) or training.localisation_rate > 0)
         self.averaged = AveragedModel(self.model, device) if training.ema_decay else None
         self.averages = 0  # steps that the average is of
         if engine.compiled:
-            models.compiled(self.model)
+            engines.compiled(self.model)
         self.generators = {name: torch.Generator(device) for name in ("stimuli", "glimpses")}
         self.draws = engines.draws(self.model)
         self.loop = engines.Loop(training.model, device, self.draws, self.generators, engine, self.say)

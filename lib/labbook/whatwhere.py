@@ -25,7 +25,7 @@ from .digits import Digits
 from .errors import within
 from .evaluation import Proportion
 from .stimuli import MARGIN, Scene128, crops
-from .where import HIT
+from .where import HIT, colliculus
 
 SACCADES = 5  # at most, in the benchmark of 2020
 
@@ -66,13 +66,13 @@ def scan(where: nn.Module, images: Tensor, saccades: int = 1) -> tuple[Tensor, T
     within("saccades", saccades, 0, 100, whole=True)
     was_training = where.training
     where.eval()  # dropout off, which the test of 2020 forgot
-    colliculus = retinas.colliculus(where.settings, str(images.device))
+    cells = colliculus(where.settings, str(images.device))
     fixation = torch.zeros(len(images), 2, dtype=torch.int64, device=images.device)
     fixations, expected = [fixation], []
     for k in range(saccades):
         logits = where.scores(images if k == 0 else retinas.recentred(images, fixation))  # (B, cells)
         expected.append(logits.amax(1).sigmoid())
-        fixation = (fixation + colliculus.offset(logits)).clamp(-MARGIN, MARGIN)
+        fixation = (fixation + cells.offset(logits)).clamp(-MARGIN, MARGIN)
         fixations.append(fixation)
     where.train(was_training)
     nothing = torch.zeros(0, len(images), device=images.device)

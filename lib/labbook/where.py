@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from . import retina as retinas
 from .errors import ConfigurationError, choose, within
-from .stimuli import FIELD, MARGIN, Stimuli, crops, fixations, window
+from .stimuli import FIELD, MARGIN, Stimuli, crops, cut, fixations, window
 
 REACH = 27  # of an accuracy map, pixels; beyond it the accuracy is FLOOR
 FLOOR = 0.1
@@ -34,6 +34,60 @@ WHAT_2020 = (  # profile of the What pathway that was published with the model o
 )
 # fmt: on
 HIT = 7.0  # pixels: a saccade that ends this close to the digit leaves the What pathway on its plateau (study 8)
+
+
+# ---- colliculus -----------------------------------------------------------------------------------------------------
+
+
+class Colliculus:
+    """Receptive fields of the cells of a WhatWhere retina, and how they read out an accuracy map (study 2.5).
+
+    `maps` (azimuths x rings, field^2): each row the energy of the cell's filters, a probability over the pixels.
+    """
+
+    def __init__(self, settings: retinas.WhatWhere, device: str = "cpu"):
+        self.settings = settings
+        rings = [retinas.whatwhere_filters(settings, i).square().sum((0, 2)) for i in range(settings.rings)]
+        maps = torch.stack(rings, 1).flatten(2).flatten(0, 1)  # (azimuths x rings, field^2)
+        self.maps = (maps / maps.sum(1, keepdim=True)).to(device, torch.float32)
+        peak = maps.argmax(1)
+        peak = torch.stack((peak // settings.field, peak % settings.field), 1) - settings.field // 2  # (n, 2)
+        self.peaks = peak.clamp(-MARGIN, MARGIN).to(device)
+
+    def __call__(self, fields: Tensor) -> Tensor:
+        """Average fields (B, field, field) over each cell's map: (B, n)."""
+        return fields.flatten(1) @ self.maps.T
+
+    def target(self, accuracy: Tensor, offsets: Tensor, floor: float = 0.1) -> Tensor:
+        """Return the accuracy (B, n), in (0, 1), to expect after a saccade to each cell.
+
+        Args:
+            accuracy: (k, k) of the What pathway against the digit's shift, no shift in the middle. 2021: 55 x 55.
+            offsets: (B, 2) of the digit from the centre, pixels. floor: accuracy wherever the map does not reach.
+        """
+        return self(accuracy_field(accuracy, offsets, self.settings.field, floor))
+
+    def offset(self, scores: Tensor) -> Tensor:
+        """Return the next saccade, int64 (B, 2), pixels from the centre: to the peak of the best cell of (B, n)."""
+        return self.peaks[scores.argmax(1)]
+
+
+def accuracy_field(accuracy: Tensor, offsets: Tensor, size: int = FIELD, floor: float = 0.1) -> Tensor:
+    """Lay an accuracy map (k, k) into fields (B, size, size) of `floor`, its middle k // 2 at size // 2 + offset."""
+    k = len(accuracy)
+    before = size - k // 2  # the padded map's middle is at `size`, of 2 size
+    padded = F.pad(accuracy.to(torch.float32) - floor, (before, 2 * size - before - k) * 2)  # (2 size, 2 size)
+    start = size // 2 - offsets.clamp(-size // 2, size // 2)  # (B, 2)
+    return cut(padded.expand(len(offsets), -1, -1), start, size) + floor
+
+
+@lru_cache(maxsize=4)
+def colliculus(settings: retinas.WhatWhere | None = None, device: str = "cpu") -> Colliculus:
+    """Return the one colliculus of these settings (None: the study's) on this device."""
+    return Colliculus(settings or retinas.RETINAS["whatwhere"], device)
+
+
+# ---- what a saccade is expected to bring -----------------------------------------------------------------------------
 
 
 class WhereOutput(NamedTuple):
@@ -82,7 +136,7 @@ def expected(settings: retinas.WhatWhere, profile: tuple[float, ...], device: st
     spectrum = torch.fft.rfft2(bump).conj()
     first = FIELD // 2 - REACH - MARGIN  # pixel of the bump's corner at the offset -50: negative, hence from the end
     places = torch.arange(first, first + 2 * MARGIN + 1, device=device) % size
-    maps = retinas.colliculus(settings, device).maps.view(-1, FIELD, FIELD)  # each sums to 1
+    maps = colliculus(settings, device).maps.view(-1, FIELD, FIELD)  # each sums to 1
     table = [
         torch.fft.irfft2(torch.fft.rfft2(part, s=(size, size)) * spectrum)[:, places][:, :, places]
         for part in maps.split(24)
@@ -152,7 +206,7 @@ class WhereNet(nn.Module):
 
     def forward(self, image: Tensor) -> WhereOutput:
         logits = self.scores(image)
-        offsets = retinas.colliculus(self.settings, str(image.device)).offset(logits)  # (B, 2)
+        offsets = colliculus(self.settings, str(image.device)).offset(logits)  # (B, 2)
         table = expected(self.settings, self.accuracy, str(image.device))
         return WhereOutput(logits, window(offsets), crops(image, offsets), table)
 

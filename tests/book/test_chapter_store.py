@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from labbook import visual_field
-from labbook.book import evaluations
+from labbook.book import evaluations, visual_field
 from labbook.curriculum import growing
 from labbook.errors import ConfigurationError
 from labbook.runtime import files

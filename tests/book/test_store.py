@@ -71,15 +71,15 @@ def test_a_run_is_trained_once_and_found_again(store, few, trained):
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_bfloat16_is_found_anywhere_and_trained_where_it_is_fast(store, few, trained, monkeypatch, fast):
-    monkeypatch.setattr(runs.models, "fast_in_bfloat16", lambda device: fast)
+    monkeypatch.setattr(runs.engine, "fast_in_bfloat16", lambda device: fast)
     rough, suited = replace(SMALL, precision="bfloat16"), replace(SMALL, precision="bfloat16" if fast else "float32")
     onwards = replace(rough, start=rough)
     run = store.get_or_train(onwards, few)
     assert trained == [suited, replace(suited, start=suited)] and run.training == describe(trained[-1])
     assert Store(store.published, store.local).get_or_train(onwards, few) == run and len(trained) == 2
-    monkeypatch.setattr(runs.models, "fast_in_bfloat16", lambda device: True)
+    monkeypatch.setattr(runs.engine, "fast_in_bfloat16", lambda device: True)
     found = store.get_or_train(rough, few)  # elsewhere
-    monkeypatch.setattr(runs.models, "fast_in_bfloat16", lambda device: fast)
+    monkeypatch.setattr(runs.engine, "fast_in_bfloat16", lambda device: fast)
     assert store.get_or_train(rough, few) == found
     store.get_or_train(replace(onwards, seed=1), few)  # goes on from what is stored, whatever its precision
     assert trained[-1] == replace(suited, start=rough, seed=1)

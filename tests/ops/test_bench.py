@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from labbook import models
 from labbook.ops import bench
+from labbook.runtime import engine
 
 
 def test_the_tables_are_printed_and_returned(capsys):
@@ -12,7 +12,7 @@ def test_the_tables_are_printed_and_returned(capsys):
     rows = {(row["edge"], row["name"]): row for row in bench.main(rounds=1)}
     ways = ["2021, image by image", "frozen", "fresh, a texture per image", "fresh, from the bank"]
     trained = {28: ["training lenet", "training stn28"], 128: ["training polo", "training atn", "training stn128"]}
-    if models.fast_in_bfloat16("cpu"):
+    if engine.fast_in_bfloat16("cpu"):
         trained[128] = [name + rough for name in trained[128] for rough in ("", ", bfloat16")]
     assert list(rows) == [(edge, name) for edge in trained for name in ways + trained[edge]]
     # in one round on a busy machine the rates behind a floor may come out lower than the step that it bounds

@@ -8,13 +8,13 @@ import torch
 from recorded import Lane, Recorded
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from labbook import digits, layers, models, rng, training
+from labbook import digits, models, rng, training
 from labbook.config import Training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.experiments import recipes
 from labbook.ops.timing import stepper
-from labbook.runtime import albums, engine
+from labbook.runtime import albums, engine, layers
 from labbook.runtime.engine import Engine
 from labbook.search.peripheries import RunningStandardisation
 from labbook.stimuli import Scene28, Scene128

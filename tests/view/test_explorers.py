@@ -12,12 +12,12 @@ from here import ROOT
 
 from labbook.book import results
 from labbook.book.store import Run
+from labbook.book.visual_field import Sweep, SweepOutput
 from labbook.errors import ConfigurationError
 from labbook.evaluation import Predictions
 from labbook.stimuli import Stimuli, window
 from labbook.view import explorers
 from labbook.view.explorers import Trace
-from labbook.visual_field import Sweep, SweepOutput
 
 # ---- what is explored: made up, but for 2021's benchmark
 

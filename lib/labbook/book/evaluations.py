@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import classifiers, evaluation, visual_field, whatwhere
+from .. import classifiers, evaluation, whatwhere
 from ..benchmark import SAMPLE, Digitwise, measure, measure_saccades
 from ..digits import Digits
 from ..evaluation import CONTRASTS, Predictions, Proportion
 from ..search import evidence, foveal, searcher
 from ..stimuli import ECCENTRICITIES, Scene128, StimulusConfig, window
+from . import visual_field
 
 
 def _same(kept: object, test: Digits, **settings) -> Any:

@@ -135,10 +135,9 @@ class Trains(Common):
     @model_validator(mode="after")
     def _device_is_able(self) -> Trains:
         if self.precision in ("tf32", "bfloat16"):
-            from .. import models
             from ..runtime import engine
 
-            fast = {"tf32": engine.is_gpu, "bfloat16": models.fast_in_bfloat16}[self.precision]
+            fast = {"tf32": engine.is_gpu, "bfloat16": engine.fast_in_bfloat16}[self.precision]
             if not fast(place := self.torch_device):
                 raise ConfigurationError(
                     f"precision={self.precision!r} is not what device {place!r} computes fast; use 'float32'."

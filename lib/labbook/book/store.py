@@ -42,7 +42,7 @@ from ..config import Training
 from ..digits import DigitSets
 from ..errors import ConfigurationError
 from ..identity.description import describe, digest, name_of, parse
-from ..runtime import files
+from ..runtime import engine, files
 from ..runtime.engine import is_gpu
 from ..runtime.machine import machine
 from ..training import Outcome, Paused, train, train_together
@@ -334,7 +334,7 @@ class Store:
         start = training.start
         if start is not None and not (self.reuse and self.find(start)):
             start = self._suited(start, device)
-        fast = {"tf32": torch.device(device).type == "cuda", "bfloat16": models.fast_in_bfloat16(device)}
+        fast = {"tf32": torch.device(device).type == "cuda", "bfloat16": engine.fast_in_bfloat16(device)}
         wanted = training.precision if self.precision == "auto" else self.precision
         precision = wanted if fast.get(wanted) else "float32"
         return replace(training, start=start, precision=precision)

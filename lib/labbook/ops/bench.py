@@ -24,6 +24,7 @@ from .. import digits, models, rng
 from ..book import store
 from ..config import Training
 from ..curriculum import Stage
+from ..runtime import engine
 from ..stimuli import EDGE, FIELD, Scene28, Scene128, StimulusConfig, draw
 from ..study2021 import pipeline
 from .timing import BATCH, clock, operations, stepper
@@ -84,7 +85,7 @@ def _rows(size: Size, rounds: int) -> list[dict]:
         "fresh, a texture per image": (lambda: _draw(train, scene), BATCH),
         "fresh, from the bank": (lambda: _draw(train, replace(scene, texture="bank")), BATCH),
     }
-    arithmetics = ("float32", "bfloat16") if models.fast_in_bfloat16("cpu") else ("float32",)
+    arithmetics = ("float32", "bfloat16") if engine.fast_in_bfloat16("cpu") else ("float32",)
     steps = {  # name -> model, arithmetic, images per step
         f"training {model}{'' if each == 'float32' else f', {each}'}": (model, each, batch)
         for model, batch in size.trained.items()

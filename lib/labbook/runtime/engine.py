@@ -20,12 +20,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..layers import PLAIN, Form, computed_as
+from ..classifiers import TransformerOutput
+from .layers import PLAIN, Form, computed_as
 
 PRECISIONS = ("float32", "tf32", "bfloat16")  # of products and convolutions; sums and weights are float32 in each
 WARM = 3  # steps of a stage before one is captured
@@ -76,7 +78,7 @@ def arithmetic(precision: str = "float32", form: Form = PLAIN, deterministic: bo
     """Let a GPU multiply float32 numbers as they are, or in TF32 (10 bits of mantissa) if `precision` is "tf32", and
     with equal bits each time if it must be `deterministic`; as before afterwards. A CPU knows neither.
 
-    "bfloat16" is up to the networks (`models.in_bfloat16`): what else they compute is float32.
+    "bfloat16" is up to the networks (`in_bfloat16`): what else they compute is float32.
     """
     cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
     before = products.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark
@@ -94,6 +96,45 @@ def _set(products_tf32: bool, cudnn_tf32: bool, deterministic: bool, benchmark: 
     torch.backends.cudnn.allow_tf32 = cudnn_tf32
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = benchmark
+
+
+def in_bfloat16(model: nn.Module) -> None:
+    """Let the networks of a model compute in bfloat16, from now on: of a transformer or searcher its localisation (or
+    where) network and its classifier, else the whole.
+
+    Weights stay float32, and so do images, windows, the sampler, and what the networks return: a place needs more than
+    the 8 bits of a bfloat16. Whether it is faster depends on the device: see `fast_in_bfloat16`.
+    """
+    for network in _networks(model):
+        network.forward = partial(_in_bfloat16, network.forward)
+
+
+def _networks(model: nn.Module) -> list[nn.Module]:
+    parts = ("localisation", "classifier", "where", "what")
+    return [part for name, part in model.named_children() if name in parts] or [model]
+
+
+def compiled(model: nn.Module) -> None:
+    """Let PyTorch compile the networks of a model, as `in_bfloat16` names them, when they are first used."""
+    for network in _networks(model):
+        network.forward = torch.compile(network.forward, dynamic=False)
+
+
+def fast_in_bfloat16(device: torch.device | str) -> bool:
+    """Return whether a device multiplies faster in bfloat16 than in float32."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities() if kind == "cpu" else {}
+    return able.get("amx_bf16", False) or able.get("avx512_bf16", False)
+
+
+def _in_bfloat16(
+    forward: Callable[..., Tensor | TransformerOutput], image: Tensor, *given: Tensor
+) -> Tensor | TransformerOutput:
+    with torch.autocast(image.device.type, torch.bfloat16):
+        found = forward(image, *given)
+    return found.float() if isinstance(found, Tensor) else found._replace(logits=found.logits.float())
 
 
 # ---- lanes ----------------------------------------------------------------------------------------------------------

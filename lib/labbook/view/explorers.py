@@ -28,11 +28,11 @@ from torch import Tensor
 from .. import retina, sampler
 from ..book.results import NAMES, Cell
 from ..book.store import Run
+from ..book.visual_field import Sweep, SweepOutput
 from ..errors import ConfigurationError
 from ..evaluation import Predictions
 from ..runtime import files
 from ..stimuli import EDGE, Stimuli
-from ..visual_field import Sweep, SweepOutput
 from . import figures
 from .figures import COLOURS, ORANGE, SKY
 

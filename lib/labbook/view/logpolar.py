@@ -23,6 +23,7 @@ from torch import Tensor
 
 from .. import retina as retinas
 from .. import rng, stimuli, textures
+from .. import where as wheres
 from ..errors import choose
 from ..stimuli import EDGE, FIELD
 from . import explorers, tensors
@@ -254,7 +255,7 @@ def saccades(scene: View, accuracy: Tensor, number: int = 2) -> list[float]:
     Args:
         accuracy: (k, k) of the What pathway against the digit's offset.
     """
-    colliculus = retinas.colliculus()
+    colliculus = wheres.colliculus()
     offset, found = torch.tensor([scene.offset]), [math.hypot(*scene.offset)]
     for _ in range(number):
         offset = offset - colliculus.offset(colliculus.target(accuracy, offset))
@@ -562,9 +563,9 @@ def saccade(image: Tensor, offset: tuple[int, int], accuracy: Tensor) -> Figure:
     Args:
         offset: of the digit, (row, column). accuracy: (k, k) of the What pathway.
     """
-    colliculus = retinas.colliculus()
+    colliculus = wheres.colliculus()
     settings, where = colliculus.settings, torch.tensor([offset])
-    field = retinas.accuracy_field(accuracy, where)
+    field = wheres.accuracy_field(accuracy, where)
     target = colliculus.target(accuracy, where)  # (1, cells)
     down, right = colliculus.offset(target)[0].tolist()
     figure, axes = plt.subplots(1, 3, figsize=(COLUMN, 2.3), width_ratios=(1, 1, 1.1))

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from labbook import layers, models, rng
+from labbook import models, rng
 from labbook.errors import ConfigurationError
-from labbook.layers import Form
+from labbook.runtime import layers
+from labbook.runtime.layers import Form
 
 FORMS = [
     Form("first"),

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from labbook import stimuli, visual_field
+from labbook import stimuli
+from labbook.book import visual_field
+from labbook.book.visual_field import Sweep
 from labbook.errors import ConfigurationError
-from labbook.visual_field import Sweep
 
 GRID = Sweep((0, 20, 40), (0.3, 0.7), (0.5, 1.0), 2, 6)
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import evaluation
-from .digits import Digits
-from .errors import ConfigurationError, within
-from .stimuli import MARGIN, Scene128, Stimuli
+from .. import evaluation
+from ..digits import Digits
+from ..errors import ConfigurationError, within
+from ..stimuli import MARGIN, Scene128, Stimuli
 
 
 @dataclass(frozen=True)
