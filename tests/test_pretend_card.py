@@ -56,8 +56,7 @@ ALLOWED = {  # and what a real card gives
 EVALUATED = """
 import torch
 from labbook import digits, evaluation, gradient_alignment, models, rng, whatwhere
-from labbook.book import visual_field
-from labbook.search import searcher
+from labbook.book import searches, visual_field
 from labbook.stimuli import Scene28, Scene128
 
 sets, found = digits.load("digits"), {}
@@ -82,7 +81,7 @@ with torch.no_grad():
         evaluation.active_units(model["polo"], drawn.images),
         evaluation.accuracy(model["polo"], sets.test, field, 4).correct,
         whatwhere.measure({"lenet": model["lenet"]}, model["where"], sets.test, field, 2, 1),
-        searcher.benchmark(model["searcher"], sets.test, 2, 1),
+        searches.of_searcher(model["searcher"], sets.test, 2, 1),
     ]
 assert all(each is not None for each in counted)
 

@@ -8,7 +8,7 @@ Data flows one way, and so do the imports. The science, in reading order, where 
                 search.peripheries search.searcher search.foveal models
     training    curriculum losses runtime.engine config identity.schema identity.description score_function
                 runtime.albums runtime.checkpoint training
-    analysis    whatwhere psychometrics bootstrap benchmark linear_probe gradient_alignment scaling
+    analysis    whatwhere psychometrics bootstrap benchmark linear_probe gradient_alignment
 
 Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),
 `curriculum` and `training`; `models` lists every network by name. What 2021 did not have is in `search`, what a

@@ -199,14 +199,6 @@ def count(
     return {name: total.tolist() for name, total in totals.items()}
 
 
-def count_in_cells(
-    of_batch: Callable[[Stimuli], Mapping[str, Tensor]], digits: Digits, n: int, device: torch.device | str
-) -> dict[str, list]:
-    """Return `count` in every cell of the benchmark: name -> one entry per cell, in the order of `cells`."""
-    found = [count(of_batch, digits, scene, n, device) for scene in cells().values()]
-    return {name: [each[name] for each in found] for name in found[0]}
-
-
 def benchmark(
     model: nn.Module, digits: Digits, n: int | None = None, scene: Scene128 | None = None, seed: int = 0
 ) -> dict[tuple[float, float], Proportion]:

@@ -86,6 +86,8 @@ class StimulusConfig:
         if (self.draws, self.texture) == ("frozen", "bank"):
             raise ConfigurationError("texture='bank' needs draws='fresh': a frozen stimulus has a texture of its own.")
 
+    # ---- what each distribution defines ----
+
     def fresh(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw `n` offsets (n, 2)."""
         raise NotImplementedError
@@ -102,21 +104,13 @@ class StimulusConfig:
         """Return images (B, 1, h, w) of digits on textures (B, edge, edge) in [0, 1], read only."""
         raise NotImplementedError
 
-    def paint(
-        self,
-        digits: Digits,
-        rows: Tensor,
-        offsets: Tensor,
-        contrast: Tensor,
-        key: Tensor | None,
-        generator: torch.Generator | None,
-    ) -> Tensor:
+    def paint(self, digits: Digits, rows: Tensor, offsets: Tensor, contrast: Tensor, key, generator) -> Tensor:
         """Return images (B, 1, h, w) of the digits `rows` (B,) on textures that are functions of keys (B,) where these
         are given, else drawn from the generator."""
         raise NotImplementedError
 
     def _textures(self, n: int, key: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        """Return textures (n, edge, edge) in [0, 1], the caller's own."""
+        """Return new textures (n, edge, edge) in [0, 1]."""
         if key is not None:
             return textures.keyed(key, self.edge)
         if self.texture == "bank":

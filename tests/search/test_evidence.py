@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labbook import classifiers, evaluation, models, rng, stimuli, training
+from labbook.book import searches
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.experiments import curricula
@@ -141,10 +142,10 @@ def test_the_ceiling_is_the_evidence_around_the_digit(stride):
 
 def test_the_benchmark_counts_maps_alone_and_together(few):
     maps = [build(), models.build("evidence", rng.generator("other"), width=4).eval()]
-    counts = evidence.benchmark(maps, few.test, 5)
+    counts = searches.of_evidence(maps, few.test, 5)
     assert all(len(row) == 27 for row in (*counts["right"], *(counts[name] for name in counts if name != "right")))
     assert all(0 <= lost <= astray <= 5 for lost, astray in zip(counts["lost"], counts["astray"], strict=True))
-    alone = evidence.benchmark(maps[:1], few.test, 5)
+    alone = searches.of_evidence(maps[:1], few.test, 5)
     assert alone["together"] == alone["right"][0] == counts["right"][0]
     first = evaluation.benchmark(maps[0], few.test, 5)
     assert counts["right"][0] == [each.correct for each in first.values()]

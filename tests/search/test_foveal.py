@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from labbook import evaluation, models, retina, rng, stimuli, training
+from labbook.book import searches
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.experiments import beyond, curricula
@@ -120,7 +121,7 @@ def test_only_an_evidence_map_can_be_the_teacher(few):
 
 
 def test_the_benchmark_counts_all_searches(few, model):
-    counts = foveal.benchmark(model, few.test, 4, 3)
+    counts = searches.of_foveal(model, few.test, 4, 3)
     assert {name: (len(rows), len(rows[0])) for name, rows in counts.items()} == {
         "right": (27, 3),
         "hit": (27, 3),

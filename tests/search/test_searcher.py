@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from labbook import classifiers, digits, evaluation, gradient_alignment, models, retina, rng, stimuli, training
+from labbook.book import searches
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.experiments import curricula
@@ -354,7 +355,7 @@ def test_the_benchmark_counts_what_evaluation_counts(sets):
     """One pass gives what the benchmark gives for each number of saccades and for perfect fixations."""
     model = build("full").eval()
     nn.init.normal_(model.where.last.weight, generator=rng.generator("last"))
-    counts = searcher.benchmark(model, sets.test, 3, 2)
+    counts = searches.of_searcher(model, sets.test, 3, 2)
 
     def correct(view: str = "field") -> list[int]:
         return [each.correct for each in evaluation.benchmark(model, sets.test, 3, Scene128(view=view)).values()]

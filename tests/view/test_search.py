@@ -6,10 +6,10 @@ import pytest
 import torch
 from here import ROOT
 
-from labbook import rng, scaling, stimuli, textures
+from labbook import rng, stimuli, textures
 from labbook.book.store import Store
 from labbook.bootstrap import Estimate
-from labbook.experiments import beyond
+from labbook.experiments import beyond, scaling
 from labbook.view import search, tensors
 
 READY = "numbers"  # property of the explorer, once it can be used: see `opened`

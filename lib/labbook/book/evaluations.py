@@ -20,9 +20,10 @@ from .. import classifiers, evaluation, whatwhere
 from ..benchmark import SAMPLE, Digitwise, measure, measure_saccades
 from ..digits import Digits
 from ..evaluation import CONTRASTS, Predictions, Proportion
-from ..search import evidence, foveal, searcher
+from ..search import evidence, searcher
 from ..stimuli import ECCENTRICITIES, Scene128, StimulusConfig, window
 from . import visual_field
+from .searches import of_evidence, of_foveal, of_searcher
 
 
 def _same(kept: object, test: Digits, **settings) -> Any:
@@ -191,25 +192,25 @@ def _read_searches(kept: dict, test: Digits, n: int, **_) -> list[dict[tuple[flo
 @evaluation_of("searches", _read_searches)
 def searches(model: nn.Module, test: Digits, n: int = 1000, saccades: int = 5) -> dict[str, list]:
     """The accuracy of a searcher in each cell with at most 1, 2, ... saccades."""
-    return searcher.benchmark(model, test, n, saccades)
+    return of_searcher(model, test, n, saccades)
 
 
 @evaluation_of("limits")
 def limits(model: nn.Module, test: Digits, n: int = 1000, reach: float = evidence.REACH) -> dict[str, list]:
-    """What `evidence.benchmark` counts of an evidence map."""
-    return evidence.benchmark([model], test, n)
+    """What `searches.of_evidence` counts of an evidence map."""
+    return of_evidence([model], test, n)
 
 
 @evaluation_of("ensemble")
 def ensemble(model: nn.Module, test: Digits, further: Sequence[nn.Module], n: int = 1000) -> dict[str, list]:
-    """What `evidence.benchmark` counts of several evidence maps, the first of which is the run."""
-    return evidence.benchmark([model, *further], test, n)
+    """What `searches.of_evidence` counts of several evidence maps, the first of which is the run."""
+    return of_evidence([model, *further], test, n)
 
 
 @evaluation_of("foveal searches")
 def foveal_searches(model: nn.Module, test: Digits, n: int = 1000, saccades: int = 5) -> dict[str, list]:
-    """What `foveal.benchmark` counts of a foveal searcher."""
-    return foveal.benchmark(model, test, n, saccades)
+    """What `searches.of_foveal` counts of a foveal searcher."""
+    return of_foveal(model, test, n, saccades)
 
 
 # ---- scan paths and the visual field, for explorers ------------------------------------------------------------------

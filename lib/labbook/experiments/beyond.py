@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .. import evaluation, models, scaling
+from .. import evaluation, models
 from ..bootstrap import Estimate
 from ..classifiers import device_of
 from ..config import Training, seeded
@@ -30,10 +30,10 @@ from ..digits import Digits
 from ..evaluation import CONTRASTS
 from ..fields import Cluttered, Field
 from ..retina import WhatWhere
-from ..scaling import PowerLaw
 from ..search.foveal import SURE, FovealEvidence
 from ..stimuli import FIELD, Scene128, StimulusConfig
-from . import curricula, recipes
+from . import curricula, recipes, scaling
+from .scaling import PowerLaw
 
 SEEDS = 3
 BUDGETS = {  # images -> epochs, share of the training digits in each
@@ -298,7 +298,7 @@ def largest(found: Mapping[str, Estimate]) -> str:
 
 
 def limits(counts: Mapping[str, list], n: int) -> dict[float, dict[str, float]]:
-    """Return what limits an evidence map at each contrast, from the counts of `evidence.benchmark`: shares of all
+    """Return what limits an evidence map at each contrast, from the counts of `searches.of_evidence`: shares of all
     fields that are `wrong`, wrong with the place astray (`lost`), wrong at the right place (`confused`), and wrong for
     the same network when it is told the place (`told`) and for all maps together (`together`)."""
     tables = {"wrong": counts["right"][0], "told": counts["told"], "together": counts["together"]}
@@ -312,7 +312,7 @@ def limits(counts: Mapping[str, list], n: int) -> dict[float, dict[str, float]]:
 
 
 def searched(counts: Mapping[str, list], n: int) -> dict[str, list[float]]:
-    """Return the means over the 27 cells of the counts of `foveal.benchmark`, per field."""
+    """Return the means over the 27 cells of the counts of `searches.of_foveal`, per field."""
     return {name: [sum(each) / (n * len(rows)) for each in zip(*rows, strict=True)] for name, rows in counts.items()}
 
 

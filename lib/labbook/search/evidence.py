@@ -24,7 +24,6 @@ Convention
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -32,9 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import evaluation, stimuli
-from ..classifiers import device_of
-from ..digits import Digits
+from .. import stimuli
 from ..errors import ConfigurationError, choose, within
 from ..retina import GREY
 from ..stimuli import EDGE
@@ -174,29 +171,3 @@ def at_true_place(output: EvidenceOutput, offsets: Tensor, edge: int = stimuli.F
 def near_digit(output: EvidenceOutput, offsets: Tensor, edge: int = stimuli.FIELD, within: float = 8.0) -> Tensor:
     """Return whether the most probable place is within so many pixels of the digit's true offset (B,)."""
     return (stimuli.fixations(output.theta, edge) - offsets).norm(dim=1) <= within
-
-
-@torch.inference_mode()
-def benchmark(models: Sequence[EvidenceMap], digits: Digits, n: int) -> dict[str, list]:
-    """Count in every cell of the benchmark, all on the same `n` stimuli, as plain data.
-
-    Returns:
-        right: for each map, its correct predictions in each cell; together: those of all maps, whose log posteriors are
-        added; of the first map: told, correct predictions `at_true_place`; astray, fields in which its place is not
-        `near_digit`, and lost, the wrong predictions of these.
-    """
-
-    def count(batch):
-        outputs = [model.eval()(batch.images) for model in models]
-        correct = [output.logits.argmax(1) == batch.labels for output in outputs]
-        astray = ~near_digit(outputs[0], batch.offsets)
-        return {
-            "right": torch.stack(correct, 1),
-            "together": sum(output.logits.log_softmax(1) for output in outputs).argmax(1) == batch.labels,
-            "told": at_true_place(outputs[0], batch.offsets, stride=models[0].stride).argmax(1) == batch.labels,
-            "astray": astray,
-            "lost": astray & ~correct[0],
-        }
-
-    counts = evaluation.count_in_cells(count, digits, n, device_of(models[0]))
-    return {**counts, "right": [list(row) for row in zip(*counts["right"], strict=True)]}

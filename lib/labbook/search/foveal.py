@@ -26,15 +26,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import evaluation, stimuli
-from ..classifiers import device_of
-from ..digits import Digits
+from .. import stimuli
 from ..errors import ConfigurationError, within
 from ..retina import GREY, WhatWhere
 from ..stimuli import EDGE, FIELD
 from . import evidence
 from .evidence import EvidenceMap
 from .peripheries import LogPolarPeriphery, apart, best_made, of_each
+
+SURE = (10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 1e9)  # log evidence at which searches that are compared stop; 1e9: never
 
 
 class FovealOutput(NamedTuple):
@@ -234,33 +234,3 @@ def loss(output: FovealOutput, labels: Tensor) -> Tensor:
     index = labels[:, None, None].expand(-1, 1, output.evidence.shape[2])
     target = output.evidence.gather(1, index).softmax(2)  # (B, 1, n)
     return -(target * output.scores.log_softmax(2)).sum(2).mean()
-
-
-# ---- the benchmark --------------------------------------------------------------------------------------------------
-
-SURE = (10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 1e9)  # log evidence at which a search may stop; the last: never
-
-
-@torch.inference_mode()
-def benchmark(model: FovealEvidence, digits: Digits, n: int, saccades: int = 5) -> dict[str, list]:
-    """Count in every cell of the benchmark, all on the same `n` stimuli, as plain data.
-
-    Returns:
-        For each cell: right, correct predictions after exactly 1, 2, ... fixations; hit, fields in which one of them
-        was within 8 pixels of the digit; for each of `SURE` stopped, the correct predictions, and made, the fixations,
-        of searches that stop there; map, correct predictions of the evidence map on the whole field.
-    """
-    model.eval()
-
-    def count(batch):
-        trace, labels = model.search(batch.images, saccades, SURE[-1]), batch.labels
-        searches = [trace.stopped(sure) for sure in SURE]
-        return {
-            "right": trace.evidence.argmax(2) == labels[:, None],
-            "hit": apart(trace.fixations, batch.offsets).cummin(1).values <= 8,
-            "stopped": torch.stack([each.predicted == labels for each in searches], 1),
-            "made": torch.stack([each.made for each in searches], 1),
-            "map": (model.what(batch.images).logits.argmax(1) == labels)[:, None],
-        }
-
-    return evaluation.count_in_cells(count, digits, n, device_of(model))

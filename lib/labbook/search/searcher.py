@@ -18,9 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import evaluation, sampler
-from ..classifiers import LeNet, TransformerOutput, device_of
-from ..digits import Digits
+from .. import sampler
+from ..classifiers import LeNet, TransformerOutput
 from ..errors import choose, within
 from ..retina import GREY
 from ..stimuli import EDGE, FIELD, crops, window
@@ -28,7 +27,6 @@ from .peripheries import FullResolutionPeriphery, LogPolarPeriphery, apart, best
 
 PERIPHERIES = {"full": FullResolutionPeriphery, "log-polar": LogPolarPeriphery}
 HERE = 5.0  # pixels: places no further from the gaze are where the eye is
-NEAR = 8  # pixels: a window no further from the digit's centre shows nearly all of its ink
 
 
 class SearcherOutput(NamedTuple):
@@ -259,31 +257,3 @@ def _nearest(places: Tensor, gazes: Tensor) -> Tensor:
     distance = torch.stack([apart(places, gaze) for gaze in gazes.unbind(1)], 2)  # (B, g n, g)
     own = torch.arange(gazes.shape[1], device=places.device).repeat_interleave(places.shape[1] // gazes.shape[1])
     return distance.argmin(2) == own
-
-
-@torch.inference_mode()
-def benchmark(model: Searcher, digits: Digits, n: int, saccades: int) -> dict[str, list]:
-    """Count in every cell of the benchmark, all on the same `n` stimuli, as plain data.
-
-    Returns:
-        right: for at most 1, 2, ... saccades, the correct predictions in each cell; perfect: those of the what network
-        at the digit; of one saccade: astray, fixations further than `NEAR` from the digit, and lost, the wrong
-        predictions of these; made: saccades made where all are allowed.
-    """
-
-    def count(batch):
-        trace = model.search(batch.images, saccades)
-        correct = [trace.cut(s).predicted == batch.labels for s in range(1, saccades + 1)]
-        perfect = model.what(crops(batch.images, batch.offsets)).logits.argmax(1) == batch.labels
-        astray = (trace.fixations[:, 0] - batch.offsets).float().norm(dim=1) > NEAR
-        lost = astray & ~correct[0]
-        return {
-            "right": torch.stack(correct, 1),
-            "perfect": perfect,
-            "astray": astray,
-            "lost": lost,
-            "made": trace.made,
-        }
-
-    counts = evaluation.count_in_cells(count, digits, n, device_of(model))
-    return {**counts, "right": [list(row) for row in zip(*counts["right"], strict=True)]}

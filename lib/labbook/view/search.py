@@ -19,7 +19,7 @@ from .. import retina as retinas
 from .. import rng, stimuli, textures
 from ..bootstrap import Estimate
 from ..evaluation import CONTRASTS
-from ..scaling import PowerLaw
+from ..experiments.scaling import PowerLaw
 from ..search import evidence
 from ..search.evidence import EvidenceMap, EvidenceOutput
 from ..search.foveal import FovealEvidence, FovealTrace

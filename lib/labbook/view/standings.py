@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .. import bootstrap, evaluation, scaling, whatwhere, where
+from .. import bootstrap, evaluation, whatwhere, where
 from ..benchmark import CELLS, Counted, Errors, Measured
 from ..book import evaluations, report, verdicts
 from ..book.chapter_store import ChapterStore
@@ -16,7 +16,7 @@ from ..book.store import Run
 from ..bootstrap import Estimate
 from ..config import Training
 from ..evaluation import CONTRASTS
-from ..experiments import budgets, systems
+from ..experiments import budgets, scaling, systems
 from ..runtime.machine import processor
 from ..stimuli import ECCENTRICITIES, FIELD, Scene128
 from ..study2021 import facts
