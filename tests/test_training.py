@@ -384,7 +384,7 @@ def test_a_training_that_goes_on_elsewhere_says_so(few, tmp_path, monkeypatch):
     path, said = tmp_path / "some.checkpoint", []
     _checkpoint(CHECKED, few, path)
     here = training.machine("cpu")
-    monkeypatch.setattr(training, "machine", lambda device: {**here, "torch": "another"})
+    monkeypatch.setattr(checkpoint, "machine", lambda device: {**here, "torch": "another"})
     outcome = train(CHECKED, few, checkpoint=path, say=said.append)
     assert [each["torch"] for each in outcome.machines] == [here["torch"], "another"]
     assert said[:1] == [

@@ -7,7 +7,6 @@ epoch, `save` and `load` are the checkpoint. How a device computes the steps is 
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,13 +24,12 @@ from .config import OPTIMISERS, Training
 from .curriculum import Stage
 from .digits import DigitSets
 from .errors import ConfigurationError
-from .identity.description import describe
 from .losses import LOSSES
 from .runtime import albums, layers
 from .runtime import checkpoint as checkpoints
 from .runtime import engine as engines
 from .runtime.engine import ENGINE, Engine, is_gpu
-from .runtime.machine import differences, free_memory, keep_memory, machine, threads_restored
+from .runtime.machine import free_memory, keep_memory, machine, threads_restored
 from .stimuli import CachedStimuli, Stimuli, StimulusConfig, draw
 
 KEPT = 1 << 29  # bytes of fixed stimuli of one kind that a run keeps between epochs
@@ -66,28 +64,23 @@ def train(
     sets: DigitSets,
     device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
-    every: float = 30.0,
-    say: Callable[[str], None] | None = None,
     weights: Mapping[str, Tensor] | None = None,
-    until: float = math.inf,
-    engine: Engine = ENGINE,
+    **options,
 ) -> Outcome:
     """Train from the start, or from `checkpoint` where it exists; who keeps the result removes it.
 
     Args:
+        checkpoint: file for the state. The number of threads that the training began with is kept; where processor,
+            device or PyTorch are others than then, a line says that the bits differ.
         weights: what a training with a `start` begins with: the state of that run's model.
-        checkpoint: file for the state, rewritten every `every` seconds. The number of threads that the training began
-            with is kept; where processor, device or PyTorch are others than then, a line says that the bits differ.
-        say: receives one line per stage.
-        until: when to stop (`time.monotonic()`), after a step at least; needs a checkpoint.
-        engine: how it is computed; no part of what the run is.
+        options: see `train_together`.
 
     Raises:
         Paused: the time was up.
         ConfigurationError: a checkpoint that is foreign, broken or of another format; a disk that is full.
         Diverged: NaN or infinity in loss, theta or weights.
     """
-    (found,) = train_together([training], sets, device, [checkpoint], every, say, [weights], until, engine)
+    (found,) = train_together([training], sets, device, [checkpoint], [weights], **options)
     if isinstance(found, Exception):
         raise found
     return found
@@ -98,9 +91,9 @@ def train_together(
     sets: DigitSets,
     device: torch.device | str = "cpu",
     checkpoints: Sequence[Path | None] | None = None,
+    weights: Sequence[Mapping[str, Tensor] | None] | None = None,
     every: float = 30.0,
     say: Callable[[str], None] | None = None,
-    weights: Sequence[Mapping[str, Tensor] | None] | None = None,
     until: float = math.inf,
     engine: Engine = ENGINE,
     at_once: int | None = None,
@@ -110,6 +103,9 @@ def train_together(
 
     Args:
         checkpoints, weights: of each training, see `train`; default none.
+        every: seconds between two checkpoints. say: receives one line per stage.
+        until: when to stop (`time.monotonic()`), after a step at least; needs a checkpoint.
+        engine: how it is computed; no part of what the run is.
         at_once: how many are under way at a time, the first ones first (default all).
         done: receives the place in `trainings` and the result of each that ends, at once.
 
@@ -249,10 +245,10 @@ class _Run:
         optimiser = OPTIMISERS[training.optimiser](
             [group for group in groups if group["params"]], lr=1.0, weight_decay=training.weight_decay, **extra
         )
-        self._rates_in_place(optimiser)
+        self.rates_in_place(optimiser)
         return optimiser
 
-    def _rates_in_place(self, optimiser: torch.optim.Optimizer) -> None:
+    def rates_in_place(self, optimiser: torch.optim.Optimizer) -> None:
         """Keep learning rates in tensors, where a captured step finds them."""
         for group in optimiser.param_groups if self.lane.capable else ():
             group["lr"] = torch.ones((), device=self.device)
@@ -460,60 +456,8 @@ class _Run:
 
     def save(self) -> None:
         """Write the state to the checkpoint."""
-        state = {
-            "training": json.dumps(describe(self.training), sort_keys=True),
-            "position": [self.stage, self.epoch, self.step],
-            "model": self.model.state_dict(),
-            "averaged": self.averaged and self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "loss": self.loss,
-            "seconds": self.seconds,
-            "history": json.dumps(self.history),
-            "machines": json.dumps(self.machines),
-        }
-        checkpoints.write(self.checkpoint, state)
+        checkpoints.save(self)
 
     def load(self) -> None:
-        """Take up the state of the checkpoint; say if the bits will not be those of an uninterrupted training.
-
-        Raises:
-            ConfigurationError: see `train`.
-        """
-        path = self.checkpoint
-        state = checkpoints.read(path, self.device)
-        if json.loads(state["training"]) != describe(self.training):
-            raise ConfigurationError(f"{path} belongs to another configuration; delete it or name another file.")
-        try:
-            self._take_up(state)
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".:")
-            raise ConfigurationError(f"{path} holds no state of this training: {reason}.") from None
-        with self.at_work():
-            here = machine(self.device)
-        if found := differences(self.machines[-1], here):
-            self.machines.append({**here, "threads": self.threads})
-            self.say(f"Continued on another machine ({found}): the bits differ from those of a training that was not.")
-
-    def _take_up(self, state: dict) -> None:
-        """Take over a checkpoint's state; raises some error if it is not one of this training."""
-        self.stage, self.epoch, self.step = position = state["position"]
-        stages, self.history = self.training.stages, json.loads(state["history"])
-        within = all(type(each) is int and each >= 0 for each in position) and (
-            self.stage < len(stages) and self.epoch < stages[self.stage].epochs and self.step <= self.steps
-        )
-        if not within:
-            raise ValueError(f"its position {position} is not within the schedule")
-        if len(self.history) != sum(stage.epochs for stage in stages[: self.stage]) + self.epoch:
-            raise ValueError(f"its history of {len(self.history)} epochs does not fit its position {position}")
-        first, *later = json.loads(state["machines"]) if "machines" in state else self.machines
-        self.machines = [{**first, "threads": int(first["threads"])}, *map(dict, later)]
-        self.model.load_state_dict(state["model"])
-        if self.averaged:
-            self.averaged.load_state_dict(state["averaged"])
-            self.averages = int(self.averaged.n_averaged)
-        for saved, own in zip(state["optimiser"]["param_groups"], self.optimiser.param_groups, strict=True):
-            saved.update({name: own[name] for name in engines.HOW if name in own})  # another device may have saved it
-        self.optimiser.load_state_dict(state["optimiser"])
-        self._rates_in_place(self.optimiser)
-        self.loss.copy_(state["loss"].to(self.loss))
-        self.seconds = float(state["seconds"])
+        """Take up the state of the checkpoint; say if the bits will not be those of an uninterrupted training."""
+        checkpoints.load(self)

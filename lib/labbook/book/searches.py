@@ -52,9 +52,9 @@ def of_foveal(model: FovealEvidence, digits: Digits, n: int, saccades: int = 5) 
     """Return the counts of a foveal searcher.
 
     Returns:
-        For each cell: right, correct predictions after exactly 1, 2, ... fixations; hit, fields in which one of them
-        was within `NEAR` pixels of the digit; for each of `SURE` stopped, the correct predictions, and made, the fixations,
-        of searches that stop there; map, correct predictions of the evidence map on the whole field.
+        right, correct predictions after exactly 1, 2, ... fixations; hit, fields in which one of them was within `NEAR`
+        pixels of the digit; for each of `SURE` stopped, the correct predictions, and made, the fixations, of searches
+        that stop there; map, correct predictions of the evidence map on the whole field.
     """
     model.eval()
 
