@@ -86,7 +86,7 @@ def _evidence(model: EvidenceMap, part: Stimuli) -> Outcomes:
 
 def _foveal(model: FovealEvidence, part: Stimuli) -> Outcomes:
     trace = model.search(part.images)
-    placed = model.look(part.images, part.offsets).flatten(2).logsumexp(2)
+    placed = model.foveate(part.images, part.offsets).flatten(2).logsumexp(2)
     return _outcomes(part, trace.logits, placed, trace.fixation, trace.made)
 
 

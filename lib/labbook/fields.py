@@ -49,9 +49,8 @@ class Field(Sized, Scene128):
 
     size: int = FIELD  # edge of the field, pixels; even
 
-    extreme = (
-        0.5 / 0.126
-    )  # the largest magnitude of a texture of 128x128 pixels, in its standard deviations, on average
+    # the largest magnitude of a texture of 128x128 pixels, in its standard deviations, on average
+    extreme = 0.5 / 0.126
 
     @classmethod
     def sized(cls, size: int, **settings) -> Field:

@@ -35,7 +35,7 @@ def at_centre(model: Window, stimuli: Stimuli, n: int, std: float, generator: to
             `score_function.loss`.
     """
     stimuli = stimuli.to(device_of(model))
-    image, labels = model.shown(stimuli.images), stimuli.labels
+    image, labels = model.preprocess(stimuli.images), stimuli.labels
     edge = image.shape[-1]
     centre = torch.zeros(len(image), 2, device=image.device, requires_grad=True)
     scale = torch.eye(2, device=image.device) * getattr(model.parametrisation, "scale", EDGE / edge)

@@ -85,7 +85,7 @@ def loss(model: Window, stimuli: Stimuli, n: int, std: float, generator: torch.G
     Args:
         n: perturbations per image, even. std: of the perturbations along each axis, pixels, above 0.
     """
-    image, labels = model.shown(stimuli.images), stimuli.labels
+    image, labels = model.preprocess(stimuli.images), stimuli.labels
     edge = image.shape[-1]
     theta = model.localise(image)  # (B, 2, 3)
     displacement = displacements(len(image), n, std, edge, generator)  # (B, n, 2)

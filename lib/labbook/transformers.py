@@ -90,9 +90,9 @@ class Window(Transformer):
         super().__init__(parametrisation, localisation, LeNet(), 28, **options)
 
     def forward(self, image: Tensor) -> TransformerOutput:
-        return self.classifier(image) if image.shape[-1] == 28 else super().forward(self.shown(image))
+        return self.classifier(image) if image.shape[-1] == 28 else super().forward(self.preprocess(image))
 
-    def shown(self, image: Tensor) -> Tensor:
+    def preprocess(self, image: Tensor) -> Tensor:
         """Return what localisation and window receive of fields (B, 1, 128, 128): all of them."""
         return image
 
@@ -167,7 +167,7 @@ class LogPolarSTN(Window):
         super().__init__(window, LogPolar(window, retina, hidden, standard, magnitudes), **options)
         self.reconstruction = reconstruction
 
-    def shown(self, image: Tensor) -> Tensor:
+    def preprocess(self, image: Tensor) -> Tensor:
         """Return what localisation and window receive of fields (B, 1, 128, 128): all, or their reconstruction."""
         if not self.reconstruction:
             return image

@@ -52,7 +52,7 @@ def test_the_fovea_sees_what_the_map_sees_there(model, image):
     """Nine places around a gaze have the evidence that the whole field's map has at them, also at its border."""
     whole = model.what(image).evidence
     gaze = model.grid[torch.tensor([5 * 26 + 6, 0, 675])]
-    local = model.look(image, gaze)
+    local = model.foveate(image, gaze)
     assert local.shape == (3, 10, 3, 3)
     torch.testing.assert_close(local[0], whole[0, :, 4:7, 5:8])
     torch.testing.assert_close(local[1, :, 1:, 1:], whole[1, :, :2, :2])
@@ -78,7 +78,7 @@ def test_a_search_stops_when_it_is_sure(model, image):
 
 def test_a_place_is_scored_by_the_nearest_cell(model, image):
     gaze = torch.tensor([[0, 0], [20, -30], [50, 50]])
-    scores, values = model.glance(image, gaze), model.where(image, gaze)
+    scores, values = model.peripheral_scores(image, gaze), model.where(image, gaze)
     for row in range(3):
         nearest = torch.cdist((model.grid - gaze[row]).float(), model.where.grid.float()).argmin(1)
         torch.testing.assert_close(scores[row], values[row][nearest])

@@ -141,9 +141,9 @@ class FovealEvidence(nn.Module):
         self.what.eval()
         return self
 
-    def glance(self, image: Tensor, gaze: Tensor) -> Tensor:
-        """Return scores (B, n) of the places of images (B, 1, h, h), seen from gazes (B, 2): those of the cells
-        nearest to them, less than which the periphery does not resolve."""
+    def peripheral_scores(self, image: Tensor, gaze: Tensor) -> Tensor:
+        """Return the scores (B, n) of the places of images (B, 1, h, h) from gazes (B, 2): each place has that of the
+        nearest cell of the retina."""
         values = self.where(image, gaze)  # (B, cells)
         way = self.grid - gaze[:, None] + 2 * self.margin  # (B, n, 2)
         return values.gather(1, self.cells[way[..., 0] * (4 * self.margin + 1) + way[..., 1]])
@@ -169,18 +169,15 @@ class FovealEvidence(nn.Module):
             drawn = self.grid[(somewhere + gumbel).argmax(1)]  # (B, 2), from the posterior
             aside = drawn + self.near * torch.randn(len(image), 2, device=image.device)
             gaze = torch.cat((torch.zeros_like(aside), aside)).round().clamp(-self.margin, self.margin).to(torch.int64)
-        scores = self.glance(torch.cat((image, image)), gaze)  # both in one batch: one standard for all glances
+        scores = self.peripheral_scores(
+            torch.cat((image, image)), gaze
+        )  # both in one batch: one standard for all glances
         return FovealOutput(*taught[:3], torch.stack(scores.chunk(2), 1), taught.evidence.flatten(2))
 
-    def look(self, image: Tensor, gaze: Tensor) -> Tensor:
+    def foveate(self, image: Tensor, gaze: Tensor) -> Tensor:
         """Return the evidence (B, 10, k, k) of the places in the fovea at gazes (B, 2), grey beyond the field."""
-        edge, margin = self.fovea, (self.fovea - EDGE) // 2
-        padded = F.pad(image - GREY, (margin,) * 4) + GREY  # a gaze is at least 14 pixels from the border
-        start = gaze + self.margin  # (B, 2), of the fovea in the padded field
-        axis = torch.arange(edge, device=image.device)
-        width = image.shape[-1] + 2 * margin
-        index = (start[:, :1] + axis)[:, :, None] * width + (start[:, 1:] + axis)[:, None]  # (B, edge, edge)
-        fovea = padded.flatten(1).gather(1, index.flatten(1)).view(-1, 1, edge, edge)
+        padded = F.pad(image - GREY, ((self.fovea - EDGE) // 2,) * 4) + GREY
+        fovea = stimuli.cut(padded[:, 0], gaze + self.margin, self.fovea)[:, None]
         return self.what(fovea.contiguous(memory_format=torch.channels_last)).evidence
 
     def search(self, image: Tensor, saccades: int | None = None, sure: float | None = None) -> FovealTrace:
@@ -197,7 +194,7 @@ class FovealEvidence(nn.Module):
         n, k, side = len(image), (self.fovea - EDGE) // 4 + 1, round(len(self.grid) ** 0.5)
         reach, wide = k // 2, side + 2 * (k // 2)  # of the fovea, places; side of the padded map
         gaze = self.grid.new_zeros(n, 2)
-        posterior = self.glance(image, gaze).log_softmax(1)  # (B, n)
+        posterior = self.peripheral_scores(image, gaze).log_softmax(1)  # (B, n)
         nearest = self.grid.float().norm(dim=1).expand(n, -1)  # distance of each place from the nearest gaze
         field = image.new_full((n, 10, wide * wide), float("-inf"))  # the evidence of the places examined
         inner = field[..., : side * side]  # without the places beyond the map
@@ -208,7 +205,7 @@ class FovealEvidence(nn.Module):
             mass = F.avg_pool2d(open_.view(n, 1, side, side), k, 1, reach, divisor_override=1).flatten(1)
             most, at = mass.max(1)
             gaze = self.grid[at]
-            local = self.look(image, gaze)  # (B, 10, k, k)
+            local = self.foveate(image, gaze)  # (B, 10, k, k)
             rows, columns = at // side, at % side  # of the fovea's corner in the padded map
             index = ((rows[:, None] + span)[:, :, None] * wide + (columns[:, None] + span)[:, None]).flatten(1)
             field = field.scatter(2, index[:, None].expand(-1, 10, -1), local.flatten(2))
@@ -219,7 +216,7 @@ class FovealEvidence(nn.Module):
             total.append(inner.logsumexp(2))
             if turn < s - 1:
                 distance = apart(self.grid, gaze)
-                fresh = self.glance(image, gaze).log_softmax(1)
+                fresh = self.peripheral_scores(image, gaze).log_softmax(1)
                 posterior = torch.where(distance < nearest, fresh, posterior)
                 nearest = torch.minimum(distance, nearest)
         fixations, expected, found, total = (torch.stack(each, 1) for each in (fixations, expected, found, total))

@@ -63,18 +63,15 @@ class FullResolutionPeriphery(nn.Module):
 
 
 class RunningStandardisation(nn.BatchNorm1d):
-    """Standardise features (B, n) by the mean and variance of all that training has shown so far.
+    """Standardise features (B, n) by their mean and variance over all that training has shown so far.
 
-    Unlike in batch normalisation a batch is not its own measure: first and later glances see different scenes.
+    Unlike in batch normalisation a batch is not its own measure: first and later glances see different scenes. The
+    average over all batches is brought up to date in one of two ways, by where the features are: the same in exact
+    arithmetic, different in rounding, so that neither can replace the other in published runs.
     """
 
     def __init__(self, n: int):
         super().__init__(n, affine=False, momentum=None)
-        self.batches: int | None = None  # `num_batches_tracked`, known to a CPU without looking
-
-    def _load_from_state_dict(self, *given) -> None:
-        super()._load_from_state_dict(*given)
-        self.batches = None
 
     def forward(self, features: Tensor) -> Tensor:
         if self.training:
@@ -83,12 +80,12 @@ class RunningStandardisation(nn.BatchNorm1d):
         return F.batch_norm(features, self.running_mean, self.running_var, eps=self.eps)
 
     def _update(self, features: Tensor) -> None:
-        """Take a batch into the mean and variance over all; it has its share of them."""
-        self.batches = int(self.num_batches_tracked) if self.batches is None else self.batches + 1
-        F.batch_norm(features, self.running_mean, self.running_var, training=True, momentum=1 / self.batches)
+        """Take a batch into the average: PyTorch's own, which needs the number of batches on the CPU."""
+        share = 1 / int(self.num_batches_tracked)
+        F.batch_norm(features, self.running_mean, self.running_var, training=True, momentum=share)
 
     def _update_on_gpu(self, features: Tensor) -> None:
-        """The same, with a share that only the GPU knows: the step may be captured."""
+        """The same with a number of batches that stays on the GPU, so that the step can be captured."""
         variance, mean = torch.var_mean(features, 0)
         share = 1 / self.num_batches_tracked
         self.running_mean.lerp_(mean, share)
