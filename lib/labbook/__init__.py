@@ -4,10 +4,10 @@ Data flows one way, and so do the imports. The science, in reading order, where 
 
     for all     errors runtime.files runtime.machine runtime.mnist runtime.layers
     stimuli     rng digits textures stimuli fields retina
-    networks    classifiers sampler evaluation search.evidence localisation transformers where
-                search.peripheries search.searcher search.foveal models
-    training    curriculum losses runtime.engine config identity.schema identity.description score_function
-                runtime.albums runtime.checkpoint training
+    networks    classifiers sampler localisation transformers where
+    beyond 2021 search.evidence search.distilled search.peripheries search.searcher search.foveal
+    training    models curriculum losses runtime.engine config evaluation score_function identity.schema
+                identity.description runtime.albums runtime.checkpoint training
     analysis    whatwhere psychometrics bootstrap benchmark linear_probe gradient_alignment
 
 Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),

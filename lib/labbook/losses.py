@@ -14,8 +14,8 @@ from torch import Tensor
 
 from .classifiers import TransformerOutput
 from .search import evidence, foveal, searcher
+from .search.distilled import DistilledOutput
 from .stimuli import Stimuli, fixations
-from .transformers import DistilledOutput
 from .where import collicular
 
 

@@ -10,10 +10,11 @@ from torch import nn
 from . import rng
 from .classifiers import Downsampled, LeNet, TutorialNet, initialise
 from .errors import choose
+from .search.distilled import DistilledATN
 from .search.evidence import EvidenceMap
 from .search.foveal import FovealEvidence
 from .search.searcher import Searcher
-from .transformers import ATN, STN28, STN128, ConvLogPolarSTN, DistilledATN, LogPolarSTN, OneWindow
+from .transformers import ATN, STN28, STN128, ConvLogPolarSTN, LogPolarSTN, OneWindow
 from .where import WhereNet
 
 MODELS = {

@@ -14,7 +14,6 @@ predict (s, tx, ty), a window of 28x28 samples, and LeNet. Defaults are those of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,6 @@ from .classifiers import Classifier128, LeNet, TransformerOutput, TutorialNet
 from .errors import ConfigurationError, choose, within
 from .localisation import Constant, Localisation28, Localisation128, LogPolar, LogPolarConv
 from .sampler import SAMPLERS, Affine, Attention, ThetaParametrisation
-from .search.evidence import EvidenceMap
 
 
 class Transformer(nn.Module):
@@ -244,45 +242,7 @@ class STN128(Transformer):
         super().__init__(Affine(), localisation, classifier, 128, **options)
 
 
-# ---- what one transformer learns from another network ---------------------------------------------------------------
-
-
-class DistilledOutput(NamedTuple):
-    """A `TransformerOutput` with the evidence (B, 10, n) of the map that supervises the localisation, in training
-    mode."""
-
-    logits: Tensor
-    theta: Tensor
-    crop: Tensor
-    evidence: Tensor
-
-
-class DistilledATN(ATN):
-    """An attention transformer whose localisation is trained from an evidence map, see `evidence`; the map comes from
-    the run that the training starts from, stays as it is, and has no part in evaluation.
-
-    Args:
-        evidence_width: of the map, see `EvidenceMap`. options: of `ATN`.
-    """
-
-    teacher = "taught_by"  # the part that a run of "evidence" may begin with
-
-    def __init__(self, evidence_width: int = 16, **options):
-        super().__init__(**options)
-        self.taught_by = EvidenceMap(evidence_width)
-
-    def train(self, mode: bool = True) -> DistilledATN:
-        """Set the mode of the transformer; the evidence map is never in training mode."""
-        super().train(mode)
-        self.taught_by.eval()
-        return self
-
-    def forward(self, image: Tensor) -> TransformerOutput | DistilledOutput:
-        output = super().forward(image)
-        if not self.training:
-            return output
-        with torch.no_grad():
-            return DistilledOutput(*output, self.taught_by(image).evidence.flatten(2))
+# ---- a localisation network taken over -------------------------------------------------------------------------------
 
 
 def localisation_for(model: Transformer, other: Transformer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
