@@ -11,8 +11,8 @@ Data flows one way, and so do the imports. The science, in reading order, where 
     analysis    whatwhere psychometrics bootstrap benchmark linear_probe gradient_alignment
 
 Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),
-`curriculum` and `training`; `models` lists every network by name. What 2021 did not have is in `search`, what a
-training needs of the machine in `runtime`, what it is stored under in `identity`.
+`curriculum` and `training`; `models` lists every network by name. Who reads for the science passes over `runtime`, what
+a training needs of files and devices, and `identity`, what it is stored under. What 2021 did not have is in `search`.
 
 What is made of it:
 
@@ -24,8 +24,8 @@ What is made of it:
 In `experiments`, `claim` says how a claim of 2021 is decided; `week1` to `week8` hold the claims with their rules. In
 `book`, `declarations` holds the parameters of every chapter, `execution` runs the notebooks and `pages` keeps them,
 `outcome` keeps what a chapter found as data and `claims` what became of the claims, `verify` checks all that is stored,
-and `changes`, `colab`, `rerun` and `pdf` serve the pages. "Study 2.1" in a docstring is a section
-of the page on the study of 2021.
+and `changes`, `colab`, `rerun` and `pdf` serve the pages. "Study 2.1" in a docstring is a section of the page on the
+study of 2021.
 """
 
 __version__ = "0.1.0"

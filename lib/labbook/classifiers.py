@@ -3,6 +3,7 @@
 Convention
     input       (B, 1, h, w) in [0, 1], grey is 0.5
     output      `TransformerOutput`
+    features    what `features` makes of an image: convolutions, each followed by 2x2 max pooling and a rectifier
 
 Architectures and parameter counts: study, section 1 (LeCun et al. 1998). Defaults are those of 2021.
 """

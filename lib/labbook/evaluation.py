@@ -15,21 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from . import rng, textures
-from .classifiers import TransformerOutput, device_of
+from .classifiers import device_of
 from .digits import Digits
 from .errors import within
-from .stimuli import (
-    ECCENTRICITIES,
-    EDGE,
-    FIELD,
-    Scene128,
-    Stimuli,
-    StimulusConfig,
-    crops,
-    draw,
-    fixations,
-    shift,
-)
+from .stimuli import ECCENTRICITIES, EDGE, FIELD, Scene128, Stimuli, StimulusConfig, crops, draw, fixations, shift
 
 BATCH = 500
 BATCH_OF_FIELDS = 100  # for 128x128 images: STN128 takes about 4 MB for each
@@ -97,7 +86,7 @@ def predict(model: nn.Module, stimuli: Stimuli) -> Predictions:
     """Return a model's predictions for stimuli, in evaluation mode, batch by batch; they are on the CPU."""
     was_training = model.training
     model.eval()
-    is_correct = getattr(model, "correct", _label_predicted)
+    is_correct = getattr(model, "correct", lambda seen, part: seen.logits.argmax(1) == part.labels)
     predicted, correct, thetas = [], [], []
     for part in batches(stimuli, device_of(model)):
         seen = model(part.images)
@@ -107,10 +96,6 @@ def predict(model: nn.Module, stimuli: Stimuli) -> Predictions:
     model.train(was_training)
     theta = None if thetas[0] is None else torch.cat(thetas).cpu()
     return Predictions(torch.cat(predicted).cpu(), torch.cat(correct).cpu(), theta, stimuli.offsets.cpu())
-
-
-def _label_predicted(seen: TransformerOutput, stimuli: Stimuli) -> Tensor:
-    return seen.logits.argmax(1) == stimuli.labels
 
 
 _kept: dict[tuple, tuple[Digits, list[Stimuli]]] | None = None  # what `stream` drew, see `keep_stimuli`
@@ -297,8 +282,8 @@ def fixation_error(predictions: Predictions, edge: int = FIELD) -> Tensor:
 
 def positions(reach: int = 27, step: int = 1) -> list[int]:
     """Return the offsets of one axis of an accuracy map: 0 and every `step` pixels up to `reach`, both ways."""
-    one_way = range(step, reach + 1, step)
-    return [*(-d for d in reversed(one_way)), 0, *one_way]
+    last = reach // step * step
+    return list(range(-last, last + 1, step))
 
 
 @torch.inference_mode()

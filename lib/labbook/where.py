@@ -5,6 +5,8 @@ cells, the accuracy of the What pathway if the eye moved there (study 1.6 and 2.
 best cell is the next fixation. Its target is made from the digit's position, without its label.
 
 Convention
+    cell        a place of the colliculus, a log-polar map of the field: there is one for each azimuth and ring of the
+                retina, and its receptive field is where the filters of that azimuth and ring have their energy
     offsets     int64 (B, 2), pixels from the centre of the field, (row, column)
     profile     accuracy of the What pathway against the digit's distance from the centre of its crop, 0, 1, ... pixels
 """
@@ -34,7 +36,6 @@ WHAT_2020 = (  # profile of the What pathway that was published with the model o
 )
 # fmt: on
 HIT = 7.0  # pixels: a saccade that ends this close to the digit leaves the What pathway on its plateau (study 8)
-
 
 # ---- colliculus -----------------------------------------------------------------------------------------------------
 
@@ -87,18 +88,7 @@ def colliculus(settings: retinas.WhatWhere | None = None, device: str = "cpu") -
     return Colliculus(settings or retinas.RETINAS["whatwhere"], device)
 
 
-# ---- what a saccade is expected to bring -----------------------------------------------------------------------------
-
-
-class WhereOutput(NamedTuple):
-    """What a Where network returns: logits (B, cells) of the predicted accuracy at each cell; theta (B, 2, 3), the
-    window at the best one; crop (B, 1, 28, 28), what it shows; expected (101, 101, cells), the targets of all offsets:
-    the accuracy at each cell if the digit were at (row, column) + 50."""
-
-    logits: Tensor
-    theta: Tensor
-    crop: Tensor
-    expected: Tensor
+# ---- what to expect of a saccade ------------------------------------------------------------------------------------
 
 
 def rings(accuracy: Tensor) -> tuple[list[int], list[float]]:
@@ -142,6 +132,20 @@ def expected(settings: retinas.WhatWhere, profile: tuple[float, ...], device: st
         for part in maps.split(24)
     ]  # correlation of each cell's map with the bump
     return (torch.cat(table).permute(1, 2, 0) + FLOOR).clamp(0, 1).contiguous()
+
+
+# ---- the network ----------------------------------------------------------------------------------------------------
+
+
+class WhereOutput(NamedTuple):
+    """What a Where network returns: logits (B, cells) of the predicted accuracy at each cell; theta (B, 2, 3), the
+    window at the best one; crop (B, 1, 28, 28), what it shows; expected (101, 101, cells), the targets of all offsets:
+    the accuracy at each cell if the digit were at (row, column) + 50."""
+
+    logits: Tensor
+    theta: Tensor
+    crop: Tensor
+    expected: Tensor
 
 
 class WhereNet(nn.Module):

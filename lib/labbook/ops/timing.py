@@ -21,9 +21,9 @@ from ..config import Training
 from ..digits import DigitSets
 from ..experiments.card import LARGE, cut
 from ..experiments.whole import SCHEDULES
-from ..layers import PLAIN, Form
 from ..runtime import engine
 from ..runtime.engine import ENGINE, FOLDED, Engine, is_gpu
+from ..runtime.layers import PLAIN, Form
 from ..stimuli import Scene28, Scene128, draw
 
 BATCH = 100  # images per draw, that of training
