@@ -11,8 +11,8 @@ Data flows one way, and so do the imports. The science, in reading order, where 
     analysis    whatwhere psychometrics bootstrap benchmark linear_probe gradient_alignment
 
 Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),
-`curriculum` and `training`; `models` lists every network by name. Who reads for the science passes over `runtime`, what
-a training needs of files and devices, and `identity`, what it is stored under. What 2021 did not have is in `search`.
+`curriculum` and `training`; `models` lists every network by name. What 2021 did not have is in `search`. What a
+training needs of files and devices, `runtime`, and what it is stored under, `identity`, are no science.
 
 What is made of it:
 

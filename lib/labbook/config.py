@@ -132,7 +132,7 @@ class Training:
         return max(1, round(self.drawn_from(digits) * self.fraction / self.batch))
 
     def images(self, digits: int) -> int:
-        """Return the number of images that the run sees, without those of its `start`."""
+        """Return the number of images that the run is trained on, without those of its `start`."""
         return sum(stage.epochs for stage in self.stages) * self.steps(digits) * self.batch
 
 

@@ -1,4 +1,4 @@
-"""Linear probes: how much of a quantity do features tell without a network?
+"""Linear probes: how much of a quantity is linear in features?
 
 What a linear probe finds, the first dense layer of a localisation network can use at once; what it does not find has
 to be made by the layers behind the first rectifier.

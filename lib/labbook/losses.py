@@ -1,6 +1,6 @@
 """Losses by name, each a function of a model's output and the stimuli of a batch; and which of them use positions.
 
-Only "cross_entropy and position" and "collicular" use the digit's position; all others see the label alone. Windows in
+Only "cross_entropy and position" and "collicular" use the digit's position; all others use the label alone. Windows in
 stages with a `perturbation_std` are trained by `score_function.loss` instead.
 """
 

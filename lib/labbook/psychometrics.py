@@ -1,4 +1,4 @@
-"""Psychometric functions: accuracy against contrast, and the contrast that an accuracy asks for.
+"""Psychometric functions: accuracy against contrast, and the contrast at which an accuracy is reached.
 
 Convention: p(c) = guess + (1 - guess - lapse) F(c), with F(c) = 1 - exp(-(c / scale)^slope), Weibull's function of the
 contrast c. `guess` is fixed at 1/10, the chance level of ten classes. `lapse` is the error left at any contrast,
@@ -6,8 +6,8 @@ between 0 and `LAPSE`. The scale is expressed by the threshold t, the contrast a
 (Wichmann & Hill 2001, Perception & Psychophysics 63:1293).
 
 Three contrasts do not determine threshold, slope and lapse of one curve well. Curves are therefore fitted jointly: each
-has a threshold of its own, and all share one slope and one lapse. The deviance tells how well that describes them, and
-the intervals are widened by it.
+has a threshold of its own, and all share one slope and one lapse. The deviance measures how well that describes
+them, and the intervals are widened by it.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def fit(
 
     Args:
         cells: (contrast, key) -> proportion, as of the benchmark, where the key is the eccentricity.
-        level: the accuracy that a threshold asks for, 0.11 to 0.99.
+        level: the accuracy at a threshold, 0.11 to 0.99.
 
     Raises:
         ConfigurationError: a contrast outside (0, 1], a level out of bounds, or fewer cells than parameters.

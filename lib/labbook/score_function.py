@@ -24,7 +24,7 @@ from .errors import ConfigurationError
 from .stimuli import Stimuli
 from .transformers import Window
 
-PAIRS_TAUGHT = 1  # pairs of perturbed windows that the classifier learns from: its backward pass is the cost
+PAIRS_TRAINED = 1  # pairs of perturbed windows that train the classifier: its backward pass is the cost
 
 
 def displacements(count: int, n: int, std: float, edge: int, generator: torch.Generator) -> Tensor:
@@ -79,8 +79,8 @@ def error_probabilities(model: Window, image: Tensor, labels: Tensor, theta: Ten
 def loss(model: Window, stimuli: Stimuli, n: int, std: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return the loss of a batch of fields, and theta (B, 2, 3).
 
-    Its value is the cross-entropy, in nats, of `PAIRS_TAUGHT` pairs of perturbed windows, from which the classifier and
-    the window's scale learn. A term of value 0 gives the window's position the gradient of `gradient_estimate`.
+    Its value is the cross-entropy, in nats, of `PAIRS_TRAINED` pairs of perturbed windows, which trains the classifier
+    and the window's scale. A term of value 0 gives the window's position the gradient of `gradient_estimate`.
 
     Args:
         n: perturbations per image, even. std: of the perturbations along each axis, pixels, above 0.
@@ -95,6 +95,6 @@ def loss(model: Window, stimuli: Stimuli, n: int, std: float, generator: torch.G
     gradient = gradient_estimate(error, displacement, std, edge)  # (B, 2)
     surrogate = (gradient * (theta[..., 2] - theta[..., 2].detach())).sum(1).mean()
     pairs = torch.cat((scale, position[..., None]), 3).unflatten(1, (2, n // 2))  # (B, 2, n / 2, 2, 3)
-    taught = pairs[:, :, :PAIRS_TAUGHT].flatten(1, 2)  # (B, 2, 2, 3)
-    logits = model.classifier(sample_windows(model, image, taught).flatten(0, 1)).logits  # (B 2, 10)
-    return F.cross_entropy(logits, labels.repeat_interleave(taught.shape[1])) + surrogate, theta
+    trained = pairs[:, :, :PAIRS_TRAINED].flatten(1, 2)  # (B, 2, 2, 3)
+    logits = model.classifier(sample_windows(model, image, trained).flatten(0, 1)).logits  # (B 2, 10)
+    return F.cross_entropy(logits, labels.repeat_interleave(trained.shape[1])) + surrogate, theta

@@ -99,7 +99,9 @@ def test_no_position_reaches_the_training_and_the_teacher_stays(few, model, monk
     one = train(tiny(few, model), few, weights=taught).model
     drawn = stimuli.draw
     monkeypatch.setattr(training, "draw", lambda *given: drawn(*given)._replace(offsets=torch.zeros(10, 2)))
-    monkeypatch.setattr(evaluation, "theta_statistics", lambda theta, offsets: evaluation.ThetaStatistics((), (), ()))
+    monkeypatch.setattr(
+        evaluation, "theta_statistics", lambda theta, offsets: evaluation.ThetaStatistics((0,), (0,), (0,))
+    )
     other = train(tiny(few, model), few, weights=taught).model.state_dict()
     assert all(torch.equal(value, other[name]) for name, value in one.state_dict().items())
     kept = getattr(one, one.teacher).state_dict()

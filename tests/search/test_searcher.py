@@ -366,7 +366,7 @@ def test_the_benchmark_counts_what_evaluation_counts(sets):
     assert counts["perfect"] == correct("oracle")
     for k, scene in enumerate(evaluation.cells().values()):
         found = evaluation.predictions(model, sets.test, scene, 3)
-        astray = evaluation.fixation_error(found) > searcher.NEAR
+        astray = evaluation.fixation_error(found) > searches.NEAR
         assert counts["astray"][k] == int(astray.sum()) and 3 <= counts["made"][k] <= 6
         assert counts["lost"][k] == int((astray & ~found.correct).sum())
 

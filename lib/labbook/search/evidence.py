@@ -17,8 +17,8 @@ it explains any label. It reaches all places at once. A window, in contrast, is 
 own samples.
 
 Convention
-    places      pixels, (row, column) = (down, right) from the middle of the field: the centre of the 28x28 pixels that
-                a place sees. On 128 pixels and a stride of 4: 26x26 places, -50, -46, ..., 50
+    places      pixels, (row, column) = (down, right) from the middle of the field: the centre of the 28x28 pixels of a
+                place. On 128 pixels and a stride of 4: 26x26 places, -50, -46, ..., 50
     evidence    (B, 10, rows, columns), natural logarithms of likelihood ratios
 """
 
@@ -59,7 +59,7 @@ class EvidenceMap(nn.Module):
 
     Args:
         width: w, channels of the first layer; 16 gives 46 907 parameters, 23 gives 95 899.
-        stride: distance of neighbouring places, pixels: 2, 4 or 8; each sees 28x28 pixels through the same weights
+        stride: distance of neighbouring places, pixels: 2, 4 or 8; each has 28x28 pixels, and all the same weights
             (2: the second pooling moves by a pixel, and what follows is dilated).
         pooling: how the evidence of the places becomes the field's: "marginal" (log-sum-exp), "max", "mean", or
             "attention" (weights from the eleventh output, Ilse et al. 2018).
@@ -108,9 +108,8 @@ class EvidenceMap(nn.Module):
         logits = POOLINGS[self.pooling](evidence, outputs[:, 10:])  # (B, 10)
         with torch.no_grad():
             somewhere = outputs[:, 10] if self.pooling == "attention" else evidence.logsumexp(1)  # (B, rows, columns)
-            place = most_probable(
-                somewhere.flatten(1), places(image.shape[-1], self.stride, str(image.device))
-            )  # (B, 2)
+            grid = places(image.shape[-1], self.stride, str(image.device))
+            place = most_probable(somewhere.flatten(1), grid)  # (B, 2)
             crop = stimuli.crops(image, place.round().to(torch.int64))
         return EvidenceOutput(logits, stimuli.window(place, image.shape[-1]), crop, evidence)
 

@@ -1,9 +1,9 @@
 """A foveal searcher: an evidence map computed only where a periphery expects the digit.
 
 An evidence map (see `evidence`) computes the evidence s_c(p) for each digit c at all 676 places p of the field. Here
-the same network sees a fovea of 44x44 pixels only, 25 places at a time. Where to direct it is estimated from the
+the same network is applied to a fovea of 44x44 pixels, 25 places at a time. Where to direct it is estimated from the
 coefficients of a log-polar retina by a small *where* network, whose map over the retina's cells is evaluated at the
-places. Its teacher is the evidence map, which was itself trained from the labels of fields alone: the target is the
+places. It is trained from the evidence map, which was itself trained from the labels of fields alone: the target is the
 posterior over places, given the label,
 
     q(p) = p(p | image, label) = softmax over p of s_label(p),     loss = - sum over p of q(p) log softmax_p v(p),
@@ -39,8 +39,8 @@ SURE = (10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 1e9)  # log evidence at which search
 
 class FovealOutput(NamedTuple):
     """What a foveal searcher returns in training mode: logits (B, 10), theta (B, 2, 3) and crop (B, 1, 28, 28) of its
-    evidence map; scores (B, glances, n), logits of the posterior over places as estimated from the periphery; evidence
-    (B, 10, n), which teaches them."""
+    evidence map; scores (B, gazes, n), logits of the posterior over places as estimated from the periphery; evidence
+    (B, 10, n), from which their targets are made."""
 
     logits: Tensor
     theta: Tensor
@@ -85,8 +85,8 @@ class FovealTrace(NamedTuple):
 class FovealEvidence(nn.Module):
     """A log-polar where network and an evidence map in the fovea.
 
-    In training mode the evidence map sees the whole field and teaches the where network at two glances: one from the
-    middle of the field, one from near a place drawn from the posterior. Its own weights stay as they are: they come
+    In training mode the evidence map of the whole field gives the targets of the where network, for two gazes: the
+    middle of the field, and near a place drawn from the posterior. The map's own weights stay as they are: they come
     from the run that the training starts from. In evaluation mode the network searches.
 
     Training draws from PyTorch's global generator, like dropout.
@@ -95,9 +95,9 @@ class FovealEvidence(nn.Module):
         retina: a name in `retina.RETINAS` with one part, or settings of `retina.WhatWhere`, whose field is then that of
             the images. width: channels of the where network.
         what_width: of the evidence map, see `EvidenceMap`.
-        fovea: edge of what the evidence map sees at a fixation, pixels: 28, 36 or 44, hence 1, 9 or 25 places.
+        fovea: edge of the evidence map's input at a fixation, pixels: 28, 36 or 44, hence 1, 9 or 25 places.
         saccades: at most, in evaluation. sure: log evidence for a digit in the fovea at which a search stops.
-        near: standard deviation of the second glance about the place drawn, pixels.
+        near: standard deviation of the second gaze about the place drawn, pixels.
     """
 
     kaiming = True  # see `classifiers.initialise`
@@ -161,18 +161,17 @@ class FovealEvidence(nn.Module):
         )
 
     def forward_training(self, image: Tensor) -> FovealOutput:
-        """Glance from the middle and from near a place that the evidence map deems likely."""
+        """Score the places from the middle and from near a place drawn from the evidence map's posterior."""
         with torch.no_grad():
-            taught = self.what(image)
-            somewhere = taught.evidence.logsumexp(1).flatten(1)  # (B, n)
+            target = self.what(image)
+            somewhere = target.evidence.logsumexp(1).flatten(1)  # (B, n)
             gumbel = -torch.empty_like(somewhere).exponential_().log()
             drawn = self.grid[(somewhere + gumbel).argmax(1)]  # (B, 2), from the posterior
             aside = drawn + self.near * torch.randn(len(image), 2, device=image.device)
             gaze = torch.cat((torch.zeros_like(aside), aside)).round().clamp(-self.margin, self.margin).to(torch.int64)
-        scores = self.peripheral_scores(
-            torch.cat((image, image)), gaze
-        )  # both in one batch: one standard for all glances
-        return FovealOutput(*taught[:3], torch.stack(scores.chunk(2), 1), taught.evidence.flatten(2))
+        both = torch.cat((image, image))  # in one batch: batch normalisation is the same for both gazes
+        scores = self.peripheral_scores(both, gaze)
+        return FovealOutput(*target[:3], torch.stack(scores.chunk(2), 1), target.evidence.flatten(2))
 
     def foveate(self, image: Tensor, gaze: Tensor) -> Tensor:
         """Return the evidence (B, 10, k, k) of the places in the fovea at gazes (B, 2), grey beyond the field."""
@@ -181,10 +180,10 @@ class FovealEvidence(nn.Module):
         return self.what(fovea.contiguous(memory_format=torch.channels_last)).evidence
 
     def search(self, image: Tensor, saccades: int | None = None, sure: float | None = None) -> FovealTrace:
-        """Look from place to place; see `FovealTrace`.
+        """Fixate place after place; see `FovealTrace`.
 
-        The first glance is from the middle of the field. Each fixation is at the place whose fovea holds most of the
-        posterior of places not yet examined. A place's score is that of the glance whose gaze was nearest to it.
+        The first gaze is the middle of the field. Each fixation is at the place whose fovea holds most of the posterior
+        of places not yet examined. A place's score is the one from the gaze that was nearest to it.
 
         Args:
             saccades, sure: see the class (default: the searcher's own).
@@ -225,7 +224,7 @@ class FovealEvidence(nn.Module):
 
 def loss(output: FovealOutput, labels: Tensor) -> Tensor:
     """Return the cross-entropy between the posterior over places, given the label, and the periphery's estimate; mean
-    over glances, in nats. An output in evaluation mode has the cross-entropy of its label."""
+    over gazes, in nats. An output in evaluation mode has the cross-entropy of its label."""
     if not isinstance(output, FovealOutput):
         return F.cross_entropy(output.logits, labels)
     index = labels[:, None, None].expand(-1, 1, output.evidence.shape[2])

@@ -26,7 +26,7 @@ from ..stimuli import EDGE, MARGIN
 class FullResolutionPeriphery(nn.Module):
     """Four convolutions and a 1x1 on every pixel, over a regular grid of places; 26 969 parameters.
 
-    Each place of the map sees the 40x40 pixels around it; the network is the same everywhere, whatever the gaze.
+    Each place has a receptive field of 40x40 pixels; the weights are the same everywhere, whatever the gaze.
 
     Args:
         stride: distance of neighbouring places, pixels: 4 (26x26 places) or 8 (13x13). width: channels, 1 to 512.
@@ -37,7 +37,7 @@ class FullResolutionPeriphery(nn.Module):
     """
 
     moves = False  # the map depends on the gaze
-    reach = 8.0  # pixels around the best place within which the map tells where between its places to look
+    reach = 8.0  # pixels around the best place within which places are averaged, to fixate between them
 
     def __init__(self, stride: int = 4, width: int = 24):
         super().__init__()
@@ -65,7 +65,7 @@ class FullResolutionPeriphery(nn.Module):
 class RunningStandardisation(nn.BatchNorm1d):
     """Standardise features (B, n) by their mean and variance over all that training has shown so far.
 
-    Unlike in batch normalisation a batch is not its own measure: first and later glances see different scenes. The
+    Unlike in batch normalisation a batch is not its own measure: first and later gazes are at different scenes. The
     average over all batches is brought up to date in one of two ways, by where the features are: the same in exact
     arithmetic, different in rounding, so that neither can replace the other in published runs.
     """
@@ -104,7 +104,7 @@ class LogPolarPeriphery(nn.Module):
     """
 
     moves = True
-    reach = 0.0  # its places are not evenly spread; a second glance localises better
+    reach = 0.0  # its places are not evenly spread; a second fixation localises better
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """A searcher: a *where* network predicts where classification would succeed, a *what* network classifies what is there.
 
-The where network sees the whole field through a periphery (see `peripheries`) and predicts, for each place of a map of
-fixations, the probability with which the what network would classify the digit correctly there. It is trained on
+The where network receives the whole field through a periphery (see `peripheries`) and predicts, for each place of a map
+of fixations, the probability with which the what network would classify the digit correctly there. It is trained on
 sampled fixations: at a few places of each image the what network classifies the crop, and the probability that it gives
 to the label is the target. No gradient has to find the digit, and only labels are used.
 
@@ -110,9 +110,8 @@ class Searcher(nn.Module):
 
     Args:
         periphery: "full" or "log-polar". stride: of the first. retina: of the second. width: of either; 0: its own.
-        tries: fixations per image and glance in training: the best place of the map, and others drawn from the softmax
-            of the map or uniformly.
-        uniform: share of the others that are drawn uniformly.
+        tries: fixations sampled per image and gaze in training: the best place of the map, the others by its softmax.
+        uniform: share of the others that are drawn uniformly instead.
         saccades: at most, in evaluation.
         inhibition: radius of the inhibition of return, pixels; at least the periphery's reach.
         learns: "tries", or "sampler", the control: a spatial transformer whose window is at the mean place of the
@@ -144,7 +143,7 @@ class Searcher(nn.Module):
         options = {"width": width} if width else {}
         first = {"stride": stride} if periphery == "full" else {"retina": retina}
         self.where = PERIPHERIES[periphery](**first, **options)
-        self.what = LeNet(GREY)  # sees a mean near 0
+        self.what = LeNet(GREY)  # its input has a mean near 0
 
     def reset_parameters(self) -> None:
         """Let the where network predict the chance level, one in ten, everywhere."""
@@ -159,8 +158,7 @@ class Searcher(nn.Module):
         if self.training:
             return self.forward_training(image)
         trace = self.search(image)
-        at = trace.fixation
-        return TransformerOutput(trace.posterior.log(), window(at), crops(image, at))
+        return TransformerOutput(trace.posterior.log(), window(trace.fixation), crops(image, trace.fixation))
 
     # ---- training ----
 
@@ -174,10 +172,10 @@ class Searcher(nn.Module):
             places = self.where.places(gaze)
             gaze = self._next_fixation(values.detach().sigmoid(), places)  # (B, 2)
             parts.append((values.gather(1, sampled), places.gather(1, sampled[..., None].expand(-1, -1, 2))))
-        values, places = (torch.cat(each, 1) for each in zip(*reversed(parts), strict=True))  # the last glance first
+        values, places = (torch.cat(each, 1) for each in zip(*reversed(parts), strict=True))  # the last gaze first
         with torch.no_grad():
             logits = self.what(foveal_crops(image, places)).logits.unflatten(0, (len(image), -1))  # (B, k, 10)
-        crop = foveal_crops(image, gaze[:, None])
+        crop = crops(image, gaze)
         return SearcherOutput(self.what(crop).logits, window(gaze), crop, values, logits)
 
     def forward_sampler(self, image: Tensor) -> TransformerOutput:
@@ -189,7 +187,7 @@ class Searcher(nn.Module):
         return TransformerOutput(self.what(crop).logits, theta, crop)
 
     def _sample_places(self, values: Tensor) -> Tensor:
-        """Return which places (B, tries) of maps (B, n) to try: the best, some by softmax, some uniformly."""
+        """Return which places (B, tries) of maps (B, n) to sample: the best, some by softmax, some uniformly."""
         uniform = round(self.uniform * (self.tries - 1))
         parts = [values.argmax(1, keepdim=True)]
         if uniform < self.tries - 1:
