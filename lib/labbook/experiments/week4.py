@@ -62,9 +62,6 @@ BIASED, EVEN = 0.2, 0.1  # C42: how far the worst distance is below 40 px (2021:
 PLAINLY = 0.5  # C42: a difference that seeds do not explain; whole curricula differ by 3 points between distances
 GAIN = 0.03  # C44: mean over nine distances; three points count as the same elsewhere in the book
 ALIKE = 0.05  # C37: accuracies that count as the same
-# Of the network of 2021: the diagonal of theta, mean and standard deviation over inputs, and the standard deviation of
-# the translation, in half edges of the field (README).
-THETA, TRANSLATION = {"a": (0.430, 0.014), "d": (0.708, 0.007)}, (0.34, 0.48)
 OTHER_RATES = (0.001, 0.05)  # C26: one below, one above 0.01
 ENDS = facts.ends("stn128")  # 2021, nine stds at contrast 70 %, then two ranges of contrasts
 MORE_KERNELS, FINAL = facts.ends("stn128_more_kernels")[0], facts.ends("stn128_final_radius")[0]

@@ -13,7 +13,6 @@ from dataclasses import replace
 from ..config import Training
 from ..curriculum import Stage, growing
 from ..stimuli import ECCENTRICITIES, Scene128
-from ..study2021 import facts
 from ..study2021.schedules import LOWER_CONTRASTS
 from . import recipes
 from .claim import (
@@ -32,7 +31,6 @@ from .week3 import CLEAR
 from .week4 import AFTER_90, STAGES, WHOLE, goes_on
 
 MIXED = Scene128(draws="frozen")  # contrasts from 30 to 70 %, std 40 px
-SLOW = facts.ends("stn128_slow")[-1]  # C53, at contrasts from 30 to 70 %
 # C53: gain on the same 5 000 digits, of which 2021's 0.8 points are 40. At 0.00001 successive epochs of 2021 differ by
 # 0.1 points on average.
 NO_GAIN, SLIGHT, CLEARLY = 0.0, 0.003, 0.03
