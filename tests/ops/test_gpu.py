@@ -292,6 +292,7 @@ def test_stopping_ends_a_process_with_all_its_children():
 def test_a_session_trains_and_measures_on_the_pretend_card(tmp_path):
     command = [sys.executable, "-W", "ignore", "-m", "labbook", "gpu", "--device", "cuda", "--data", "digits"]
     command += ["--share", "0.0001", "--only", "log-polar STN, first stage", "--lanes", "1", "--out", str(tmp_path)]
+    command += ["--minutes", "60"]  # on a busy machine
     command += [word for phase in ("check", "chapters", "timings") for word in ("--skip", phase)]
     path = os.pathsep.join(map(str, (PRETEND_CARD, ROOT / "lib")))
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
