@@ -23,6 +23,7 @@ from ..study2021 import facts as study
 SOURCES = ("measured", "2021")
 INTERVALS = ("digits and seeds", "digits", None)
 SAMPLES = ("random", "first", None)
+MAYBE = {"contrast": 1, "eccentricity": 64, "ceiling": 1, "localised": 1, "train_seconds": 1e9}  # at most; may be None
 FIVE = ("accuracy", "low", "high", "ceiling", "localised")
 DIGITS = dict.fromkeys(("contrast", "eccentricity", "noise"), 4) | dict.fromkeys(FIVE, 5) | {"train_seconds": 1}
 
@@ -61,27 +62,16 @@ class Cell:
                 object.__setattr__(self, name, round(float(value), digits))
         if not isinstance(self.system, str) or not self.system:
             raise ConfigurationError(f"system={self.system!r} must be a name.")
-        for name, high in (("noise", 1), ("low", 1), ("high", 1)):
-            within(name, getattr(self, name), 0, high)
-        for name, high in (("contrast", 1), ("eccentricity", 64), ("ceiling", 1), ("localised", 1)):
-            if getattr(self, name) is not None:
-                within(name, getattr(self, name), 0, high)
+        for name, high in {"noise": 1, "low": 1, "high": 1, **MAYBE}.items():
+            if name not in MAYBE or getattr(self, name) is not None:
+                within(name, getattr(self, name), 0, high, "seconds" * (name == "train_seconds"))
         within("accuracy", self.accuracy, self.low, self.high)
-        for name, low in (
-            ("n_stimuli", 1),
-            ("n_seeds", 1),
-            ("parameters", 0),
-            ("coefficients", 1),
-            ("train_images", 0),
-        ):
+        for name, low in {"n_stimuli": 1, "n_seeds": 1, "parameters": 0, "coefficients": 1, "train_images": 0}.items():
             within(name, getattr(self, name), low, 10**12, whole=True)
-        if self.train_seconds is not None:
-            within("train_seconds", self.train_seconds, 0, 1e9, "seconds")
         if self.device is not None and not isinstance(self.device, str):
             raise ConfigurationError(f"device={self.device!r} must be a name or None.")
-        choose("source", self.source, SOURCES)
-        choose("interval", self.interval, INTERVALS)
-        choose("sample", self.sample, SAMPLES)
+        for name, allowed in (("source", SOURCES), ("interval", INTERVALS), ("sample", SAMPLES)):
+            choose(name, getattr(self, name), allowed)
 
     @property
     def key(self) -> tuple:
