@@ -127,7 +127,7 @@ def _legend(figure: Figure, **options) -> None:
 
 def _told(ends: Mapping[str, float], unit: str = " %") -> str:
     """Return numbers by name as text."""
-    return "; ".join(f"{name} {value:.{1 + (not unit)}f}{unit}" for name, value in ends.items())
+    return "; ".join(f"{name}: {value:.{1 + (not unit)}f}{unit}" for name, value in ends.items())
 
 
 TEXT = 9  # points: letters of a name beside its line
@@ -324,7 +324,7 @@ def per_stage(
     k = max(range(len(ends)), key=lambda k: len(ends[k]))  # the first panel that has all
     _name(figure, axes[k, 0], ends[k])
     values = ({name: y for name, (_, y, _) in each.items()} for each in ends)
-    told = (f"{label}: {_told(each, '')}" for label, each in zip(quantities, values, strict=True))
+    told = (f"{label}, {_told(each, '')}" for label, each in zip(quantities, values, strict=True))
     return described(
         figure, f"Against the shift of each stage, panels below one another. Last stage: {'. '.join(told)}."
     )
@@ -366,7 +366,7 @@ def course(
         _quantity(axis, label, quantity)
     axes[-1, 0].set_xlabel("training images (thousands)")
     _name(figure, axes[0, 0], ends)
-    text = ". ".join(f"{label}: {_told(each, '')}" for label, each in told.items())
+    text = ". ".join(f"{label}, {_told(each, '')}" for label, each in told.items())
     return described(figure, f"Against training images, panels below one another. At the end: {text}.")
 
 
@@ -451,7 +451,7 @@ def benchmark(
     every |= {name: [cells] for name, cells in (beside or {}).items()}
     if ceiling:
         every["perfect fixation"] = [ceiling]
-    told = "; ".join(f"{name} {', '.join(_means(runs, contrasts))}" for name, runs in every.items())
+    told = "; ".join(f"{name}: {', '.join(_means(runs, contrasts))}" for name, runs in every.items())
     levels = ", ".join(f"{100 * contrast:.0f} %" for contrast in contrasts)
     return described(figure, f"Accuracy against eccentricity at contrasts of {levels}. Means in percent: {told}.")
 
@@ -744,7 +744,7 @@ def outcomes(groups: Mapping[str, Mapping[str, Sequence[Run]]]) -> Figure:
         title: {name: 100 * fmean(run.measure("accuracy") for run in runs) for name, runs in ways.items()}
         for title, ways in groups.items()
     }
-    told = ". ".join(f"{title}: {_told(each)}" for title, each in means.items())
+    told = ". ".join(f"{title}, {_told(each)}" for title, each in means.items())
     return described(figure, f"Accuracy at the end of each training. {told}.")
 
 
