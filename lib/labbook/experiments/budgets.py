@@ -4,8 +4,8 @@ A budget is of all parts of a system together: warm-ups count, and so does the e
 searcher or the network whose localisation is taken over; a crop counts like a field. Each recipe is the one that
 `systems` has, with the shares of its stages as far as whole epochs allow.
 
-cost        on one CPU core, of the smaller budget: log-polar STN 2 minutes, searchers 5, attention STN 9, STN-128 50;
-            of the larger one 4 times as much
+cost        about, on one CPU core, of the smaller budget: log-polar STN 4 minutes, What/Where model 6, attention STN
+            and searchers 15, evidence map 30, STN-128 60; of the larger one 4 times as much
 score       see week 8
 command     `trainings()` has each by the name of its system; `what_where` is two networks
 """
