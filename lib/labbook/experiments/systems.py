@@ -86,7 +86,7 @@ def _polo(
 
 
 SYSTEMS: dict[str, System] = {
-    "evidence map": System(beyond.main(), "beyond", n_seeds=3, sampled={0.75: benchmark.SAMPLE}),
+    "evidence map": System(beyond.main(), "beyond", n_seeds=3, kept=3, sampled={0.75: benchmark.SAMPLE}),
     "foveal searcher with evidence map": System(
         beyond.foveal(), "beyond", None, "whatwhere", FOVEA, 3, 3, {0.75: FEWER}, plotted=True
     ),
