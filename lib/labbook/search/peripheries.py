@@ -72,6 +72,11 @@ class RunningStandardisation(nn.BatchNorm1d):
 
     def __init__(self, n: int):
         super().__init__(n, affine=False, momentum=None)
+        self.batches: int | None = None  # `num_batches_tracked`, without reading a tensor at each step
+
+    def _load_from_state_dict(self, *given) -> None:
+        super()._load_from_state_dict(*given)
+        self.batches = None
 
     def forward(self, features: Tensor) -> Tensor:
         if self.training:
@@ -81,8 +86,8 @@ class RunningStandardisation(nn.BatchNorm1d):
 
     def _update(self, features: Tensor) -> None:
         """Take a batch into the average: PyTorch's own, which needs the number of batches on the CPU."""
-        share = 1 / int(self.num_batches_tracked)
-        F.batch_norm(features, self.running_mean, self.running_var, training=True, momentum=share)
+        self.batches = int(self.num_batches_tracked) if self.batches is None else self.batches + 1
+        F.batch_norm(features, self.running_mean, self.running_var, training=True, momentum=1 / self.batches)
 
     def _update_on_gpu(self, features: Tensor) -> None:
         """The same with a number of batches that stays on the GPU, so that the step can be captured."""
