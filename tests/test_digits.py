@@ -54,7 +54,7 @@ def offline(tmp_path, monkeypatch):
 
     monkeypatch.delenv("LABBOOK_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setattr(files, "_torchvision_datasets", lambda: SimpleNamespace(MNIST=refuse))
 
 
 # ---- MNIST -----------------------------------------------------------------------------------------------------------
@@ -168,13 +168,15 @@ def test_a_file_that_cannot_be_read_is_one_sentence(fake, monkeypatch):
 
 @pytest.fixture
 def server(fake, offline, tmp_path, monkeypatch):
-    """A network that has the small MNIST."""
+    """A network that has the small MNIST: fills the cache with what it lacks, as torchvision does."""
 
-    def download(address, path, progress):
-        Path(path).write_bytes(gzip.compress(contents[address.rpartition("/")[2].removesuffix(".gz")]))
+    def download(root, download):
+        for name, content in contents.items():
+            if not (Path(root) / "MNIST" / "raw" / name).exists():
+                (Path(root) / "MNIST" / "raw" / name).write_bytes(content)
 
     contents = dict(fake.contents)
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    monkeypatch.setattr(files, "_torchvision_datasets", lambda: SimpleNamespace(MNIST=download))
     return contents
 
 
@@ -192,6 +194,10 @@ def test_a_download_that_is_altered_is_named_and_not_taken_for_the_other_digits(
     assert sets.name == "digits" and NAMES[1] in sets.why
     with pytest.raises(ConfigurationError, match=f"what was downloaded is not MNIST: .*{NAMES[1]} has another"):
         digits.load("mnist")
+
+
+def test_torchvision_downloads_mnist_on_any_build_of_torch():
+    assert files._torchvision_datasets().MNIST.resources[0][0] == f"{NAMES[0]}.gz"
 
 
 # ---- the test digits alone -------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ def test_every_dependency_names_its_least_version_and_is_here():
     ("found", "wrong"),
     [
         ({"torch": "2.10.1+cu130"}, "torch 2.11 (here: 2.10.1+cu130)."),
-        ({"torch": "2.11.0a0+git123"}, ""),
+        ({"torch": "2.11.0a0+git123", "torchvision": None}, ""),
         ({"torch": "2.9.0", "MotionClouds": None}, "torch 2.11 (here: 2.9.0), MotionClouds 20220927 (here: none)."),
     ],
 )

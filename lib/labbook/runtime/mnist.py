@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import warnings
 import zlib
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from filelock import FileLock
 from ..errors import ConfigurationError
 from . import files
 
-SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 LARGEST = 16 + 60_000 * 28 * 28  # bytes of the largest file, uncompressed
 SHA256 = {  # of the uncompressed files, so that plain and gz files are held to the same standard
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -55,17 +55,34 @@ def download() -> None:
         Missing: there is no network, or no room, or something else came.
     """
     raw = cache()
+    root = raw.parents[1]
     try:
         raw.mkdir(parents=True, exist_ok=True)
-        with FileLock(raw.parents[1] / "download.lock"):
-            for name in SHA256:
-                if not _intact(raw, name):
-                    torch.hub.download_url_to_file(f"{SOURCE}{name}.gz", str(raw / f"{name}.gz"), progress=False)
-    except OSError as error:
+        with FileLock(root / "download.lock"):
+            for name in filter(lambda name: not _intact(raw, name), SHA256):
+                for path in (raw / name, raw / f"{name}.gz"):  # torchvision would take it for whole
+                    path.unlink(missing_ok=True)
+            _torchvision_datasets().MNIST(str(root), download=True)
+    except (ImportError, OSError, RuntimeError) as error:  # no torchvision; no network, or no room: it raises either
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise Missing(f"its download into {raw} failed ({reason.rstrip('.')}).") from None
+        raise Missing(f"its download into {root} failed ({reason.rstrip('.')}).") from None
     if altered := [name for name in SHA256 if not _intact(raw, name)]:
         raise Missing(f"what was downloaded is not MNIST: {raw / altered[0]} has another checksum.")
+
+
+def _torchvision_datasets():
+    """Import `torchvision.datasets`, also where its operators, which datasets do not use, do not fit torch's build."""
+    try:
+        from torchvision import datasets
+    except RuntimeError:  # "operator torchvision::nms does not exist"
+        global _operators  # the definitions last as long as their library object
+        _operators = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            _operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from torchvision import datasets
+    return datasets
 
 
 def _intact(raw: Path, name: str) -> bool:
