@@ -10,6 +10,7 @@ from labbook.book.chapter_store import ChapterStore
 from labbook.book.parameters import Trains
 from labbook.config import Training, shortened
 from labbook.digits import DigitSets
+from labbook.evaluation import Proportion
 from labbook.experiments import beyond, card
 from labbook.identity.description import describe, name_of, parse
 from labbook.ops import gpu
@@ -96,9 +97,11 @@ def test_only_what_lies_further_below_than_the_seeds_differ_is_below():
 
 
 def test_what_only_the_system_decides_is_its_effect():
-    found = beyond.effects(
-        {levels: 90 if "evidence map" in levels else 50 for levels, _ in beyond.cells_of_factorial()}, 100
-    )
+    cells = {
+        levels: {"all": Proportion(90 if "evidence map" in levels else 50, 100)}
+        for levels, _ in beyond.cells_of_factorial()
+    }
+    found = beyond.effects(cells)
     assert found["system"].value > 2 and abs(found["stimuli"].value) < 1e-9
     assert list(found)[:4] == list(beyond.FACTORS) == list(beyond.CHANGES)
     assert beyond.largest(found) == "system"
@@ -113,6 +116,20 @@ def test_limits_and_searches_are_shares_of_all_fields():
     assert found["made"] == pytest.approx([1.5] * 7) and found["stopped"] == pytest.approx([0.9] * 7)
     assert beyond.coefficients(5) == 5 * (2880 + 44**2)
     assert beyond.coefficients(1, 256) == 2880 + 2 * 288 + 44**2  # two rings more
+
+
+def test_published_errors_stand_beside_ours():
+    rows = beyond.beside_published({"cluttered 60x60": Proportion(9_900, 10_000)})
+    assert [row[1] for row in rows][-1] == "evidence map" and rows[-1][2].startswith("1.00 % (0.8")
+    assert ("cluttered 60x60", "recurrent attention, eight glimpses", "4.04 %", "mnih2014") in rows
+
+
+def test_a_search_gets_few_numbers_of_a_large_field():
+    costs = beyond.costs({64: (1e6, 3e6), 128: (4e6, 6e6)})
+    assert costs["million operations"] == {"evidence map": {64: 1, 128: 4}, "foveal search": {64: 3, 128: 6}}
+    assert costs["input values"]["evidence map"] == {64: 64**2, 128: 128**2, beyond.ASKED: beyond.ASKED**2}
+    assert costs["input values"]["foveal search"][beyond.ASKED] < 2 * costs["input values"]["foveal search"][64]
+    assert [name for _, name, _ in beyond.growing(costs)] == ["evidence map", "foveal search"]
 
 
 def test_the_operations_of_a_map_grow_with_the_area():

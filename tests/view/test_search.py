@@ -142,7 +142,7 @@ def test_laws_are_drawn_with_their_exponents():
 
 def test_a_factorial_experiment_is_drawn_with_all_cells_and_effects():
     cells = {levels: 0.9 if "evidence map" in levels else 0.1 for levels, _ in beyond.cells_of_factorial()}
-    effects = beyond.effects({levels: round(1000 * each) for levels, each in cells.items()}, 1000)
+    effects = scaling.main_effects(cells, beyond.FACTORS)
     left, right = search.factorial(cells, effects).axes
     drawn = [sorted(set(line.get_xdata())) for line in left.lines[:2]]
     assert drawn == [[10.0], [90.0]] and len(left.get_yticks()) == 8

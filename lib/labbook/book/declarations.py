@@ -200,7 +200,31 @@ class Beyond(Trains):
     n_details: int = n_stimuli(200, "the same, of the numbers of fixations and of the analysis of errors")
 
 
+class BeyondScaling(Trains):
+    chapter = "beyond_scaling"
+    test_stimuli: int = n_stimuli(2000, f"{CELLS} (2021: 10000)")
+    n_details: int = n_stimuli(200, "the same, of the runs of which many are compared")
+    test_fields: int = n_stimuli(2000, "test fields of each size")
+    test_clutter: int = n_stimuli(10_000, "test images with clutter")
+    largest_field: Literal[64, 128, 192, 256] = choice(192, "edge of the largest fields, pixels")
+    largest_clutter: Literal[60, 100] = choice(60, "edge of the largest images with clutter, pixels")
+
+
 CHAPTERS = {
     each.chapter: each
-    for each in (LogPolar, Task, Transformers, Week1, Week2, Week3, Week4, Week5, Week6, Week7, Week8, Beyond)
+    for each in (
+        LogPolar,
+        Task,
+        Transformers,
+        Week1,
+        Week2,
+        Week3,
+        Week4,
+        Week5,
+        Week6,
+        Week7,
+        Week8,
+        Beyond,
+        BeyondScaling,
+    )
 }

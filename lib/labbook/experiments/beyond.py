@@ -27,7 +27,7 @@ from ..bootstrap import Estimate
 from ..classifiers import device_of
 from ..config import Training, seeded
 from ..digits import Digits
-from ..evaluation import CONTRASTS
+from ..evaluation import CONTRASTS, Proportion
 from ..fields import Cluttered, Field
 from ..retina import WhatWhere
 from ..search.foveal import SURE, FovealEvidence
@@ -277,19 +277,38 @@ def scaled() -> dict[str, dict[int, Training]]:
     }
 
 
+def seeds_of(training: Training, first: int) -> range:
+    """Return the seeds of a point of `scaled`: three of the map that is both a point of images and of parameters."""
+    return range(first, first + (SEEDS if training == evidence_map() else 1))
+
+
+def tested_on(training: Training, many: int, few: int) -> int:
+    """Return on how many test digits a point of `scaled` is tested: on `many` if it is compared elsewhere too."""
+    return many if training in (evidence_map(), evidence_map(min(BUDGETS))) else few
+
+
+def errors(runs: Sequence[Mapping]) -> list[float]:
+    """Return the error of each run, mean over its cells."""
+    return [1 - evaluation.mean_accuracy(each) for each in runs]
+
+
 def error_law(errors: Mapping[float, Sequence[float]]) -> PowerLaw:
     """Return the power law of the mean error over the 27 cells, from the errors of each run."""
     return scaling.power_law(list(errors), [sum(each) / len(each) for each in errors.values()])
 
 
-def effects(correct: Mapping[tuple[str, ...], int], n: int) -> dict[str, Estimate]:
-    """Return what each factor of the factorial experiment adds to the log odds of a right answer, from the level of
-    2021 to ours, and the interactions of two.
+def effects(found: Mapping[tuple[str, ...], Mapping]) -> dict[str, Estimate]:
+    """Return what each factor of the factorial experiment adds to the log odds of a correct prediction, from the level
+    of 2021 to ours, and the interactions of two.
 
     Args:
-        correct: levels -> right answers, all cells of the benchmark together. n: of so many.
+        found: levels -> proportions in the cells of the benchmark, which are counted together.
     """
-    return scaling.main_effects({levels: scaling.log_odds(each, n) for levels, each in correct.items()}, FACTORS)
+    values = {
+        levels: scaling.log_odds(sum(each.correct for each in cells.values()), sum(each.n for each in cells.values()))
+        for levels, cells in found.items()
+    }
+    return scaling.main_effects(values, FACTORS)
 
 
 def largest(found: Mapping[str, Estimate]) -> str:
@@ -365,6 +384,46 @@ def coefficients(fixations: float, size: int = FIELD, fovea: int = 44) -> float:
     """Return the numbers that a foveal search of so many fixations looks at in a field of `size` pixels: the retina's,
     from the middle of the field and from every fixation but the last, and the pixels of each fovea."""
     return fixations * (WhatWhere(rings=rings(size)).n + fovea**2)
+
+
+def inputs(system: str, size: int) -> float:
+    """Return the numbers that a system gets of a field of `size` pixels for one answer, a foveal search with five
+    fixations."""
+    return {"evidence map": size**2, "foveal search": coefficients(5, size)}[system]
+
+
+def costs(operations: Mapping[int, Sequence[float]]) -> dict[str, dict[str, dict[int, float]]]:
+    """Return what answers cost in fields of growing size: label -> system -> {edge, pixels: cost}.
+
+    Args:
+        operations: edge -> those of `operations`.
+    """
+    systems, edges = ("evidence map", "foveal search"), (*operations, ASKED)
+    made = {name: {edge: each[k] / 1e6 for edge, each in operations.items()} for k, name in enumerate(systems)}
+    return {
+        "million operations": made,
+        "input values": {name: {edge: inputs(name, edge) for edge in edges} for name in systems},
+    }
+
+
+def growing(costs: Mapping[str, Mapping[str, Mapping[int, float]]]) -> Iterator[tuple[str, str, Mapping[int, float]]]:
+    """Yield label, system and costs of what a power law is fitted to: operations, of two sizes at least."""
+    label = "million operations"
+    return ((label, name, each) for name, each in costs[label].items() if len(each) > 1)
+
+
+def beside_published(found: Mapping[str, Proportion]) -> list[tuple[str, str, str, str]]:
+    """Return rows of images, system, error and source: those of `PUBLISHED`, and ours.
+
+    Args:
+        found: name of the images -> accuracy of the evidence map.
+    """
+    rows = []
+    for name, each in found.items():
+        low, high = (100 * (1 - bound) for bound in reversed(each.interval))
+        rows += [(name, system, f"{100 * error:.2f} %", source) for system, (error, source) in PUBLISHED[name].items()]
+        rows.append((name, "evidence map", f"{100 * (1 - each.value):.2f} % ({low:.2f} to {high:.2f})", "here"))
+    return rows
 
 
 def operations(model: nn.Module, test: Digits, size: int) -> list[float]:

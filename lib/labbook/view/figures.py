@@ -125,7 +125,7 @@ def _legend(figure: Figure, **options) -> None:
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=ncols, **options)
 
 
-def _told(ends: Mapping[str, float], unit: str = " %") -> str:
+def in_words(ends: Mapping[str, float], unit: str = " %") -> str:
     """Return numbers by name as text."""
     return "; ".join(f"{name}: {value:.{1 + (not unit)}f}{unit}" for name, value in ends.items())
 
@@ -273,7 +273,7 @@ def learning_curves(
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:g}")
     _name(figure, axis, ends)
-    told = _told({name: y for name, (_, y, _) in ends.items()})
+    told = in_words({name: y for name, (_, y, _) in ends.items()})
     return described(figure, f"Accuracy against training images. At the end: {told}.")
 
 
@@ -324,7 +324,7 @@ def per_stage(
     k = max(range(len(ends)), key=lambda k: len(ends[k]))  # the first panel that has all
     _name(figure, axes[k, 0], ends[k])
     values = ({name: y for name, (_, y, _) in each.items()} for each in ends)
-    told = (f"{label}, {_told(each, '')}" for label, each in zip(quantities, values, strict=True))
+    told = (f"{label}, {in_words(each, '')}" for label, each in zip(quantities, values, strict=True))
     return described(
         figure, f"Against the shift of each stage, panels below one another. Last stage: {'. '.join(told)}."
     )
@@ -366,7 +366,7 @@ def course(
         _quantity(axis, label, quantity)
     axes[-1, 0].set_xlabel("training images (thousands)")
     _name(figure, axes[0, 0], ends)
-    text = ". ".join(f"{label}, {_told(each, '')}" for label, each in told.items())
+    text = ". ".join(f"{label}, {in_words(each, '')}" for label, each in told.items())
     return described(figure, f"Against training images, panels below one another. At the end: {text}.")
 
 
@@ -554,7 +554,7 @@ def distances(groups: Mapping[str, Sequence[Mapping[float, Proportion]]]) -> Fig
     axis.set(xlabel="eccentricity of the digit (pixels)", ylabel="accuracy (%)")
     _name(figure, axis, ends)
     means = {name: 100 * fmean(each.value for run in runs for each in run.values()) for name, runs in groups.items()}
-    return described(figure, f"Accuracy against the digit's eccentricity. Mean of all: {_told(means)}.")
+    return described(figure, f"Accuracy against the digit's eccentricity. Mean of all: {in_words(means)}.")
 
 
 def _band(axis, runs: Sequence[Mapping[float, Proportion]], name: str, colour: str, dash) -> None:
@@ -625,7 +625,7 @@ def thresholds(fits: Mapping[str, Fit], contrasts: Sequence[float] = CONTRASTS) 
     _legend(figure)
     near, far = ({name: 100 * list(each.thresholds.values())[k].value for name, each in fits.items()} for k in (0, -1))
     text = f"Contrast for {100 * level:.0f} % accuracy against eccentricity"
-    return described(figure, f"{text}. Nearest: {_told(near)}. Farthest: {_told(far)}.")
+    return described(figure, f"{text}. Nearest: {in_words(near)}. Farthest: {in_words(far)}.")
 
 
 @styled
@@ -650,7 +650,7 @@ def fixations(errors: Mapping[str, Mapping[float, Tensor]], lost: float = EDGE /
     axis.set(xlabel="eccentricity of the digit (pixels)", ylabel="distance of the window from the digit (pixels)")
     axis.set_ylim(bottom=0)
     _name(figure, axis, ends)
-    told = _told({name: y for name, (_, y, _) in ends.items()}, " px")
+    told = in_words({name: y for name, (_, y, _) in ends.items()}, " px")
     return described(
         figure, f"Distance of the window from the digit against its eccentricity. Median at the largest: {told}."
     )
@@ -671,7 +671,7 @@ def pointing(shares: Mapping[str, Mapping[float, float]]) -> Figure:
     _name(figure, axis, ends)
     distances = list(next(iter(shares.values())))
     middle = distances[len(distances) // 2]
-    told = _told({name: 100 * each[middle] for name, each in shares.items()})
+    told = in_words({name: 100 * each[middle] for name, each in shares.items()})
     return described(figure, f"Share of steps towards the digit against its distance. At {middle:g} px: {told}.")
 
 
@@ -744,7 +744,7 @@ def outcomes(groups: Mapping[str, Mapping[str, Sequence[Run]]]) -> Figure:
         title: {name: 100 * fmean(run.measure("accuracy") for run in runs) for name, runs in ways.items()}
         for title, ways in groups.items()
     }
-    told = ". ".join(f"{title}, {_told(each)}" for title, each in means.items())
+    told = ". ".join(f"{title}, {in_words(each)}" for title, each in means.items())
     return described(figure, f"Accuracy at the end of each training. {told}.")
 
 

@@ -219,7 +219,10 @@ def laws(points: Mapping[str, Mapping[float, Sequence[float]]], fits: Mapping[st
         axis.tick_params(which="minor", bottom=False)
         axis.xaxis.set_minor_formatter("")
     axes[0, 0].set_ylabel("errors over the 27 cells (%)")
-    return figure
+    mean = {name: {f"{x:,}": 100 * sum(each) / len(each) for x, each in of.items()} for name, of in points.items()}
+    return figures.described(
+        figure, " ".join(f"Errors against {name}: {figures.in_words(each)}." for name, each in mean.items())
+    )
 
 
 @styled
@@ -246,7 +249,9 @@ def factorial(cells: Mapping[tuple[str, ...], float], effects: Mapping[str, Esti
     right.set_yticks(range(len(effects)), [name.replace(" x ", " × ") for name in effects], fontsize=9)
     right.set(xlabel="effect on the log odds", ylim=(len(effects) - 0.4, -0.6))
     figure.legend(loc="outside lower left", ncols=2)
-    return figure
+    drawn = {", ".join(levels): 100 * each for levels, each in cells.items()}
+    found = figures.in_words({name: each.value for name, each in effects.items()}, "")
+    return figures.described(figure, f"Accuracies: {figures.in_words(drawn)}. Effects on the log odds: {found}.")
 
 
 @styled
@@ -281,4 +286,5 @@ def sizes(
         axis.set_xlabel("edge of the field (pixels)")
         axis.xaxis.set_minor_formatter("")
         axis.tick_params(which="minor", bottom=False)
-    return figure
+    drawn = figures.in_words({f"{edge} px": 100 * each.value for edge, each in accuracies.items()})
+    return figures.described(figure, f"Accuracy of evidence maps: {drawn}. Costs that grow with the edge of the field.")
