@@ -56,12 +56,17 @@ def findings(measured, claims):
             "- **Search can be learned from whole fields and class labels alone.** A map of evidence over all places "
             f"classifies {whole:.1f} % of the digits correctly ({{doc}}`beyond`).",
             f"- **A fovea costs {'little ' if whole - foveal < LITTLE else ''}accuracy.** Seen through the retina of "
-            f"the What/Where model, in at most five fixations, the map loses {whole - foveal:.1f} percentage points.",
+            f"the What/Where model, in at most five fixations, the map loses {_points(whole - foveal)}.",
             "- **When a transformer fails, it has collapsed:** its window is the same for every input "
             f"({{doc}}`primer_transformers`). Of the {len(decided)} claims of 2021 that could be decided, "
             f"{decided.count('confirmed')} are {{doc}}`confirmed <claims>`.",
         )
     )
+
+
+def _points(difference):
+    """A difference of two means over unequal test digits, which has no tenths: week 8 has the paired one."""
+    return f"about {difference:.0f} percentage point{'s' * (round(difference) != 1)}"
 
 
 def budgets(measured):
