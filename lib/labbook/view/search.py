@@ -279,7 +279,7 @@ def sizes(
         axis.set(xscale="log", yscale="log", ylabel=label)
         edges = list(dict.fromkeys(edge for points in systems.values() for edge in points))
         axis.set_xticks(edges, [f"{edge:,}" for edge in edges])
-        axis.yaxis.set_major_formatter("{x:,g}")
+        axis.yaxis.set_major_formatter("{x:,.0f}")
         axis.yaxis.set_minor_formatter("")
     others[0].legend(loc="upper left", frameon=False, fontsize=9)
     for axis in (first, *others):
