@@ -62,6 +62,7 @@ def test_a_table_aligns_numbers_and_tells_once_what_is_the_same(shown):
 
 
 def test_a_figure_carries_its_description(monkeypatch):
+    plt.close("all")  # those that other tests left
     outputs = []
     monkeypatch.setattr(figures, "display", lambda output: outputs.append(output.data))
     for _ in range(2):
