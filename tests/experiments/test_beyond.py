@@ -121,7 +121,7 @@ def test_limits_and_searches_are_shares_of_all_fields():
 def test_published_errors_stand_beside_ours():
     rows = beyond.beside_published({"cluttered 60x60": Proportion(9_900, 10_000)})
     assert [row[1] for row in rows][-1] == "evidence map" and rows[-1][2].startswith("1.00 % (0.8")
-    assert ("cluttered 60x60", "recurrent attention, eight glimpses", "4.04 %", "mnih2014") in rows
+    assert ("cluttered 60x60", "recurrent attention, eight glimpses", "4.04 %", "Mnih et al. 2014") in rows
 
 
 def test_a_search_gets_few_numbers_of_a_large_field():

@@ -77,18 +77,18 @@ ANCHORS = {  # of the literature
 }
 PUBLISHED = {  # of the same: what others report, system -> error and where
     "cluttered 60x60": {
-        "convolutional network": (0.0809, "mnih2014"),
-        "recurrent attention, eight glimpses": (0.0404, "mnih2014"),
+        "convolutional network": (0.0809, "Mnih et al. 2014"),
+        "recurrent attention, eight glimpses": (0.0404, "Mnih et al. 2014"),
     },
     "cluttered 100x100": {
-        "convolutional network": (0.1435, "mnih2014"),
-        "recurrent attention, eight glimpses": (0.0811, "mnih2014"),
-        "differentiable recurrent attention, eight glimpses": (0.0336, "gregor2015"),
+        "convolutional network": (0.1435, "Mnih et al. 2014"),
+        "recurrent attention, eight glimpses": (0.0811, "Mnih et al. 2014"),
+        "differentiable recurrent attention, eight glimpses": (0.0336, "Gregor et al. 2015"),
     },
     "cluttered 60x60, small pieces": {
-        "fully connected network": (0.132, "jaderberg2015"),
-        "convolutional network": (0.035, "jaderberg2015"),
-        "spatial transformer, convolutional": (0.017, "jaderberg2015"),
+        "fully connected network": (0.132, "Jaderberg et al. 2015"),
+        "convolutional network": (0.035, "Jaderberg et al. 2015"),
+        "spatial transformer, convolutional": (0.017, "Jaderberg et al. 2015"),
     },
 }
 FACTORS = {  # of the factorial experiment: name -> its two levels, that of 2021 first
