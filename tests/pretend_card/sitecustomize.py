@@ -192,6 +192,7 @@ if not torch.cuda.is_available():
         lambda x: x.to(map_location) if isinstance(x, torch.Tensor) else x, load(*args, map_location="cpu", **kwargs)
     )
     torch.Generator, torch.inference_mode = Generator, inference_mode
+    torch.accelerator.current_accelerator = lambda *_, **__: None  # a build with CUDA would ask a driver
     torch.tensor, torch.as_tensor = moved(torch.tensor), moved(torch.as_tensor)
     torch.Tensor.to, torch._C._nn._parse_to = numbered(torch.Tensor.to), numbered(torch._C._nn._parse_to)
     torch.Tensor.numpy, torch.Tensor.__array__ = refused(torch.Tensor.numpy), refused(torch.Tensor.__array__)
