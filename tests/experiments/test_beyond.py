@@ -127,8 +127,8 @@ def test_published_errors_stand_beside_ours():
 def test_a_search_gets_few_numbers_of_a_large_field():
     costs = beyond.costs({64: (1e6, 3e6), 128: (4e6, 6e6)})
     assert costs["million operations"] == {"evidence map": {64: 1, 128: 4}, "foveal search": {64: 3, 128: 6}}
-    assert costs["input values"]["evidence map"] == {64: 64**2, 128: 128**2, beyond.ASKED: beyond.ASKED**2}
-    assert costs["input values"]["foveal search"][beyond.ASKED] < 2 * costs["input values"]["foveal search"][64]
+    assert costs["input values"]["evidence map"] == {64: 64**2, 128: 128**2, beyond.LARGE: beyond.LARGE**2}
+    assert costs["input values"]["foveal search"][beyond.LARGE] < 2 * costs["input values"]["foveal search"][64]
     assert [name for _, name, _ in beyond.growing(costs)] == ["evidence map", "foveal search"]
 
 

@@ -69,7 +69,7 @@ ROWS_2021 = {  # beside ours: name -> its row in `facts.benchmark`
 }
 WINDOW = {"scale_start": 0.22, "kaiming": True, **recipes.GREY}  # of an attention transformer: a sample per pixel
 SIZES = (64, FIELD, 192, 256)  # of fields, pixels
-ASKED = 1024  # pixels: what a field of this size would need
+LARGE = 1024  # edge of a field to which costs are extrapolated, pixels
 ANCHORS = {  # of the literature
     "cluttered 60x60": Cluttered(),
     "cluttered 100x100": Cluttered(size=100, pieces=8),
@@ -175,7 +175,8 @@ def rings(size: int) -> int:
 
 
 def periphery(size: int) -> WhatWhere:
-    """Return that retina: what it has at an eccentricity in pixels it has there at all sizes."""
+    """Return the retina of the What/Where model for fields of another size: what it has at an eccentricity in pixels it
+    has there at all sizes, see `rings`."""
     return WhatWhere(field=size, rings=rings(size), sf_scale=0.015 * FIELD / size)
 
 
@@ -381,24 +382,24 @@ def step_time(model: nn.Module, test: Digits, n: int) -> float:
 
 
 def coefficients(fixations: float, size: int = FIELD, fovea: int = 44) -> float:
-    """Return the numbers that a foveal search of so many fixations looks at in a field of `size` pixels: the retina's,
-    from the middle of the field and from every fixation but the last, and the pixels of each fovea."""
+    """Return the input values of a foveal search of so many fixations in a field of `size` pixels: the retina's
+    coefficients, at the middle of the field and at every fixation but the last, and the pixels of each fovea."""
     return fixations * (WhatWhere(rings=rings(size)).n + fovea**2)
 
 
 def inputs(system: str, size: int) -> float:
-    """Return the numbers that a system gets of a field of `size` pixels for one answer, a foveal search with five
+    """Return the input values of a system per prediction in a field of `size` pixels, a foveal search with five
     fixations."""
     return {"evidence map": size**2, "foveal search": coefficients(5, size)}[system]
 
 
 def costs(operations: Mapping[int, Sequence[float]]) -> dict[str, dict[str, dict[int, float]]]:
-    """Return what answers cost in fields of growing size: label -> system -> {edge, pixels: cost}.
+    """Return costs per prediction in fields of growing size: label -> system -> {edge, pixels: cost}.
 
     Args:
         operations: edge -> those of `operations`.
     """
-    systems, edges = ("evidence map", "foveal search"), (*operations, ASKED)
+    systems, edges = ("evidence map", "foveal search"), (*operations, LARGE)
     made = {name: {edge: each[k] / 1e6 for edge, each in operations.items()} for k, name in enumerate(systems)}
     return {
         "million operations": made,
@@ -428,6 +429,7 @@ def beside_published(found: Mapping[str, Proportion]) -> list[tuple[str, str, st
 
 def operations(model: nn.Module, test: Digits, size: int) -> list[float]:
     """Return the operations by which an evidence map classifies a field of `size` pixels, and those of a foveal search
-    of five fixations with a map of the same width."""
-    foveal_searcher = models.build("foveal", retina=periphery(size), what_width=model.conv1.out_channels)
-    return [scaling.operations(each.cpu(), size) for each in (model, foveal_searcher)]
+    of five fixations with a map of the same width: both depend on neither weights nor device."""
+    width = model.conv1.out_channels
+    built = models.build("evidence", width=width), models.build("foveal", retina=periphery(size), what_width=width)
+    return [scaling.operations(each, size) for each in built]
