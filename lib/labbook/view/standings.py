@@ -22,7 +22,7 @@ from ..stimuli import ECCENTRICITIES, FIELD, Scene128
 from ..study2021 import facts
 from . import figures
 
-SEES = {systems.PIXELS: "every pixel", systems.WINDOW: "fovea"}  # by the numbers used for one answer
+INPUT = {systems.PIXELS: "every pixel", systems.WINDOW: "fovea"}  # by the numbers used for one answer
 Tables = Mapping[float, Mapping[str, Measured | Counted]]  # noise -> name of a system -> what was measured
 
 
@@ -287,7 +287,7 @@ def costs(
     report.table(
         (
             "system",
-            "sees",
+            "input",
             "supervision",
             "training images",
             "numbers used",
@@ -298,7 +298,7 @@ def costs(
         [
             (
                 name,
-                SEES.get(made[name].cost["coefficients"], "periphery and fovea"),
+                INPUT.get(made[name].cost["coefficients"], "periphery and fovea"),
                 made[name].supervision,
                 systems.views(made[name].runs),
                 f"{made[name].cost['coefficients']:,}",
