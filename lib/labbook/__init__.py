@@ -8,7 +8,7 @@ Data flows one way, and so do the imports. The science, in reading order, where 
     beyond 2021 search.evidence search.distilled search.peripheries search.searcher search.foveal
     training    models curriculum losses runtime.engine config evaluation score_function identity.schema
                 identity.description runtime.albums runtime.checkpoint training
-    analysis    whatwhere psychometrics bootstrap benchmark linear_probe gradient_alignment
+    analysis    whatwhere psychometrics linear_probe gradient_alignment
 
 Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),
 `curriculum` and `training`; `models` lists every network by name. What 2021 did not have is in `search`. What a
@@ -16,7 +16,8 @@ training needs of files and devices, `runtime`, and what it is stored under, `id
 
 What is made of it:
 
-    study2021: facts, pipeline -> experiments: curricula, recipes, pathways, whole, systems, budgets, card
+    study2021: facts, pipeline -> experiments: bootstrap, benchmark, curricula, recipes, pathways, whole, systems,
+    budgets, card
     -> book: checkout, parameters -> store -> evaluations, chapter_store -> report, verdicts
     -> view: figures, explorers, standings
     -> ops: device, pack, gpu, sweep, compare, bench, cli

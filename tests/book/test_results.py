@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from labbook import classifiers, models, retina
-from labbook.benchmark import CELLS, Counted, Digitwise, Measured
 from labbook.book import results
 from labbook.errors import ConfigurationError
 from labbook.evaluation import Proportion
+from labbook.experiments.benchmark import CELLS, Counted, Digitwise, Measured
 from labbook.study2021 import facts as study
 
 COSTS = {"parameters": 10, "coefficients": 784, "train_images": 600, "train_seconds": 1.26, "device": "2 CPU cores"}

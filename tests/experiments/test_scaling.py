@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labbook import models
-from labbook.bootstrap import Estimate
 from labbook.errors import ConfigurationError
+from labbook.experiments.bootstrap import Estimate
 from labbook.experiments.scaling import log_odds, main_effects, operations, power_law
 
 FACTORS = {"a": (0, 1), "b": ("low", "high"), "c": (0, 1), "d": (0, 1)}

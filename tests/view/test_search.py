@@ -8,8 +8,8 @@ from here import ROOT
 
 from labbook import rng, stimuli, textures
 from labbook.book.store import Store
-from labbook.bootstrap import Estimate
 from labbook.experiments import beyond, scaling
+from labbook.experiments.bootstrap import Estimate
 from labbook.view import search, tensors
 
 READY = "numbers"  # property of the explorer, once it can be used: see `opened`

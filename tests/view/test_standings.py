@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from labbook.benchmark import CELLS, Digitwise, Errors, Measured
 from labbook.book import evaluations
 from labbook.experiments import budgets, systems
+from labbook.experiments.benchmark import CELLS, Digitwise, Errors, Measured
 from labbook.identity.description import name_of
 from labbook.view import standings
 

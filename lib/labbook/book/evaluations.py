@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from .. import classifiers, evaluation, whatwhere
-from ..benchmark import SAMPLE, Digitwise, measure, measure_saccades
 from ..digits import Digits
 from ..evaluation import CONTRASTS, Predictions, Proportion
+from ..experiments.benchmark import SAMPLE, Digitwise, measure, measure_saccades
 from ..search import evidence, searcher
 from ..stimuli import ECCENTRICITIES, Scene128, StimulusConfig, window
 from . import visual_field
@@ -130,7 +130,7 @@ def _read_cells(kept: Sequence[Sequence[int]], test: Digits, n: int, **_) -> dic
 
 @evaluation_of("digitwise", lambda kept, test, noise, n: Digitwise.read(kept, n))
 def digitwise(model: nn.Module, test: Digits, noise: float = 0.75, n: int = SAMPLE) -> dict[str, object]:
-    """The outcomes for the random sample of `n` test digits in each cell, digit by digit, see `labbook.benchmark`."""
+    """The outcomes for the random sample of `n` test digits in each cell, digit by digit, see `experiments.benchmark`."""
     return measure(model, test, noise, n)
 
 

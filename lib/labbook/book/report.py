@@ -20,9 +20,9 @@ import numpy as np
 from IPython.display import HTML, Markdown, display
 
 from .. import classifiers, digits, models
-from ..bootstrap import Estimate
 from ..errors import ConfigurationError
 from ..evaluation import Proportion
+from ..experiments.bootstrap import Estimate
 from . import checkout, claims, rerun, results
 from .chapter_store import ChapterStore
 from .parameters import Common

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from ..benchmark import Counted, Measured, chosen_cells
 from ..errors import ConfigurationError, choose, within
 from ..evaluation import wilson
+from ..experiments.benchmark import Counted, Measured, chosen_cells
 from ..runtime import files
 from ..study2021 import facts as study
 

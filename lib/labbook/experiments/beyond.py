@@ -23,7 +23,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from .. import evaluation, models
-from ..bootstrap import Estimate
 from ..classifiers import device_of
 from ..config import Training, seeded
 from ..digits import Digits
@@ -33,6 +32,7 @@ from ..retina import WhatWhere
 from ..search.foveal import SURE, FovealEvidence
 from ..stimuli import FIELD, Scene128, StimulusConfig
 from . import curricula, recipes, scaling
+from .bootstrap import Estimate
 from .scaling import PowerLaw
 
 SEEDS = 3

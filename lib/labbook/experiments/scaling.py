@@ -19,8 +19,8 @@ from scipy.stats import t as student
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..bootstrap import Estimate
 from ..errors import ConfigurationError
+from .bootstrap import Estimate
 
 
 class PowerLaw(NamedTuple):

@@ -1,8 +1,8 @@
 """The systems of the benchmark: how each was trained here, what it is tested on, and which row of 2021 it answers.
 
 One table, so that the benchmark asks the store for exactly the runs that other chapters made. Seeds whose weights are
-kept are tested on the random sample of test digits (see `labbook.benchmark`); of the others there are counts on the
-first test digits. The What/Where model is two networks: see `what_where`.
+kept are tested on the random sample of test digits (see `benchmark`); of the others there are counts on the first test
+digits. The What/Where model is two networks: see `what_where`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Protocol
 
 from torch import nn
 
-from .. import benchmark, classifiers, retina
+from .. import classifiers, retina
 from ..config import Training
 from ..errors import ConfigurationError
 from ..stimuli import EDGE, FIELD
-from . import beyond, recipes
+from . import benchmark, beyond, recipes
 from .pathways import what_training
 
 FEWER = 1_000  # test digits, a prefix of the random sample, where a look takes long

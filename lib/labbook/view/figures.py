@@ -25,11 +25,11 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from torch import Tensor
 
-from ..benchmark import Errors
 from ..book.store import Run
-from ..bootstrap import Estimate
 from ..classifiers import TransformerOutput
 from ..evaluation import CONTRASTS, Proportion
+from ..experiments.benchmark import Errors
+from ..experiments.bootstrap import Estimate
 from ..experiments.week8 import Repeated
 from ..gradient_alignment import GradientAlignment
 from ..psychometrics import Fit

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from .. import retina as retinas
 from .. import rng, stimuli, textures
-from ..bootstrap import Estimate
 from ..evaluation import CONTRASTS
+from ..experiments.bootstrap import Estimate
 from ..experiments.scaling import PowerLaw
 from ..search import evidence
 from ..search.evidence import EvidenceMap, EvidenceOutput

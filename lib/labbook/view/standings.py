@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .. import bootstrap, evaluation, whatwhere, where
-from ..benchmark import CELLS, Counted, Errors, Measured
+from .. import evaluation, whatwhere, where
 from ..book import evaluations, report, verdicts
 from ..book.chapter_store import ChapterStore
 from ..book.evaluations import Evaluation
 from ..book.store import Run
-from ..bootstrap import Estimate
 from ..config import Training
 from ..evaluation import CONTRASTS
-from ..experiments import budgets, scaling, systems
+from ..experiments import bootstrap, budgets, scaling, systems
+from ..experiments.benchmark import CELLS, Counted, Errors, Measured
+from ..experiments.bootstrap import Estimate
 from ..runtime.machine import processor
 from ..stimuli import ECCENTRICITIES, FIELD, Scene128
 from ..study2021 import facts

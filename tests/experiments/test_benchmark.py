@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from labbook import benchmark, evaluation, models, stimuli, whatwhere
-from labbook.benchmark import CELLS, Counted, Digitwise, Measured
+from labbook import evaluation, models, stimuli, whatwhere
 from labbook.evaluation import Proportion
+from labbook.experiments import benchmark
+from labbook.experiments.benchmark import CELLS, Counted, Digitwise, Measured
 from labbook.stimuli import Scene128
 
 

@@ -26,18 +26,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import bootstrap, evaluation, psychometrics, rng, stimuli, whatwhere
+from .. import evaluation, psychometrics, rng, stimuli, whatwhere
+from ..classifiers import LeNet, device_of
+from ..digits import Digits
+from ..errors import within
+from ..evaluation import Proportion
+from ..search import evidence
+from ..search.evidence import EvidenceMap
+from ..search.foveal import FovealEvidence
+from ..search.searcher import Searcher
+from ..stimuli import Scene128, Stimuli
+from ..transformers import ATN, STN128, Transformer
+from . import bootstrap
 from .bootstrap import Estimate
-from .classifiers import LeNet, device_of
-from .digits import Digits
-from .errors import within
-from .evaluation import Proportion
-from .search import evidence
-from .search.evidence import EvidenceMap
-from .search.foveal import FovealEvidence
-from .search.searcher import Searcher
-from .stimuli import Scene128, Stimuli
-from .transformers import ATN, STN128, Transformer
 
 SAMPLE = 2_500  # test digits in every cell
 NEAR = 8.0  # pixels: a window no further from the digit's middle shows nearly all of its ink; at least `where.HIT`

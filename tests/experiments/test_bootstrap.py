@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from labbook import bootstrap
+from labbook.experiments import bootstrap
 
 
 def outcomes(rng, seeds=3, digits=400, cells=27, spread=0.0):
