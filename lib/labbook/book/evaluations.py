@@ -130,7 +130,7 @@ def _read_cells(kept: Sequence[Sequence[int]], test: Digits, n: int, **_) -> dic
 
 @evaluation_of("digitwise", lambda kept, test, noise, n: Digitwise.read(kept, n))
 def digitwise(model: nn.Module, test: Digits, noise: float = 0.75, n: int = SAMPLE) -> dict[str, object]:
-    """The outcomes for the random sample of `n` test digits in each cell, digit by digit, see `experiments.benchmark`."""
+    """The outcomes for the random sample of `n` test digits in each cell, digit by digit, see `benchmark`."""
     return measure(model, test, noise, n)
 
 
