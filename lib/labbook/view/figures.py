@@ -463,29 +463,37 @@ def _means(runs: Sequence[Mapping[tuple[float, float], Proportion | float]], con
 
 
 @styled
-def systems(rows: Mapping[str, tuple[Mapping[str, Estimate], float | None, Errors | None]]) -> Figure:
+def systems(
+    rows: Mapping[str, tuple[Mapping[str, Estimate], float | None, Errors | None]],
+    stated: Mapping[str, float | None] | None = None,
+) -> Figure:
     """Draw systems below one another: left, their accuracies with 95 % intervals and a tick at their ceiling; right,
     the shares of stimuli that are localisation and classification errors, as bars.
 
     Args:
         rows: name -> accuracies by what they are of (the first filled, the second hollow), the ceiling or None, the
             errors or None.
+        stated: name -> accuracy of 2021, a diamond.
     """
     figure, (left, right) = _axes(1, 2, 9.6, 1.0 + 0.34 * len(rows), sharey=True, width_ratios=(3, 2))
-    kinds = max((estimates for estimates, *_ in rows.values()), key=len)
-    labelled = next(k for k, (estimates, *_) in enumerate(rows.values()) if len(estimates) == len(kinds))
+    kinds = list(dict.fromkeys(kind for estimates, *_ in rows.values() for kind in estimates))
     kinds_of_error = {"localisation error": ORANGE, "one or the other": INK, "classification error": BLUE}
-    for k, (estimates, ceiling, errors) in enumerate(rows.values()):
+    labels = set()
+
+    def once(label: str) -> str | None:
+        return None if label in labels else labels.add(label) or label
+
+    for k, (name, (estimates, ceiling, errors)) in enumerate(rows.items()):
         for shift, kind in zip((0.12, -0.12), kinds, strict=False):
             if each := estimates.get(kind):
                 filled = {} if shift > 0 else {"mfc": "none"}
                 left.plot([100 * each.low, 100 * each.high], [k - shift] * 2, color=BLUE, lw=1.4)
-                left.plot(
-                    100 * each.value, k - shift, "o", color=BLUE, ms=5, label=kind if k == labelled else None, **filled
-                )
+                left.plot(100 * each.value, k - shift, "o", color=BLUE, ms=5, label=once(kind), **filled)
         if ceiling is not None:
-            label = "window at the true position" if not k else None
+            label = once("window at the true position")
             left.plot(100 * ceiling, k - 0.12, "|", color=ORANGE, ms=11, mew=2, label=label)
+        if (theirs := (stated or {}).get(name)) is not None:
+            left.plot(100 * theirs, k, "D", color=ORANGE, mfc="none", ms=5, label=once("2021, its own schedule"))
         start = 0.0
         for share, colour in zip(errors or (), kinds_of_error.values(), strict=False):
             right.barh(k, 100 * share, left=100 * start, color=colour, alpha=0.75, height=0.55)

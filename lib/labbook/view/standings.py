@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import nn
 
@@ -22,6 +23,7 @@ from ..stimuli import ECCENTRICITIES, FIELD, Scene128
 from ..study2021 import facts
 from . import figures
 
+LIMITS = "ceiling", "errors of localisation + classification"  # columns, see `_limits`
 INPUT = {systems.PIXELS: "every pixel", systems.WINDOW: "fovea"}  # by the numbers used for one answer
 Tables = Mapping[float, Mapping[str, Measured | Counted]]  # noise -> name of a system -> what was measured
 
@@ -89,8 +91,7 @@ def accuracies(tables: Tables, reference: str) -> None:
             "system",
             f"noise {usual:g}",
             f"noise {noisy:g}",
-            "ceiling",
-            "errors of localisation + classification",
+            *LIMITS,
             f"from {reference}",
             "test digits",
             "seeds",
@@ -99,8 +100,7 @@ def accuracies(tables: Tables, reference: str) -> None:
             (
                 name,
                 *(report.proportion(table[name].accuracy()) if name in table else "" for table in tables.values()),
-                "" if (ceiling := _ceiling(each)) is None else report.percent(ceiling),
-                _told(each.errors()),
+                *_limits(each),
                 "" if name == reference else report.points(each.minus(found[reference])),
                 " and ".join(f"{n:,}" for n in dict.fromkeys(t[name].n for t in tables.values() if name in t))
                 + " first" * isinstance(each, Counted),
@@ -112,6 +112,12 @@ def accuracies(tables: Tables, reference: str) -> None:
         f"seed. Systems were trained at noise {usual:g}, of which their ceilings and errors are. First: the first test "
         "digits, not the random sample.",
     )
+
+
+def _limits(found: Measured | Counted) -> tuple[str, str]:
+    """Return a system's ceiling and errors as text; "" where they are not known."""
+    ceiling = _ceiling(found)
+    return "" if ceiling is None else report.percent(ceiling), _told(found.errors())
 
 
 def _told(errors: Errors | None) -> str:
@@ -147,29 +153,33 @@ def thresholds(found: Mapping[str, Measured | Counted], noise: float, level: flo
     )
 
 
-def at_budget(
-    store: ChapterStore, name: str, budget: int, own: Measured | Counted
-) -> tuple[Measured | Counted, int] | None:
-    """Return how accurate a system is at a shared budget, and the training images of its runs; None: not trained.
+class AtBudget(NamedTuple):
+    """A system at a shared budget: its outcomes, and the training images of all its parts."""
+
+    found: Measured | Counted
+    images: int
+
+
+def at_budget(store: ChapterStore, name: str, budget: int, own: Measured | Counted) -> AtBudget | None:
+    """Return how accurate a system is at a shared budget, with the seeds that are stored; None: not trained.
 
     Args:
         own: of its training in `systems`.
     """
     for training in budgets.candidates(name, budget):
-        runs = _at_hand(store, training)
+        runs, images = _at_hand(store, training), budgets.images(training)
         if runs and training == systems.SYSTEMS[name].training:
-            return own, budgets.images(training)
+            return AtBudget(own.first(systems.FEWER) if isinstance(own, Measured) else own, images)
         if runs := [run for run in runs if kept(evaluations.digitwise, run)]:
-            found = [store.evaluate(evaluations.digitwise, run, n=systems.FEWER) for run in runs]
-            return Measured(found), budgets.images(training)
+            return AtBudget(Measured(store.evaluate(evaluations.digitwise, runs, n=systems.FEWER)), images)
     return None
 
 
-def what_where_at_budget(store: ChapterStore, budget: int) -> dict[int, Measured]:
+def what_where_at_budget(store: ChapterStore, budget: int) -> dict[int, AtBudget]:
     """Return the What/Where model at a shared budget after several numbers of saccades; {}: not trained."""
     first, second = budgets.what_where(budget)
     found = []
-    for what in _at_hand(store, first):
+    for what in (run for run in _at_hand(store, first) if kept(evaluations.accuracy_map, run)):
         seen = store.evaluate(evaluations.accuracy_map, what, scene=first.stages[-1].scene, **budgets.MAP)
         found += [
             store.evaluate(evaluations.digitwise_saccades, each, what=what, n=systems.FEWER)
@@ -177,7 +187,7 @@ def what_where_at_budget(store: ChapterStore, budget: int) -> dict[int, Measured
             if kept(evaluations.digitwise_saccades, what, each)
         ]
     after = evaluations.digitwise_saccades.settings({"what": None})["after"]
-    return {k: Measured(runs) for k, runs in zip(after, zip(*found, strict=True), strict=False)}
+    return {k: AtBudget(Measured(runs), budget) for k, runs in zip(after, zip(*found, strict=True), strict=False)}
 
 
 def _at_hand(store: ChapterStore, training: Training, seeds: Sequence[int] | None = None) -> list[Run]:
@@ -188,46 +198,66 @@ def _at_hand(store: ChapterStore, training: Training, seeds: Sequence[int] | Non
 
 
 def shared_budgets(store: ChapterStore, found: Mapping[str, Measured | Counted]) -> None:
-    """Display the accuracy of every system at the shared budgets, beside that of 2021 after its own schedule.
+    """Display every system at the shared budgets: a figure beside 2021 after its own schedule, and a table for each
+    budget with differences from the What/Where model of the same budget.
 
     Args:
         found: by its training in `systems`, at the noise of the training.
     """
-    rows = {  # name -> at each budget
-        name: [at_budget(store, name, budget, found[name]) for budget in budgets.BUDGETS]
-        for name in budgets.trainings()
-    }
-    stated = {name: system.row for name, system in systems.SYSTEMS.items()}
-    gazes = {budget: what_where_at_budget(store, budget) for budget in budgets.BUDGETS}
-    for k in (1, whatwhere.SACCADES):
-        stated[systems.title(k)] = None  # at another noise
-        rows[systems.title(k)] = [(each[k], budget) if each else None for budget, each in gazes.items()]
+    model = systems.title(whatwhere.SACCADES)
+    at: dict[int, dict[str, AtBudget]] = {}
+    for budget in budgets.BUDGETS:
+        each = {name: at_budget(store, name, budget, found[name]) for name in budgets.trainings()}
+        each |= {systems.title(k): gaze for k, gaze in what_where_at_budget(store, budget).items() if k}
+        at[budget] = {name: one for name, one in each.items() if one}
+    best = {name: each for at_one in at.values() for name, each in at_one.items()}  # at the largest budget
+    if best:
+        _draw_budgets(at, [name for name in ranked({name: each.found for name, each in best.items()})])
+    for budget, each in at.items():
+        missing = [name for name in (*budgets.trainings(), model) if name not in each]
+        report.table(
+            ("system", "accuracy", f"from {model}", *LIMITS, "seeds", "budget used", "test digits"),
+            [
+                (
+                    name,
+                    report.proportion(one.accuracy()),
+                    "" if name == model or model not in each else report.points(one.minus(each[model].found)),
+                    *_limits(one),
+                    one.n_seeds,
+                    f"{100 * each[name].images / budget:.0f} %",
+                    f"{one.n:,}" + " first" * isinstance(one, Counted),
+                )
+                for name, one in ranked({name: one.found for name, one in each.items()}).items()
+            ],
+            f"{budget:,} training images: mean accuracy over the 27 cells with 95 % intervals, of digits and seeds, of "
+            f"digits alone where there is one seed; differences are paired over digits. Test digits: the first "
+            f"{systems.FEWER:,} of the random sample but where it says first, of the test set. Where less than "
+            f"{100 * budgets.NEARLY:.0f} % of the budget was used, it is the system of the first table."
+            + f" Not trained: {', '.join(missing)}."
+            * bool(missing),
+        )
 
-    def cell(each: tuple[Measured | Counted, int] | None, budget: int) -> str:
-        if each is None:
-            return "not trained"
-        accuracy, images = each
-        fewer = f", {images:,} images" * (images < budgets.NEARLY * budget)
-        return f"{report.proportion(accuracy.accuracy())}, {accuracy.n_seeds} seed{'s' * (accuracy.n_seeds > 1)}{fewer}"
 
-    def best(each: Sequence) -> float:
-        return max(found[0].accuracy().value if found else 0 for found in each)
-
-    def of_2021(row: str | None) -> str:
-        if row is None:
-            return ""
-        images = facts.systems()[row]["train_images"]
-        return f"{report.percent(evaluation.mean_accuracy(facts.benchmark(row)))}, {images:,} images"
-
-    report.table(
-        ("system", *(f"{budget:,} training images" for budget in budgets.BUDGETS), "2021"),
-        [
-            (name, *map(cell, each, budgets.BUDGETS), of_2021(stated[name]))
-            for name, each in sorted(rows.items(), key=lambda row: -best(row[1]))
-        ],
-        "Mean accuracy over the 27 cells with 95 % intervals of digits and seeds, most of them on "
-        f"{systems.FEWER:,} random test digits. The system of the first table stands for a budget of which it used at "
-        "least half; its images are then given. 2021: its own schedule, as stated.",
+def _draw_budgets(at: Mapping[int, Mapping[str, AtBudget]], names: Sequence[str]) -> None:
+    """Display systems at the budgets beside 2021 after its own schedule."""
+    labels = {budget: f"{budget:,} training images" for budget in at}
+    rows, stated, least = {}, {}, next(iter(at))
+    for name in names:
+        accuracies = {labels[budget]: each[name].found.accuracy() for budget, each in at.items() if name in each}
+        rows[name] = accuracies, None, at[least][name].found.errors() if name in at[least] else None
+        row = systems.SYSTEMS[name].row if name in systems.SYSTEMS else None
+        stated[name] = row and evaluation.mean_accuracy(facts.benchmark(row))
+    images = sorted({facts.systems()[each.row]["train_images"] for each in systems.SYSTEMS.values() if each.row})
+    figures.show(
+        figures.systems(rows, stated),
+        alt="Accuracy of each system at the shared budgets: "
+        + "; ".join(
+            f"{name} {', '.join(f'{report.percent(value.value)} at {label}' for label, value in each.items())}"
+            for name, (each, *_) in rows.items()
+        ),
+        caption=f"Left: mean accuracy over the 27 cells with 95 % intervals at each shared budget; diamonds: the "
+        f"single run of 2021 after its own schedule of {images[0] / 1e6:.1f} to {images[-1] / 1e6:.1f} million images, "
+        f"as stated (the What/Where model had another noise). Right: misclassified stimuli at {labels[least]}.",
     )
 
 
