@@ -48,18 +48,20 @@ def answer(measured):
 
 
 def findings(measured, claims):
-    """Three findings of one number each."""
+    """Four findings of at most three numbers each."""
     whole, foveal = mean(measured[MAP]), mean(measured[SEARCHER])
-    decided = [each["verdict"] for each in claims if each["verdict"] != "open"]
+    verdicts = [each["verdict"] for each in claims if each["verdict"] != "no claim"]
+    decided = len(verdicts) - verdicts.count("open")
     return "\n".join(
         (
             "- **Search can be learned from whole fields and class labels alone.** A map of evidence over all places "
             f"classifies {whole:.1f} % of the digits correctly ({{doc}}`beyond`).",
             f"- **A fovea costs {'little ' if whole - foveal < LITTLE else ''}accuracy.** Seen through the retina of "
             f"the What/Where model, in at most five fixations, the map loses {_points(whole - foveal)}.",
-            "- **When a transformer fails, it has collapsed:** its window is the same for every input "
-            f"({{doc}}`primer_transformers`). Of the {len(decided)} claims of 2021 that could be decided, "
-            f"{decided.count('confirmed')} are {{doc}}`confirmed <claims>`.",
+            "- **Spatial transformers often collapse** in training: their window becomes the same for every input "
+            "({doc}`primer_transformers` explains why).",
+            f"- **Of {len(verdicts)} claims of 2021, {decided} could be decided:** {verdicts.count('confirmed')} are "
+            "{doc}`confirmed <claims>`.",
         )
     )
 
@@ -95,7 +97,7 @@ def systems(measured):
         ]
         for name, cells in sorted(measured.items(), key=lambda each: -mean(each[1]))
     ]
-    names = (f"{100 * contrast:.0f} %" for contrast in contrasts)
+    names = (f"at {100 * contrast:.0f} %" for contrast in contrasts)
     return table(["system", "accuracy", *names, "input values", "parameters", "training images", "seeds"], rows)
 
 
@@ -111,7 +113,7 @@ def chart(measured):
         )
     return (
         f'<figure class="plot landing-chart"><ol>{"".join(rows)}</ol>'
-        "<figcaption>Digits classified correctly by five systems, trained here, on stimuli of the same distribution. "
+        "<figcaption>Digits classified correctly by five systems, all trained here (chance: 10 %). "
         '<span class="key-foveal">Orange</span>: the field is seen through a log-polar retina. '
         '<span class="key-full">Blue</span>: every pixel of the field is used.</figcaption></figure>'
     )

@@ -29,7 +29,7 @@ KINDS = {
     "experiment": "experiments, decided by trained networks",
     "fact": "facts, counted or read in code",
 }
-RECORDS = "records of that week that claim nothing"
+RECORDS = "records of the lab-book that claim nothing"
 EVIDENCE = {  # of an open experiment
     "own schedule": "of its own schedule, but not enough, or too close",
     "shortened": "of its own schedule, shortened: a pilot",
@@ -118,13 +118,13 @@ def weeks(records):
                 f"[{record['id']}]{{.claim-id #{record['id'].lower()}}}",  # pages link to it
                 f"{text(record['claim'])}<br>*{text(record['setting'])}*" if record["claim"] else "",
                 text(record["stated"]),
-                "<br>".join(filter(None, [text(record["measured"]), pilot(record), rule(record)])),
+                "<br>".join(filter(None, [text(record["measured"]), pilot(record)])) + rule(record),
                 badge(record["verdict"]) + evidence(record),
             ]
             for record in records
             if record["week"] == week
         ]
-        head = ["", "claim", "stated in 2021", "measured here, and what decided", "verdict, evidence"]
+        head = ["", "claim", "stated in 2021", "measured here, and the rule", "verdict, evidence"]
         parts += [f"### Week {week}", table(head, rows)]
     return "\n\n".join(parts)
 
@@ -148,7 +148,8 @@ def rule(record):
     """The rule in words, and since when it stands."""
     when = {True: ", before the runs that decided", False: ", after the runs that decided"}.get(record["first"], "")
     since = f" Rule of {record['since'].partition(' ')[2][:10]}{when}." if record["since"] and when else ""
-    return f"*{text(record['note'].rstrip('.'))}.{since}*" if record["note"] else ""
+    said = re.sub(r"(?<=\. )[a-z]", lambda first: first[0].upper(), f"{text(record['note'].rstrip('.'))}.{since}")
+    return f'<details class="rule"><summary>rule</summary>{said}</details>' if record["note"] else ""
 
 
 def badge(verdict):

@@ -101,7 +101,7 @@ def test_the_page_counts_links_and_leaves_no_markup_loose(tmp_path):
     records = claims.collect(tmp_path)
     counted = page.counts(records).splitlines()
     assert counted[4].replace(" ", "") == "|together|2|0|0|92|94|"
-    assert "there are 0 records of that week that claim nothing" in counted[6]
+    assert "there are 0 records of the lab-book that claim nothing" in counted[6]
     assert "rest on 1 to 2 seeds of their own schedule" in counted[6] and "1 of 2 were committed" in counted[6]
     assert counted[-1].replace(" ", "") == "|none|92|"
     weeks = page.weeks(records)
@@ -109,7 +109,7 @@ def test_the_page_counts_links_and_leaves_no_markup_loose(tmp_path):
     row = next(line for line in weeks.splitlines() if "[C1]" in line)
     assert r"a\|b \<i\> \$x\$ \*y\*" in row
     assert "[week 1](week1_a.ipynb)<br>own schedule, 2 seeds" in row
-    assert "*above 80 %. Rule of 2026-11-27, before the runs that decided.*" in row
+    assert "</summary>above 80 %. Rule of 2026-11-27, before the runs that decided.</details>" in row
     assert "(week1_a.ipynb)" not in next(line for line in weeks.splitlines() if "[C3]" in line)
 
 
@@ -120,7 +120,7 @@ def test_a_pilot_and_a_record_are_told_apart_from_evidence(tmp_path):
         tmp_path, "week1_a", piloted, judgement("C28", verdict="no claim", kind="record", evidence="none", note="x")
     )
     records = claims.collect(tmp_path)
-    assert "there are 1 records of that week that claim nothing" in page.counts(records)
+    assert "there are 1 records of the lab-book that claim nothing" in page.counts(records)
     rows = {
         name: next(line for line in page.weeks(records).splitlines() if f"[{name}]" in line) for name in ("C1", "C28")
     }
