@@ -104,9 +104,10 @@ def test_different_keys_give_unrelated_textures():
     assert between.abs().max() < 0.95 and between.mean().abs() < 0.01
 
 
-def test_bank_textures_are_rolled_or_mirrored_members():
-    bank = clouds.Bank(28, 6)
-    members = bank.padded[:, :28, :28]
+@pytest.mark.parametrize("size", [28, 66])  # on a CPU small and large squares are copied in two ways
+def test_bank_textures_are_rolled_or_mirrored_members(size):
+    bank = clouds.Bank(size, 6)
+    members = bank.padded[:, :size, :size]
     seen = set()
     for texture in bank.draw(120, rng.generator("bank test")):
         found = [
@@ -121,8 +122,8 @@ def test_bank_textures_are_rolled_or_mirrored_members():
 
 
 def _is_rolled(texture: torch.Tensor, member: torch.Tensor) -> bool:
-    row, column = divmod(int(member.argmax()), 28)
-    at = divmod(int(texture.argmax()), 28)
+    row, column = divmod(int(member.argmax()), len(member))
+    at = divmod(int(texture.argmax()), len(member))
     return torch.equal(texture, member.roll((at[0] - row, at[1] - column), (0, 1)))
 
 

@@ -1,16 +1,14 @@
 """Handwritten digits as uint8 tensors, with their provenance.
 
-MNIST (LeCun et al. 1998) is read from the folder that `LABBOOK_DATA` names (it holds `MNIST/raw/` with the four files,
-plain or gz), else downloaded once. Its test digits come with the book: an analysis of stored trainings needs no others.
-Without MNIST, `data="auto"` falls back to the 1 797 digits that come with scikit-learn, brought to 28x28.
+MNIST (LeCun et al. 1998) is read from the folder that `LABBOOK_DATA` names, else downloaded once (`runtime.mnist`). Its
+test digits come with the book: an analysis of stored trainings needs no others. Without MNIST, `data="auto"` falls back
+to the 1 797 digits that come with scikit-learn, brought to 28x28.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -102,10 +100,10 @@ def load(data: str = "auto", tests: Path | None = None) -> DigitSets:
         return _bundled()
     if named := os.environ.get("LABBOOK_DATA"):
         return _mnist(mnist.named(Path(named).expanduser()))
-    if tests is not None and (tests / "MNIST" / "raw").is_dir():
-        return _test_digits(tests / "MNIST" / "raw")
+    if tests is not None and (raw := tests / "MNIST" / "raw").is_dir():
+        return _test_digits(raw)
     try:
-        return _cached()
+        return mnist.cached(_mnist)
     except Missing as missing:
         if data == "auto":
             return replace(_bundled(), why=str(missing))
@@ -120,60 +118,29 @@ def _mnist(raw: Path) -> DigitSets:
     return DigitSets(train[:-HELD_OUT], train[-HELD_OUT:], test, "mnist", _origin(len(train), len(test)), raw)
 
 
-def _cached() -> DigitSets:
-    """Return MNIST from the cache, downloaded where need be; raises `Missing`."""
-    with suppress(ConfigurationError):
-        return _mnist(mnist.cache())
-    mnist.download()
-    return _mnist(mnist.cache())
-
-
-class DeferredDigits(Digits):
-    """`n` digits that are loaded when their images or labels are first needed."""
-
-    def __init__(self, n: int, first: int, load: Callable[[], Digits]):
-        vars(self).update(n=n, first=first, load=load)
-
-    def __getattr__(self, name: str) -> Tensor:
-        if name not in ("images", "labels"):
-            raise AttributeError(name)
-        return getattr(self.load(), name)
-
-    def __len__(self) -> int:
-        return self.n
-
-    def to(self, device: torch.device | str) -> Digits:
-        """Return the same digits on `device`; on the CPU still deferred."""
-        return self if torch.device(device).type == "cpu" else super().to(device)
-
-
-def _test_digits(raw: Path) -> DigitSets:
-    """Return MNIST of which only the test digits are there as yet."""
-
-    @cache
-    def every() -> DigitSets:
-        try:
-            return _cached()
-        except Missing as missing:
-            raise missing.sentence("A new training needs MNIST") from None
-
-    test, n = _part(raw, "t10k"), TRAINING_DIGITS - HELD_OUT
-    train = DeferredDigits(n, 0, lambda: every().train)
-    validation = DeferredDigits(HELD_OUT, n, lambda: every().validation)
-    return DigitSets(train, validation, test, "mnist", _origin(TRAINING_DIGITS, len(test)), raw)
+def _part(raw: Path, prefix: str) -> Digits:
+    images, labels = mnist.read(raw, prefix)
+    return Digits(images, labels, part=int(prefix == "t10k"))
 
 
 def _origin(train: int, test: int) -> str:
     return f"MNIST, {train:,} + {test:,} digits"
 
 
-def _part(raw: Path, prefix: str) -> Digits:
-    """Return the digits of one pair of files: headers of 16 and of 8 bytes, then a byte a pixel or a label."""
-    images, labels = (
-        torch.frombuffer(bytearray(mnist.content(raw, f"{prefix}-{name}")), dtype=torch.uint8, offset=header)
-        for name, header in (("images-idx3-ubyte", 16), ("labels-idx1-ubyte", 8))
-    )
-    return Digits(images.view(-1, 28, 28), labels.long(), part=int(prefix == "t10k"))
+def _test_digits(raw: Path) -> DigitSets:
+    """Return MNIST of which the test digits alone are here; the others are loaded when they are first needed."""
+
+    @cache
+    def every() -> DigitSets:
+        try:
+            return mnist.cached(_mnist)
+        except Missing as missing:
+            raise missing.sentence("A new training needs MNIST") from None
+
+    test, n = _part(raw, "t10k"), TRAINING_DIGITS - HELD_OUT
+    train = mnist.Deferred(n, 0, lambda: every().train)
+    validation = mnist.Deferred(HELD_OUT, n, lambda: every().validation)
+    return DigitSets(train, validation, test, "mnist", _origin(TRAINING_DIGITS, len(test)), raw)
 
 
 # ---- scikit-learn's digits ------------------------------------------------------------------------------------------

@@ -91,11 +91,17 @@ class Bank:
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Return `n` textures (n, size, size), new tensors."""
-        device = generator.device
+        device, size = generator.device, self.size
         choice = torch.randint(len(self.padded), (n,), generator=generator, device=device)
-        top, left, mirror = torch.randint(self.size, (3, n), generator=generator, device=device)
-        rolled = self.padded.unfold(1, self.size, 1).unfold(2, self.size, 1)[choice, top, left]
-        return torch.where((mirror % 2 == 1)[:, None, None], rolled.flip(-1), rolled)
+        top, left, mirror = torch.randint(size, (3, n), generator=generator, device=device)
+        mirrored = mirror % 2 == 1
+        if device.type == "cpu" and size > 64:  # copies of whole rows: indexing large squares takes twice the time
+            places = zip(choice.tolist(), top.tolist(), left.tolist(), strict=True)
+            rolled = torch.stack([self.padded[k, i : i + size, j : j + size] for k, i, j in places])
+            rolled[mirrored] = rolled[mirrored].flip(-1)
+            return rolled
+        rolled = self.padded.unfold(1, size, 1).unfold(2, size, 1)[choice, top, left]
+        return torch.where(mirrored[:, None, None], rolled.flip(-1), rolled)
 
 
 @lru_cache(maxsize=4)

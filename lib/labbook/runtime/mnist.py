@@ -1,4 +1,7 @@
-"""The four files of MNIST: in the folder that is named, or downloaded once; every byte is held to its checksum."""
+"""The four files of MNIST, plain or gz, in `MNIST/raw/`: in a folder that is named, or downloaded once into a cache.
+
+Every byte is held to its checksum.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,19 @@ import gzip
 import os
 import warnings
 import zlib
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from filelock import FileLock
+from torch import Tensor
 
 from ..errors import ConfigurationError
 from . import files
 
+Read = TypeVar("Read")
 LARGEST = 16 + 60_000 * 28 * 28  # bytes of the largest file, uncompressed
 SHA256 = {  # of the uncompressed files, so that plain and gz files are held to the same standard
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -46,6 +54,18 @@ def named(root: Path) -> Path:
 def cache() -> Path:
     """Return the folder for downloaded files."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lab-book" / "MNIST" / "raw"
+
+
+def cached(read: Callable[[Path], Read]) -> Read:
+    """Return what `read` makes of the cached files; they are downloaded where it refuses them, or there are none.
+
+    Raises:
+        Missing: see `download`.
+    """
+    with suppress(ConfigurationError):
+        return read(cache())
+    download()
+    return read(cache())
 
 
 def download() -> None:
@@ -115,3 +135,38 @@ def content(raw: Path, name: str) -> bytes:
     if (found := files.digest(content)) != expected:
         raise ConfigurationError(f"{path} is truncated or altered: expected SHA-256 {expected}, found {found}; {cure}")
     return content
+
+
+def read(raw: Path, prefix: str) -> tuple[Tensor, Tensor]:
+    """Return images uint8 (N, 28, 28) and labels int64 (N,) of one pair of files, "train" or "t10k".
+
+    They have headers of 16 and of 8 bytes, then a byte a pixel or a label.
+
+    Raises:
+        ConfigurationError: see `content`.
+    """
+    images, labels = (
+        torch.frombuffer(bytearray(content(raw, f"{prefix}-{name}")), dtype=torch.uint8, offset=header)
+        for name, header in (("images-idx3-ubyte", 16), ("labels-idx1-ubyte", 8))
+    )
+    return images.view(-1, 28, 28), labels.long()
+
+
+class Deferred:
+    """Stands for `n` digits, the first with index `first`, which `load` loads when anything else of them is needed."""
+
+    def __init__(self, n: int, first: int, load: Callable[[], object]):
+        self.n, self.first, self.load = n, first, load
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, rows: slice) -> object:
+        return self.load()[rows]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.load(), name)
+
+    def to(self, device: torch.device | str) -> object:
+        """Return the same digits on `device`; on the CPU still deferred."""
+        return self if torch.device(device).type == "cpu" else self.load().to(device)
