@@ -58,11 +58,18 @@ def small(training: Training, few: DigitSets) -> Training:
     return replace(cut, batch=10, start=training.start and small(training.start, few))
 
 
-@pytest.mark.parametrize("group", [name for name, *_ in beyond.card_trainings()])
-def test_each_group_trains_and_is_evaluated(few, group):
-    """A few images of its first training, on scikit-learn's digits."""
-    [first] = [trainings[0] for name, trainings, _ in beyond.card_trainings() if name == group]
+def kind(trainings: list[Training]) -> str:
+    """Return what the first of some trainings is, but for its images and its seed."""
+    first = trainings[0]
+    return repr((first.model, first.options, first.optimiser, first.loss, first.stages[-1].scene, bool(first.start)))
 
+
+KINDS = {kind(trainings): (name, trainings[0]) for name, trainings, _ in beyond.card_trainings()[::-1]}
+
+
+@pytest.mark.parametrize(("name", "first"), KINDS.values(), ids=[name for name, _ in KINDS.values()])
+def test_each_kind_trains_and_is_evaluated(few, name, first):
+    """A few images, on scikit-learn's digits."""
     tiny = small(first, few)
     weights = tiny.start and train(tiny.start, few).model.state_dict()
     outcome = train(tiny, few, weights=weights)
@@ -148,8 +155,7 @@ def test_a_gpu_session_measures_them(few, name, monkeypatch, tmp_path):
     run = runs.get_or_train(tiny, few)
     settings = Trains(profile="smoke", device="cpu", data=few.name, out=str(tmp_path))
     lane = type("Lane", (), {"book": ChapterStore(settings, runs)})
-    [measure] = gpu.measures(entry)
-    first = gpu.MEASURES[measure](lane, run, tiny)
+    first = gpu.measured(lane, run, tiny)
     assert 0 <= first["cells"] <= 1
     monkeypatch.setattr(models, "build", None)
-    assert gpu.MEASURES[measure](lane, run, tiny) == first
+    assert gpu.measured(lane, run, tiny) == first

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook import models
+from labbook import models, retina
 from labbook.errors import ConfigurationError
 from labbook.experiments.bootstrap import Estimate
 from labbook.experiments.scaling import log_odds, main_effects, operations, power_law
@@ -77,3 +77,11 @@ def test_operations_are_those_of_the_layers():
     expected = 2 * (a**2 * w * 25 + b**2 * 2 * w * w * 25 + c**2 * 4 * w * 2 * w * 16 + c**2 * 11 * 4 * w)
     assert operations(models.build("evidence"), 128) == expected + 2 * 2 * c**2  # the mean place
     assert operations(models.build("evidence"), 256) > 4 * expected
+
+
+def test_the_operations_of_a_network_with_batch_normalisation_are_counted():
+    """Its second layer, 1000 by 1000, takes six million: forward, and twice backward; making the retina none."""
+    small = retina.WhatWhere(orientations=2, azimuths=4, rings=2)
+    build = lambda: models.build("where", retina=small, batch_norm=True)  # noqa: E731
+    first, second = (operations(build(), 128, training=True) for _ in range(2))
+    assert 6e6 < first == second < 9e6

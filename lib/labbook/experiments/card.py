@@ -61,7 +61,6 @@ class CardTraining:
     trainings: tuple[Training, ...]
     minutes: float  # that one data-centre GPU should take
     worth: float = 50.0  # the highest is trained first
-    measures: tuple[str | Callable, ...] = ()  # of each run: see `ops.gpu.MEASURES`; () by its kind
 
     @property
     def large(self) -> bool:

@@ -1,4 +1,4 @@
-"""What explains an accuracy and what it costs: power laws, effects of a factorial experiment, operations per image.
+"""What explains an accuracy and what it costs: power laws, effects of a factorial experiment, operations and bytes.
 
 Convention
     log odds    natural logarithm; half a prediction is added to correct and to wrong ones, so that they exist
@@ -103,13 +103,39 @@ def main_effects(cells: Mapping[tuple, float], factors: Mapping[str, tuple]) -> 
     return {" x ".join(names[k] for k in which): _estimate(contrast(which), error, len(noise)) for which in asked}
 
 
-def operations(model: nn.Module, edge: int) -> float:
-    """Return the multiplications and additions by which a model in evaluation mode classifies one image (1, edge,
-    edge), by PyTorch's counter: products and convolutions, those of a retina too; a search makes all its fixations."""
-    images = torch.zeros(1, 1, edge, edge)
-    model.eval()
-    with torch.no_grad():
-        model(images)  # once: a retina is made, which is not counted
+def operations(model: nn.Module, edge: int, training: bool = False) -> float:
+    """Return the multiplications and additions of one image (1, edge, edge), by PyTorch's counter: products and
+    convolutions, those of a retina too.
+
+    Args:
+        training: whether those of a training step, forward and backward, are counted. Else the model classifies in
+            evaluation mode, and a search makes all its fixations.
+    """
+    images = torch.zeros(1 + training, 1, edge, edge)  # batch normalisation refuses to train with one
+    model.train(training)
+    with torch.set_grad_enabled(training):
+        with torch.no_grad():
+            model(images)  # once: a retina is made, which is not counted
         with FlopCounterMode(display=False) as counter:
-            model(images)
-    return counter.get_total_flops()
+            found = model(images)
+            if training:
+                found.logits.sum().backward()
+    return counter.get_total_flops() / len(images)
+
+
+def traffic(model: nn.Module, edge: int, batch: int) -> float:
+    """Return the bytes that a training step moves at least for an image: the image is read, what the backward pass
+    needs is written and read, weights are read twice, gradients written and read, weights read and written."""
+    saved: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    images = torch.rand(2, 1, edge, edge)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        logits = model(images).logits
+    assert logits.requires_grad  # until here all that was saved is held
+    weights = {p.untyped_storage().data_ptr(): 4 * p.numel() for p in model.parameters()}
+    activations = sum(n for where, n in saved.items() if where not in weights) / len(images)
+    return 4 * edge**2 + 2 * activations + 6 * sum(weights.values()) / batch

@@ -24,10 +24,11 @@ from .. import digits, models, rng
 from ..book import store
 from ..config import Training
 from ..curriculum import Stage
+from ..experiments.scaling import operations
 from ..runtime import engine
 from ..stimuli import EDGE, FIELD, Scene28, Scene128, StimulusConfig, draw
 from ..study2021 import pipeline
-from .timing import BATCH, clock, operations, stepper
+from .timing import BATCH, clock, stepper
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _rows(size: Size, rounds: int) -> list[dict]:
         for name in stimuli
     ]
     for name, (model, each, _) in steps.items():
-        flops = operations(models.build(model), scene.edge)
+        flops = operations(models.build(model), scene.edge, training=True)
         shares = {"stimuli": seconds["fresh, a texture per image"] / seconds[name]}
         floor = 1 / (flops * seconds[each])
         rows.append({"name": name, "ratio": None, "per_second": 1 / seconds[name], "floor": floor, **shares})

@@ -59,9 +59,24 @@ app = typer.Typer(
 
 
 # What several commands are given.
-CHAPTERS = typer.Argument(metavar="CHAPTER", help="Names or beginnings of names; none means all.")
-PROFILE = "smoke (seconds, numbers meaningless), quick (minutes on two cores) or full (for a GPU)."
-DIGITS = Annotated[str, typer.Option(help="auto, mnist or digits.")]
+Chapters = Annotated[
+    list[str] | None, typer.Argument(metavar="CHAPTER", help="Names or beginnings of names; none means all.")
+]
+Profile = Annotated[
+    str | None, typer.Option(help="smoke (seconds, numbers meaningless), quick (minutes on two cores) or full (a GPU).")
+]
+Data = Annotated[str, typer.Option(help="auto, mnist or digits.")]
+
+
+def _pairs(help: str, metavar: str = "NAME=VALUE") -> Any:
+    """Return the type of NAME=VALUE options."""
+    option = typer.Option("--parameter", "-p", metavar=metavar, help=f"{help}; may be repeated.")
+    return Annotated[list[str] | None, option]
+
+
+def _folder(help: str, default: str) -> Any:
+    """Return the type of an option that names a folder."""
+    return Annotated[Path | None, typer.Option(help=help, show_default=default)]
 
 
 @contextmanager
@@ -78,19 +93,12 @@ def _progress() -> Iterator[tuple[Console, Progress]]:
 
 @app.command()
 def run(
-    words: Annotated[list[str] | None, CHAPTERS] = None,
-    profile: Annotated[str | None, typer.Option(help=PROFILE)] = None,
+    words: Chapters = None,
+    profile: Profile = None,
     seed: Annotated[str | None, typer.Option(help="The first seed; the others follow it.")] = None,
-    pairs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--parameter", "-p", metavar="NAME=VALUE", help="A parameter of every chapter named; may be repeated."
-        ),
-    ] = None,
+    pairs: _pairs("A parameter of every chapter named") = None,
     publish: Annotated[bool, typer.Option("--publish", help="Also put the executed chapters into book/.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the executed notebooks.", show_default="_build/notebooks")
-    ] = None,
+    out: _folder("Folder for the executed notebooks.", "_build/notebooks") = None,
 ) -> None:
     """Execute chapters, all of them checked before the first one starts.
 
@@ -115,11 +123,10 @@ def run(
 
 def _require_committed() -> None:
     """Refuse to publish what no commit holds: a page names the commit that makes it again."""
-    command = ["git", "-C", str(checkout.root()), "status", "--porcelain", "--untracked-files=all"]
-    command += ["--", "lib", "notebooks"]
+    words = ("status", "--porcelain", "--untracked-files=all", "--", "lib", "notebooks")
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
-    except FileNotFoundError:  # no git, nothing to compare with
+        said = checkout.git(checkout.root(), *words).splitlines()
+    except ConfigurationError:  # no git, or no repository: nothing to compare with
         return
     if said:
         more = f" and {len(said) - 1} more" if len(said) > 1 else ""
@@ -184,18 +191,15 @@ def _publish_results(notebook: Any, name: str, book: Path) -> None:
 @app.command("sweep")
 def sweep_(
     word: Annotated[str, typer.Argument(metavar="CHAPTER", help="A chapter, or the beginning of its name.")],
-    pairs: Annotated[
-        list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUES", help="A,B,C or FIRST..LAST; may be repeated."),
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help=PROFILE)] = None,
+    pairs: _pairs("A,B,C or FIRST..LAST", "NAME=VALUES") = None,
+    profile: Profile = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Executions at once.", show_default="one per GPU, or per core")
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:PORT, or its scheduler file.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the sweep.", show_default="_build/sweeps/CHAPTER")] = None,
+    out: _folder("Folder of the sweep.", "_build/sweeps/CHAPTER") = None,
 ) -> None:
     """Execute a chapter for every combination of values, and gather the results in one table.
 
@@ -315,9 +319,7 @@ def _render(source: Path, made: Path, strict: bool) -> None:
 @app.command("gpu")
 def gpu_(
     minutes: Annotated[float, typer.Option(min=0, help="Length of this session, the pack included.")] = 10.0,
-    pack: Annotated[
-        Path | None, typer.Option(help="Folder, or NAME.zip, for the parts of the pack.", show_default="none")
-    ] = None,
+    pack: _folder("Folder, or NAME.zip, for the parts of the pack.", "none") = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A training, or the beginning of names; may be repeated.")
     ] = None,
@@ -335,9 +337,9 @@ def gpu_(
         int | None, typer.Option(min=1, help="Processes that train at once.", show_default="2 on a GPU, else 1")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    data: DIGITS = "auto",
+    data: Data = "auto",
     chapter_seconds: Annotated[float, typer.Option(help="Seconds after which a chapter is stopped.")] = 90.0,
-    out: Annotated[Path | None, typer.Option(help="Folder of record and runs.", show_default="_build/gpu")] = None,
+    out: _folder("Folder of record and runs.", "_build/gpu") = None,
     names: Annotated[bool, typer.Option("--list", help="List the trainings in the order of their worth.")] = False,
 ) -> None:
     """Use lent minutes of a GPU: check it, execute the chapters in smoke, time it, train what is worth most, pack.
@@ -368,9 +370,7 @@ def gpu_(
 @app.command("import")
 def import_(
     parts: Annotated[list[Path], typer.Argument(metavar="FILE", help="The parts of a pack.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for runs whose weights are large.", show_default="_build")
-    ] = None,
+    out: _folder("Folder for runs whose weights are large.", "_build") = None,
 ) -> None:
     """Bring what a GPU session packed into the book: its runs into book/runs, its record into book/results/gpu.
 
@@ -387,11 +387,8 @@ def import_(
 
 @app.command("drift")
 def drift_(
-    words: Annotated[list[str] | None, CHAPTERS] = None,
-    pairs: Annotated[
-        list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Other than published; may be repeated."),
-    ] = None,
+    words: Chapters = None,
+    pairs: _pairs("Other than published") = None,
     publish: Annotated[bool, typer.Option("--publish", help="Put what is found into book/results/drift.json.")] = False,
 ) -> None:
     """Execute published chapters again, beside the book, and compare number by number with what is published.
@@ -486,7 +483,7 @@ def colab_() -> None:
 
 @app.command("verify")
 def verify_(
-    out: Annotated[Path | None, typer.Option(help="Folder that holds new runs.", show_default="_build")] = None,
+    out: _folder("Folder that holds new runs.", "_build") = None,
 ) -> None:
     """Check the published runs, new runs and executed chapters, each by itself and against each other.
 
@@ -505,9 +502,7 @@ def verify_(
 
 
 @app.command()
-def data(
-    data: DIGITS = "auto",
-) -> None:
+def data(data: Data = "auto") -> None:
     """Show which digits a new training would use: where they are from, how many, and their checksums.
 
     MNIST is looked for in the folder LABBOOK_DATA (it holds MNIST/raw), then downloaded; without either, auto takes the

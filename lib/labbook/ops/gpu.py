@@ -37,7 +37,7 @@ import os
 import subprocess
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -159,76 +159,50 @@ def smoke(asked: Asked, until: float, say: Callable[[str], None]) -> list[dict]:
 
 # ---- what is measured of a run --------------------------------------------------------------------------------------
 
-
-def _shifts(lane: Worker, run: Run, training: Training) -> dict:
-    """Accuracies without a shift and at a standard deviation of 15 px, and the accuracy map."""
-    scene = training.stages[-1].scene
-    general, central = lane.book.general_and_central(run, scene)
-    return {"central": central.value, "general": general.value, "map": lane.book.accuracy_map(run, scene).mean().item()}
-
-
-def _cells(lane: Worker, run: Run, training: Training) -> dict:
-    """The 27 cells of the benchmark, and answers with their theta at the widest shift."""
-    found = lane.book.evaluate(evaluations.benchmark, run)
-    scene = replace(stimuli.Scene128(), std=float(stimuli.ECCENTRICITIES[-1]))
-    answers = lane.book.evaluate(evaluations.predictions, run, scene=scene)
-    health = None if answers.theta is None else evaluation.theta_statistics(answers.theta, answers.offsets)
-    follow = {} if health is None else {"theta correlation": sum(health.correlation) / 2}
-    return {"cells": evaluation.mean_accuracy(found), **follow}
-
-
-def _saccades(lane: Worker, run: Run, training: Training) -> dict:
-    """The What/Where model with the What pathway of the same seed, after 0, 1, ... saccades."""
-    noise = training.stages[-1].scene.noise
-    what = lane.get_or_train(lane.change(seeded(what_training(noise), training.seed, training.data)))
-    scene = stimuli.Scene128(noise=noise)
-    (found,) = lane.book.evaluate(evaluations.saccades, run, whats=[what], scene=scene)
-    words = {k: f"{k} saccade{'' if k == 1 else 's'}" for k in range(SACCADES + 1)}
-    return {word: sum(each.accuracy(k).value for each in found.values()) / len(found) for k, word in words.items()}
-
-
-def _and_cells(name: str) -> Callable:
-    """Return what stores an evaluation of a run, by its name in `evaluations`, and measures the 27 cells."""
-
-    def measure(lane: Worker, run: Run, training: Training) -> dict:
-        lane.book.evaluate(getattr(evaluations, name), run)
-        return _cells(lane, run, training)
-
-    return measure
-
-
-def _own(lane: Worker, run: Run, training: Training) -> dict:
-    """The accuracy on the stimuli that the run was trained on, on textures at each contrast of the benchmark."""
-    scene = training.stages[-1].scene
-    if not isinstance(scene, stimuli.Scene128):
-        return {"own": lane.book.evaluate(evaluations.accuracy, run, scene=scene).value}
-    fixed = {contrast: evaluation.fixed_contrast(scene, contrast) for contrast in evaluation.CONTRASTS}
-    found = {contrast: lane.book.evaluate(evaluations.accuracy, run, scene=each) for contrast, each in fixed.items()}
-    return {f"contrast {contrast:.0%}": each.value for contrast, each in found.items()}
-
-
-MEASURES: dict[str, Callable] = {
-    "shifts": _shifts,
-    "cells": _cells,
-    "saccades": _saccades,
-    "searches": _and_cells("searches"),
-    "limits": _and_cells("limits"),
-    "foveal searches": _and_cells("foveal_searches"),
-    "own": _own,
+STORED = {  # model -> what is stored of its runs beside the 27 cells
+    "searcher": evaluations.searches,
+    "evidence": evaluations.limits,
+    "foveal": evaluations.foveal_searches,
 }
 
 
-def measures(entry: CardTraining) -> tuple[str | Callable, ...]:
-    """Return what is measured of the runs of an entry."""
-    training = entry.trainings[0]
-    if entry.measures:
-        return entry.measures
-    if training.stages[-1].scene.edge == stimuli.EDGE:
-        return ("shifts",)
-    if type(training.stages[-1].scene) is not stimuli.Scene128:
-        return ("own",)
-    by_model = {"where": "saccades", "searcher": "searches", "evidence": "limits", "foveal": "foveal searches"}
-    return (by_model.get(training.model, "cells"),)
+def measured(lane: Worker, run: Run, training: Training) -> dict[str, float]:
+    """Evaluate a run, by the kind of its stimuli and of its network, and return its accuracies.
+
+    28x28: `central` without a shift, `general` at a standard deviation of 15 px, and the mean of the accuracy `map`.
+    128x128: the mean of the 27 `cells` of the benchmark and, of a transformer, its `theta correlation` at the widest
+    shift; of a Where pathway, accuracies after 0, 1, ... saccades. On other fields: those of the training itself.
+    """
+    scene, evaluate = training.stages[-1].scene, lane.book.evaluate
+    if scene.edge == stimuli.EDGE:
+        general, central = lane.book.general_and_central(run, scene)
+        mean = lane.book.accuracy_map(run, scene).mean().item()
+        return {"central": central.value, "general": general.value, "map": mean}
+    if not isinstance(scene, stimuli.Scene128):
+        return {"own": evaluate(evaluations.accuracy, run, scene=scene).value}
+    if type(scene) is not stimuli.Scene128:
+        fixed = {each: evaluation.fixed_contrast(scene, each) for each in evaluation.CONTRASTS}
+        found = {each: evaluate(evaluations.accuracy, run, scene=one) for each, one in fixed.items()}
+        return {f"contrast {contrast:.0%}": each.value for contrast, each in found.items()}
+    if training.model == "where":
+        return _saccades(lane, run, training, stimuli.Scene128(noise=scene.noise))
+    if training.model in STORED:
+        evaluate(STORED[training.model], run)
+    found = {"cells": evaluation.mean_accuracy(evaluate(evaluations.benchmark, run))}
+    widest = replace(stimuli.Scene128(), std=float(stimuli.ECCENTRICITIES[-1]))
+    answers = evaluate(evaluations.predictions, run, scene=widest)
+    if answers.theta is not None:
+        health = evaluation.theta_statistics(answers.theta, answers.offsets)
+        found["theta correlation"] = sum(health.correlation) / 2
+    return found
+
+
+def _saccades(lane: Worker, run: Run, training: Training, scene: stimuli.Scene128) -> dict[str, float]:
+    """Evaluate the What/Where model with the What pathway of the same seed."""
+    what = lane.get_or_train(lane.change(seeded(what_training(scene.noise), training.seed, training.data)))
+    (found,) = lane.book.evaluate(evaluations.saccades, run, whats=[what], scene=scene)
+    words = {k: f"{k} saccade{'' if k == 1 else 's'}" for k in range(SACCADES + 1)}
+    return {word: sum(each.accuracy(k).value for each in found.values()) / len(found) for k, word in words.items()}
 
 
 # ---- a lane: a process that trains and measures ---------------------------------------------------------------------
@@ -258,17 +232,14 @@ class Worker:
         entry = self.entries[name]
         rows = []
         for run, training in zip(self._trained(entry), entry.trainings, strict=True):
-            last = run.history[-1]
             row = {"run": run.id, "seed": training.seed, "images": run.images, "seconds": round(run.seconds, 2)}
-            row |= {"device": run.machine["device"], "accuracy": last["accuracy"], "measured": {}}
-            for measure in measures(entry):
-                if time.monotonic() > self.until:
-                    raise Paused(f"the evaluation of {name}, seed {training.seed}")
-                try:
-                    call = MEASURES[measure] if isinstance(measure, str) else measure
-                    row["measured"] |= call(self, run, training) or {}
-                except ConfigurationError as error:  # the book has its metrics alone
-                    self.say(f"seed {training.seed} is not measured: {error}")
+            row |= {"device": run.machine["device"], "accuracy": run.history[-1]["accuracy"], "measured": {}}
+            if time.monotonic() > self.until:
+                raise Paused(f"the evaluation of {name}, seed {training.seed}")
+            try:
+                row["measured"] = measured(self, run, training)
+            except ConfigurationError as error:  # the book has its metrics alone
+                self.say(f"seed {training.seed} is not measured: {error}")
             rows.append(row)
         return rows
 
@@ -473,7 +444,7 @@ class Session:
         except Exception as error:  # as of a card that is too small: the rest may still do
             self._fault(title, error)
             return
-        self.say(f"{title}: {time.monotonic() - began:.1f} s{_comment(into[key])}")
+        self.say(f"{title}: {time.monotonic() - began:.1f} s, {json.dumps(into[key])}")
         self._keep()
 
     def _check(self) -> None:
@@ -515,11 +486,10 @@ class Session:
             if kind == "trained":
                 trained[name] = said
                 stopped.pop(name, None)
-                said = "; ".join(map(_told, said))
             else:
                 parts = (unfinished(asked.folder / "runs", training) for training in by_name[name].trainings)
                 stopped[name] = {"why": said, "runs": [part for part in parts if part]}
-            self.say(f"{name}, {kind}: {said}")
+            self.say(f"{name}, {kind}: {said if kind == 'stopped' else json.dumps(said)}")
             self._keep()
 
         def idle() -> None:
@@ -568,29 +538,3 @@ def unfinished(folder: Path, training: Training) -> dict | None:
     ends = [last[k][1] for k, stage in enumerate(training.stages) if k in last and last[k][0] == stage.epochs]
     epochs = {"epochs": len(history), "of": sum(stage.epochs for stage in training.stages)}
     return {"run": name_of(training), "seed": training.seed, **epochs, "ends": ends}
-
-
-def _told(row: Mapping) -> str:
-    """Return a row of a trained run in words."""
-    measured = ", ".join(f"{name} {value:.1%}" for name, value in row["measured"].items())
-    rate = row["images"] / max(row["seconds"], 1e-9)
-    return f"seed {row['seed']}: {rate:,.0f} images per second, {row['seconds']:.1f} s, {measured}"
-
-
-def _comment(made: object) -> str:
-    """Return what is worth saying of a part of the check or the timings."""
-    if isinstance(made, float):
-        return f"; {made / 1e9:,.0f} billion per second"
-    if isinstance(made, list):
-        each = (f"{one['draws']} {one['edge']}x{one['edge']} {one['per_second']:,.0f}" for one in made)
-        return f"; per second: {', '.join(each)}"
-    if "per_second" in made:
-        target = f", target {made['target']:,.0f}" if made.get("target") else ""
-        overall = f", with evaluation {made['overall']:,.0f}" if "overall" in made else ""
-        why = f"; {made['captured']}" if isinstance(made.get("captured"), str) else ""
-        return f"; {made['per_second']:,.0f} per second{overall}{target}{why}"
-    rows = made.get("rows", ())  # of a check
-    said = [f"{each['what']} {each['difference']:.2g} (allowed {each['allowed']:.2g})" for each in rows]
-    if "same" in made:
-        said.append(f"twenty steps twice: {'equal' if made['same'] else 'other'} weights")
-    return "".join(f"; {each}" for each in said)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import datetime
-import subprocess
 from contextlib import suppress
 
 from ..book import checkout
+from ..errors import ConfigurationError
 from ..runtime.machine import machine
 
 
 def stamp(device: str = "cpu") -> dict[str, str]:
     """Return `date`, `commit` (empty outside of a git repository) and `machine` (what computes on a device)."""
     commit = ""
-    with suppress(OSError):  # no git
-        command = ["git", "-C", str(checkout.root()), "rev-parse", "--short=10", "HEAD"]
-        commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    with suppress(ConfigurationError):
+        commit = checkout.git(checkout.root(), "rev-parse", "--short=10", "HEAD").strip()
     here = machine(device)
     name = here["device"] if device.startswith("cuda") else here["processor"]
     return {"date": str(datetime.date.today()), "commit": commit, "machine": name}

@@ -220,24 +220,24 @@ def _place() -> tuple[int, Callable[[], bool]]:
 
 def _trainings(manifest: list[dict], out: str | None) -> list[dict]:
     """Return what the training runs of a chapter's manifest came to."""
+    from ..book import store  # with torch, which nothing else here needs
+
     places = [folder / "runs" for folder in (checkout.root() / "book", Path(out or checkout.root() / "_build"))]
     rows = []
     for entry in manifest:
-        pointer = next(filter(Path.is_file, (place / entry["id"] / "current.json" for place in places)), None)
-        if pointer is None:
+        run = next(filter(None, (store.read_run(place / entry["id"]) for place in places)), None)
+        if run is None:
             continue
-        generation = files.sealed(pointer, generation=str)["generation"]
-        record = files.sealed(pointer.parent / generation / "run.json", training=dict, history=list)
-        training, epoch = record["training"], record["history"][-1]
+        training, epoch = run.training, run.history[-1]
         rows.append(
             {
                 "training": entry["id"],
                 "model": training["model"],
                 "optimiser": training.get("optimiser", "sgd"),
                 "training_seed": training.get("seed", 0),
-                "images": sum(each["images"] for each in record["history"]),
+                "images": run.images,
                 **{key: epoch.get(key) for key in ("loss", "accuracy", "fixed_accuracy")},
-                "training_seconds": round(sum(each["seconds"] for each in record["history"]), 1),
+                "training_seconds": round(run.seconds, 1),
             }
         )
     return rows

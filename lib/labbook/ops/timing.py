@@ -12,14 +12,13 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import nn
 from torch.utils import benchmark
-from torch.utils.flop_counter import FlopCounterMode
 
 from .. import evaluation, models, rng, stimuli, training
 from ..config import Training
 from ..digits import DigitSets
 from ..experiments.card import LARGE, cut
+from ..experiments.scaling import operations, traffic
 from ..experiments.whole import SCHEDULES
 from ..runtime import engine
 from ..runtime.engine import ENGINE, FOLDED, Engine, is_gpu
@@ -66,40 +65,14 @@ def _card(device: str) -> bool:
 # ---- what a device could do -----------------------------------------------------------------------------------------
 
 
-def operations(model: nn.Module, edge: int) -> float:
-    """Return the multiplications and additions of the forward and backward pass of one image (1, edge, edge), by
-    PyTorch's counter."""
-    images = torch.zeros(2, 1, edge, edge)  # two: batch normalisation refuses one
-    with torch.no_grad():
-        model(images)  # once: a retina is made, which is not counted
-    with FlopCounterMode(display=False) as counter:
-        model(images).logits.sum().backward()
-    return counter.get_total_flops() / 2
-
-
-def traffic(model: nn.Module, edge: int, batch: int) -> float:
-    """Return the bytes that a training step moves at least for an image: the image is read, what the backward pass
-    needs is written and read, weights are read twice, gradients written and read, weights read and written."""
-    saved: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    images = torch.rand(2, 1, edge, edge)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        logits = model(images).logits
-    assert logits.requires_grad  # until here all that was saved is held
-    weights = {p.untyped_storage().data_ptr(): 4 * p.numel() for p in model.parameters()}
-    activations = sum(n for where, n in saved.items() if where not in weights) / len(images)
-    return 4 * edge**2 + 2 * activations + 6 * sum(weights.values()) / batch
-
-
 def needs(name: str) -> dict[str, float]:
     """Return the operations and the bytes that a schedule needs for each image that it trains on."""
     config, edge = SCHEDULES[name].training, SCHEDULES[name].edge
     model = models.build(config.model, **config.options)
-    return {"operations": short(operations(model, edge)), "bytes": short(traffic(model, edge, config.batch))}
+    return {
+        "operations": short(operations(model, edge, training=True)),
+        "bytes": short(traffic(model, edge, config.batch)),
+    }
 
 
 def matrix_rate(device: str, precision: str = "float32") -> float:
