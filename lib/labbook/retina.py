@@ -561,14 +561,16 @@ def build(retina: str | WhatWhere | Polo, device: str = "cpu", form: str | None 
     """Return the one retina of these settings, or of this name in `RETINAS`, on this device.
 
     Args:
-        form: None takes "cores" on a CPU (a third to a half of the time of "matrix", one core, batches of 100), else
-            "matrix" (not measured: one large product should beat some thirty small kernels).
+        form: None takes "cores" on a CPU (a third to a half of the time of "matrix", one core, batches of 100), also
+            where that pretends to be a GPU, else "matrix" (not measured: one large product should beat some thirty
+            small kernels).
 
     Raises:
         ConfigurationError: an unknown name or form.
     """
     settings = RETINAS[choose("retina", retina, RETINAS)] if isinstance(retina, str) else retina
-    return _built(settings, str(device), form or ("cores" if torch.device(device).type == "cpu" else "matrix"))
+    on_cpu = torch.device(device).type == "cpu" or not torch.backends.cuda.is_built()
+    return _built(settings, str(device), form or ("cores" if on_cpu else "matrix"))
 
 
 @lru_cache(maxsize=16)

@@ -57,6 +57,8 @@ def evaluation_of(name: str, read: Callable[..., Any] = _same, smoke: int = 8) -
     return lambda measure: Evaluation(name, measure, read, smoke)
 
 
+CELL = 2  # digits in each of the 27 cells, in the profile "smoke"
+
 # ---- one distribution of stimuli -------------------------------------------------------------------------------------
 
 
@@ -128,13 +130,15 @@ def _read_cells(kept: Sequence[Sequence[int]], test: Digits, n: int, **_) -> dic
     }
 
 
-@evaluation_of("digitwise", lambda kept, test, noise, n: Digitwise.read(kept, n))
+@evaluation_of("digitwise", lambda kept, test, noise, n: Digitwise.read(kept, n), smoke=CELL)
 def digitwise(model: nn.Module, test: Digits, noise: float = 0.75, n: int = SAMPLE) -> dict[str, object]:
     """The outcomes for the random sample of `n` test digits in each cell, digit by digit, see `benchmark`."""
     return measure(model, test, noise, n)
 
 
-@evaluation_of("digitwise saccades", lambda kept, test, what, noise, n, after: [Digitwise.read(e, n) for e in kept])
+@evaluation_of(
+    "digitwise saccades", lambda kept, test, what, noise, n, after: [Digitwise.read(e, n) for e in kept], smoke=CELL
+)
 def digitwise_saccades(
     where: nn.Module,
     test: Digits,
@@ -147,7 +151,7 @@ def digitwise_saccades(
     return measure_saccades(what, where, test, noise, n, after)
 
 
-@evaluation_of("benchmark", _read_cells)
+@evaluation_of("benchmark", _read_cells, smoke=CELL)
 def benchmark(model: nn.Module, test: Digits, scene: Scene128 = Scene128(), n: int = 2000) -> list[list[int]]:
     """The accuracy in each cell, (contrast, eccentricity) -> proportion of the first `n` test digits.
 
@@ -165,7 +169,7 @@ def _read_saccades(
     return [{cell: whatwhere.SaccadeCounts(**each) for cell, each in zip(cells, row, strict=True)} for row in kept]
 
 
-@evaluation_of("saccades", _read_saccades)
+@evaluation_of("saccades", _read_saccades, smoke=CELL)
 def saccades(
     where: nn.Module,
     test: Digits,
@@ -189,25 +193,25 @@ def _read_searches(kept: dict, test: Digits, n: int, **_) -> list[dict[tuple[flo
     return [{cell: Proportion(int(k), n) for cell, k in zip(cells, row, strict=True)} for row in kept["right"]]
 
 
-@evaluation_of("searches", _read_searches)
+@evaluation_of("searches", _read_searches, smoke=CELL)
 def searches(model: nn.Module, test: Digits, n: int = 1000, saccades: int = 5) -> dict[str, list]:
     """The accuracy of a searcher in each cell with at most 1, 2, ... saccades."""
     return of_searcher(model, test, n, saccades)
 
 
-@evaluation_of("limits")
+@evaluation_of("limits", smoke=CELL)
 def limits(model: nn.Module, test: Digits, n: int = 1000, reach: float = evidence.REACH) -> dict[str, list]:
     """What `searches.of_evidence` counts of an evidence map."""
     return of_evidence([model], test, n)
 
 
-@evaluation_of("ensemble")
+@evaluation_of("ensemble", smoke=CELL)
 def ensemble(model: nn.Module, test: Digits, further: Sequence[nn.Module], n: int = 1000) -> dict[str, list]:
     """What `searches.of_evidence` counts of several evidence maps, the first of which is the run."""
     return of_evidence([model, *further], test, n)
 
 
-@evaluation_of("foveal searches")
+@evaluation_of("foveal searches", smoke=CELL)
 def foveal_searches(model: nn.Module, test: Digits, n: int = 1000, saccades: int = 5) -> dict[str, list]:
     """What `searches.of_foveal` counts of a foveal searcher."""
     return of_foveal(model, test, n, saccades)
