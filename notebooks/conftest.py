@@ -24,9 +24,9 @@ class LocalKernelManager(KernelManager):
         super().__init__(transport="ipc", ip=f"{self._sockets.name}/s", **settings)
 
     def start_kernel(self, **settings) -> None:
-        """Start the kernel on a machine with a GPU."""
+        """Start the kernel on a machine with a GPU, for the profile "smoke" unless another is named."""
         path = os.pathsep.join(filter(None, (CARD, os.environ.get("PYTHONPATH"))))
-        super().start_kernel(env={**os.environ, "PYTHONPATH": path}, **settings)
+        super().start_kernel(env={"LABBOOK_PROFILE": "smoke", **os.environ, "PYTHONPATH": path}, **settings)
 
     def cleanup_resources(self, restart: bool = False) -> None:
         """Remove the connection file, and the sockets unless the kernel is about to start again."""

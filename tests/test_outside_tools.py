@@ -178,17 +178,6 @@ def test_a_chapter_as_a_test(path, options):
 
 
 @slow
-@pytest.mark.parametrize("name", ["week1_noisy_stn", "beyond"])
-def test_a_chapter_of_the_book_repeats_to_the_bit(tmp_path, monkeypatch, name):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "lib"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    done = tool("labbook", "run", name, "--out", tmp_path)
-    assert done.returncode == 0, done.stderr
-    done = tool("pytest", "-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env", tmp_path)
-    assert done.returncode == 0, done.stdout
-
-
-@slow
 def test_a_run_over_an_executed_chapter_does_not_keep_its_seal(path):
     page = path.with_name("page.ipynb")
     pages.write(page, pages.normalise(nbformat.read(path, 4)))

@@ -142,11 +142,12 @@ def test_every_module_of_the_library_is_described_on_one_page():
 
 @pytest.fixture(scope="module")
 def html(tmp_path_factory):
-    """The rendered book."""
+    """The book, rendered without a warning."""
     folder = tmp_path_factory.mktemp("built")
     start = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
-    command = [sys.executable, "-c", start, "build", "-q", "--path-output", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
+    strict = ["-q", "-W", "-n", "--keep-going", "--path-output", str(folder), str(ROOT)]
+    done = subprocess.run([sys.executable, "-c", start, "build", *strict], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     return folder / "_build" / "html"
 
 

@@ -37,8 +37,7 @@ RESULTS = {  # a name of an evaluation, and what asks for it
 
 
 @pytest.mark.parametrize("name", RESULTS)
-@pytest.mark.parametrize("wrong", [{"a": 1}, ["x"], "x", [[1, 2], [3]]], ids=str)
-def test_a_stored_result_of_another_shape_is_one_sentence(chapter_store, name, wrong):
+def test_a_stored_result_of_another_shape_is_one_sentence(chapter_store, name):
     store = chapter_store("full")
     (run,) = store.get_or_train(SMALL, seeds=[0])
     first = RESULTS[name](store, run)
@@ -46,9 +45,10 @@ def test_a_stored_result_of_another_shape_is_one_sentence(chapter_store, name, w
     assert str(again) == str(first)
     (path,) = run.folder.glob(f"{name}-*.json")
     record = files.sealed(path)
-    path.write_bytes(files.seal(json.dumps(record | {"result": wrong}).encode()))
-    with pytest.raises(ConfigurationError, match=f"{path} holds no result of this kind"):
-        RESULTS[name](chapter_store("full"), run)
+    for wrong in ({"a": 1}, ["x"], "x", [[1, 2], [3]]):
+        path.write_bytes(files.seal(json.dumps(record | {"result": wrong}).encode()))
+        with pytest.raises(ConfigurationError, match=f"{path} holds no result of this kind"):
+            RESULTS[name](chapter_store("full"), run)
 
 
 def test_settings_are_stored_as_plain_data_and_runs_by_their_ids(chapter_store):
