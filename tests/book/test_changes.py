@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from chapters import OLD, page, written_pages
+from here import ROOT
 
 from labbook.book import changes, outcome
 from labbook.errors import ConfigurationError
@@ -125,6 +126,8 @@ def test_why_a_verdict_changed():
         return {"claims": [{"id": "C6", "rule": "a", "evidence": "pilot", "seeds": [0]} | record]}
 
     assert changes.reason(found(), found(rule="b"), "C6") == "another rule"
+    rule = json.loads((ROOT / "lib/labbook/experiments/rules.json").read_text("utf-8"))["C6"]
+    assert changes.reason(found(rule=rule["was"][0]), found(rule=rule["lock"]), "C6") == "other numbers"
     later = found(evidence="own schedule", seeds=[0, 1, 2])
     assert changes.reason(found(), later, "C6") == "evidence: pilot, now own schedule; 1 seeds, now 3"
     assert changes.reason(found(), found(), "C6") == "other numbers"

@@ -81,19 +81,19 @@ def test_history_tells_whether_a_rule_came_before_its_result(tmp_path, monkeypat
     add("rules.json", json.dumps({"C3": {"lock": "a", "changes": []}}), "2026-01-02T00:00:00Z")
     add("rules.json", json.dumps({"C3": {"lock": "b", "changes": []}}), "2026-01-03T00:00:00Z")
     add("book/runs/fedcba9876543210/1/run.json", "{}", "2026-01-04T00:00:00Z")
-    assert verdicts.introduced("C3", "a", tmp_path).endswith(" 2026-01-02T00:00:00+00:00")
-    assert verdicts.introduced("C3", "b", tmp_path).endswith(" 2026-01-03T00:00:00+00:00")
-    assert verdicts.introduced("C3", "c", tmp_path) == ""
+    assert verdicts.introduced("C3", ["a", "b"], tmp_path).endswith(" 2026-01-02T00:00:00+00:00")
+    assert verdicts.introduced("C3", ["b"], tmp_path).endswith(" 2026-01-03T00:00:00+00:00")
+    assert verdicts.introduced("C3", ["c"], tmp_path) == ""
     assert verdicts.added_at("0123456789abcdef", tmp_path) == "2026-01-01T00:00:00+00:00"
     assert verdicts.added_at("fedcba9876543210", tmp_path) == "2026-01-04T00:00:00+00:00"
 
 
 def test_without_history_nothing_is_said_of_it(tmp_path):
-    assert verdicts.introduced("C3", "a", tmp_path) == verdicts.added_at("0", tmp_path) == ""
+    assert verdicts.introduced("C3", ["a"], tmp_path) == verdicts.added_at("0", tmp_path) == ""
 
 
 def test_the_rules_of_this_repository_are_committed():
     done = subprocess.run(["git", "-C", root(), "status"], capture_output=True, check=False)
     if done.returncode == 0:
         claim = week1.CLAIMS[0]
-        assert verdicts.introduced(claim.name, claim.lock, root())
+        assert verdicts.introduced(claim.name, [claim.lock], root())

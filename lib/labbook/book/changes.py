@@ -17,6 +17,7 @@ import nbformat
 from ..errors import ConfigurationError
 from ..runtime import files
 from . import checkout, outcome
+from .claims import same_rule
 
 NUMBER = re.compile(r"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?!\w)")
 NOISE = 0.75  # amplitude of the background of the means that are followed
@@ -115,7 +116,7 @@ def reason(before: Mapping, after: Mapping, claim: str) -> str:
     """Return why the verdict on a claim is another one in the second of two outcomes: its rule, its evidence, or what
     was measured."""
     old, new = (next(each for each in found["claims"] if each["id"] == claim) for found in (before, after))
-    reasons = ["another rule"] if old.get("rule") != new.get("rule") else []
+    reasons = ["another rule"] if not same_rule(claim, old.get("rule"), new.get("rule")) else []
     if old.get("evidence", new.get("evidence")) != new.get("evidence"):
         reasons.append(f"evidence: {old['evidence']}, now {new['evidence']}")
     if old.get("seeds") != new.get("seeds"):

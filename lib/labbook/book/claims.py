@@ -80,6 +80,12 @@ def write(book: Path) -> Path:
     return path
 
 
+def same_rule(claim: str, *locks: str | None) -> bool:
+    """Return whether locks are of one rule of a claim, perhaps in other words."""
+    written = json.loads((Path(__file__).parents[1] / "experiments" / "rules.json").read_text("utf-8"))[claim]
+    return len({written["lock"] if lock in written["was"] else lock for lock in locks}) == 1
+
+
 def write_locks(book: Path, why: str = "") -> list[str]:
     """Write down the rules of all claims as they are now (see `experiments.claim`); return the names of those changed.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -158,12 +158,13 @@ def record(claim: Claim, found: Judgement, chapter: str, root: Path) -> dict:
         name: {"unit": units.get(name, "number"), "seeds": [round(float(value), 6) for value in each]}
         for name, each in found.values.items()
     }
-    since, first = introduced(claim.name, claim.lock, root), None
+    written = of.locks()[claim.name]
+    since, first = introduced(claim.name, [claim.lock, *written["was"]], root), None
     if found.runs and found.verdict != of.OPEN:
         added = [added_at(run.id, root) for run in found.runs]
         first = bool(since) and all(not when or since.partition(" ")[2] <= when for when in added)
-    known, changes = claims()[claim.name], of.locks()[claim.name]["changes"]
-    note = ". ".join([found.note, *(f"Its rule changed after a result: {each['why']}" for each in changes)])
+    known = claims()[claim.name]
+    note = ". ".join([found.note, *(f"Its rule changed after a result: {each['why']}" for each in written["changes"])])
     words = {key: known[key] for key in ("claim", "setting", "stated")}
     made = {"id": claim.name, "week": known["week"], "kind": claim.kind, **words, "measured": found.measured}
     made |= {"pilot": found.pilot, "verdict": found.verdict, "evidence": found.evidence, "seeds": found.seeds}
@@ -171,10 +172,11 @@ def record(claim: Claim, found: Judgement, chapter: str, root: Path) -> dict:
     return {key: made[key] for key in RECORD}
 
 
-def introduced(claim: str, lock: str, root: Path) -> str:
-    """Return the commit that introduced a rule, and its time (ISO 8601, UTC); "" if it is not committed, or no history
-    is there."""
-    return _introductions(root).get((claim, lock), "")
+def introduced(claim: str, locks: Sequence[str], root: Path) -> str:
+    """Return the commit that introduced a rule, by any of its locks, and its time (ISO 8601, UTC); "" if it is not
+    committed, or no history is there."""
+    known = (found for lock in locks if (found := _introductions(root).get((claim, lock))))
+    return min(known, key=lambda found: found.partition(" ")[2], default="")
 
 
 def added_at(run: str, root: Path) -> str:

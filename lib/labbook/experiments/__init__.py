@@ -8,9 +8,16 @@ from ..config import Training
 from ..identity.description import describe
 
 DIGITS = 55_000  # training digits of MNIST
-PER_SECOND = {"lenet": 150e3, "stn28": 140e3, "polo": 150e3, "atn": 32e3, "stn128": 13e3}  # training images on one H100
-# with captured steps; frozen stimuli are painted once a stage:
-PAINTED_PER_SECOND = 40e3
+# Training images per second: on one H100 with captured steps, and on one thread of a server's CPU.
+PER_SECOND = {
+    "lenet": (150e3, 2400),
+    "stn28": (140e3, 1400),
+    "polo": (150e3, 1800),
+    "atn": (32e3, 140),
+    "stn128": (13e3, 60),
+}
+OTHER = (30e3, 140)  # of networks that 2021 did not have
+PAINTED_PER_SECOND = 40e3  # frozen stimuli, once a stage, on an H100
 
 
 def claims() -> dict[str, object]:
@@ -21,7 +28,12 @@ def claims() -> dict[str, object]:
 def card_seconds(training: Training) -> float:
     """Return about how long an H100 needs for a training, without that of its start."""
     painted = len(training.stages) * DIGITS / PAINTED_PER_SECOND
-    return training.images(DIGITS) / PER_SECOND[training.model] + painted
+    return training.images(DIGITS) / PER_SECOND.get(training.model, OTHER)[0] + painted
+
+
+def core_seconds(training: Training) -> float:
+    """Return about how long one CPU core needs for a training, without that of its start."""
+    return training.images(DIGITS) / PER_SECOND.get(training.model, OTHER)[1]
 
 
 def card_trainings(

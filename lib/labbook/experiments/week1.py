@@ -14,17 +14,9 @@ from ..config import Training
 from ..curriculum import growing
 from ..stimuli import Scene28
 from ..study2021 import facts
-from .claim import (
-    Claim,
-    Values,
-    accuracy,
-    both,
-    end,
-    learning,
-    map_of,
-    reaches,
-    says_reaches,
-)
+from .claim import experiment
+from .measure import accuracy, end, map_of
+from .rule import SEEDS, fail, learn, reach
 
 BOLD = Scene28(contrast=(0.7, 0.7), draws="frozen")  # contrast 70 %; offsets and contrasts as 2021 drew them
 TUTORIAL = {"classifier": "tutorial"}
@@ -61,48 +53,25 @@ general, central = (partial(accuracy, scene=replace(BOLD, std=std)) for std in (
 map_centre, map_mean = (partial(map_of, scene=BOLD, what=what) for what in ("centre", "mean"))
 
 
-def _c2(last: Values) -> str:
-    return reaches(last, CENTRED)
-
-
-def _c4(general: Values, central: Values) -> str:
-    return both(reaches(general, GENERAL), reaches(central, CENTRAL))
-
-
-def _c5(centre: Values, mean: Values) -> str:
-    return both(reaches(centre, MAP_CENTRE), reaches(mean, MAP_MEAN))
-
-
 CLAIMS = (
-    learning("C1", OWN["tutorial network, shifted"], False),
-    Claim(
-        "C2",
-        _c2,
-        says_reaches(CENTRED),
-        "{last:%} at the end",
-        {"run": OWN["tutorial network, centred"]},
-        {"last": ("run", end)},
-    ),
-    learning(
+    experiment("C1", OWN["tutorial network, shifted"], fail()),
+    experiment("C2", OWN["tutorial network, centred"], reach(last=(end, CENTRED)), tell="{last:%} at the end"),
+    experiment(
         "C3",
         OWN["STN-28, shift of 2 px"],
-        True,
+        learn(),
         reading="2021 interrupted this run and kept no number; five epochs here",
     ),
-    Claim(
+    experiment(
         "C4",
-        _c4,
-        says_reaches(GENERAL, CENTRAL, of=" (general and central, each)"),
-        "general {general:%}, central {central:%}",
-        {"run": OWN["STN-28, Adam 0.005"]},
-        {"general": ("run", general), "central": ("run", central)},
+        OWN["STN-28, Adam 0.005"],
+        reach(SEEDS, " (general and central, each)", general=(general, GENERAL), central=(central, CENTRAL)),
+        tell="general {general:%}, central {central:%}",
     ),
-    Claim(
+    experiment(
         "C5",
-        _c5,
-        says_reaches(MAP_CENTRE, MAP_MEAN, of=" (centre and mean of the map, each)"),
-        "{centre:%} at the centre, {mean:%} on average",
-        {"run": OWN["STN-28, Adam 0.005"]},
-        {"centre": ("run", map_centre), "mean": ("run", map_mean)},
+        OWN["STN-28, Adam 0.005"],
+        reach(SEEDS, " (centre and mean of the map, each)", centre=(map_centre, MAP_CENTRE), mean=(map_mean, MAP_MEAN)),
+        tell="{centre:%} at the centre, {mean:%} on average",
     ),
 )

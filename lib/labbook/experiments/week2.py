@@ -21,28 +21,9 @@ from ..stimuli import Scene28
 from ..study2021 import facts
 from ..study2021.schedules import week2
 from . import week1
-from .claim import (
-    CONSTANT,
-    SAME,
-    VARIES,
-    Claim,
-    Instead,
-    Listed,
-    Values,
-    accuracy,
-    both,
-    end,
-    higher,
-    holds,
-    opposite,
-    reaches,
-    same_window,
-    says_reaches,
-    spread_if_learnt,
-    spread_learnt,
-    varying_stages,
-    vote,
-)
+from .claim import Instead, Listed, experiment, fact
+from .measure import VARIES, accuracy, end, spread_if_learnt, spread_learnt, varying_stages
+from .rule import SEEDS, contrary, gain, holds, most, reach, same
 
 BOLD = week1.BOLD
 VARIED = Scene28(draws="frozen")  # contrasts from 30 to 70 %
@@ -112,40 +93,8 @@ general, central, map_mean = week1.general, week1.central, week1.map_mean
 varied_general, varied_central = (partial(accuracy, scene=replace(VARIED, std=std)) for std in (15.0, 0.0))
 
 
-def _c6(spreads: Values) -> str:
-    return same_window(spreads)
-
-
-def _c7(at_0: Values, at_5: Values) -> str:
-    return both(same_window(at_0), same_window(at_5))
-
-
-def _c10(last: Values, spreads: Values) -> str:
-    return both(reaches(last, SGD_CENTRED), opposite(same_window(spreads)))
-
-
 def _c12(options: Sequence[str]) -> str:
     return holds("threshold" not in options)
-
-
-def _c13(last: Values, spreads: Values) -> str:
-    return both(reaches(last, ADAM_DEFAULT), opposite(same_window(spreads)))
-
-
-def _c14(stages: Sequence[int]) -> str:
-    return opposite(vote(stages, AT_MOST_STAGES, AT_MOST_STAGES + 1))
-
-
-def _c16(general: Values, central: Values, adam_general: Values, adam_central: Values) -> str:
-    return both(higher(general, adam_general, BETTER), higher(central, adam_central, BETTER))
-
-
-def _c17(sgd: Values, adam: Values) -> str:
-    return higher(sgd, adam, BETTER)
-
-
-def _c84(general: Values, central: Values) -> str:
-    return both(reaches(general, VARIED_GENERAL), reaches(central, VARIED_CENTRAL))
 
 
 def adam_options() -> dict[str, object]:
@@ -153,103 +102,72 @@ def adam_options() -> dict[str, object]:
     return {"options": Listed(inspect.signature(torch.optim.Adam).parameters)}
 
 
-SAYS_SAME = (
-    f"Confirmed if the window's centre spreads over inputs by at most {SAME:g} px in every seed (one is enough below "
-    f"{CONSTANT:g} px), refuted if by at least {VARIES:g} px in every seed"
+TRAINED = same(spreads=spread_if_learnt)
+SGD_IS_BETTER = (
+    gain("SGD's general accuracy is above Adam's", BETTER, general=("sgd", general), adam_general=("adam", general)),
+    gain("SGD's central accuracy is above Adam's", BETTER, central=("sgd", central), adam_central=("adam", central)),
 )
-SAYS_VARIES = f"the window's centre must spread by at least {VARIES:g} px over inputs (refuted: at most {SAME:g} px)"
-BOTH_ACCURACIES = {
-    "general": ("sgd", general),
-    "central": ("sgd", central),
-    "adam_general": ("adam", general),
-    "adam_central": ("adam", central),
-}
 TELL_ACCURACIES = "general {general:%} against {adam_general:%}, central {central:%} against {adam_central:%}"
 
-
-def same(name: str, own: Training, of_trained: bool, reading: str = "") -> Claim:
-    """Return a claim that theta is the same for every input; where it is about trained networks, others do not "
-    "count."""
-    quantity = spread_if_learnt if of_trained else spread_learnt
-    says = f"{SAYS_SAME}; {'networks at chance do not count' if of_trained else 'a network at chance counts as 0'}"
-    return Claim(name, _c6, says, "spread {spreads:px}", {"run": own}, {"spreads": ("run", quantity)}, reading=reading)
-
-
 CLAIMS = (
-    same("C6", ADAM, True, "the network that week 1 had trained, at the end of its curriculum"),
-    Claim(
+    experiment("C6", ADAM, TRAINED, reading="the network that week 1 had trained, at the end of its curriculum"),
+    experiment(
         "C7",
-        _c7,
-        f"At both shifts: {SAYS_SAME}; a network at chance counts as 0",
-        "spread {at_0:px} at std 0, {at_5:px} at std 5",
         {"0": OWN["Adam, std 0, 20 epochs (C7)"], "5": OWN["Adam, std 5, 20 epochs (C7)"]},
-        {"at_0": ("0", spread_learnt), "at_5": ("5", spread_learnt)},
+        same(at_0=("0", spread_learnt)),
+        same(at_5=("5", spread_learnt)),
+        tell="spread {at_0:px} at std 0, {at_5:px} at std 5",
     ),
-    same(
+    experiment(
         "C8",
         OWN["Adam, tutorial classifier (C8)"],
-        False,
-        "of the structures that were tried the tutorial's classifier is left",
+        same(),
+        reading="of the structures that were tried the tutorial's classifier is left",
     ),
-    same("C9", OWN["Adam, squared error (C9)"], False, "which loss was tried is not recorded; here the squared error"),
-    Claim(
-        "C10",
-        _c10,
-        f"{says_reaches(SGD_CENTRED)}; and {SAYS_VARIES}",
-        "{last:%}, spread {spreads:px}",
-        {"run": OWN["SGD, std 0, 20 epochs (C10)"]},
-        {"last": ("run", end), "spreads": ("run", spread_learnt)},
+    experiment(
+        "C9",
+        OWN["Adam, squared error (C9)"],
+        same(),
+        reading="which loss was tried is not recorded; here the squared error",
     ),
-    same("C11", OWN["Adam, std 0, 5 epochs (C6, C11)"], True),
-    Claim(
+    experiment("C10", OWN["SGD, std 0, 20 epochs (C10)"], reach(last=(end, SGD_CENTRED)), contrary(same())),
+    experiment("C11", OWN["Adam, std 0, 5 epochs (C6, C11)"], TRAINED),
+    fact(
         "C12",
-        _c12,
-        "Confirmed if torch.optim.Adam has no option of that name, as was stated",
+        adam_options,
         "its options are {options}",
-        facts=adam_options,
+        "torch.optim.Adam has no option of that name, as was stated",
+        _c12,
     ),
-    Claim(
-        "C13",
-        _c13,
-        f"{says_reaches(ADAM_DEFAULT)}; and {SAYS_VARIES}",
-        "{last:%}, spread {spreads:px}",
-        {"run": OWN["Adam default, std 0, 5 epochs (C13)"]},
-        {"last": ("run", end), "spreads": ("run", spread_learnt)},
-    ),
-    Claim(
+    experiment("C13", OWN["Adam default, std 0, 5 epochs (C13)"], reach(last=(end, ADAM_DEFAULT)), contrary(same())),
+    experiment(
         "C14",
-        _c14,
-        f"Confirmed if in every seed at most {AT_MOST_STAGES} stages end with a window that varies by {VARIES:g} px, "
-        "refuted if in every seed more do",
-        "{stages} stages, by seed",
-        {"run": OWN["STN-28, Adam 0.001"]},
-        {"stages": ("run", varying_stages)},
+        OWN["STN-28, Adam 0.001"],
+        most(
+            f"the number of stages that end with a window that varies by {VARIES:g} px",
+            AT_MOST_STAGES,
+            AT_MOST_STAGES + 1,
+            "",
+            stages=varying_stages,
+        ),
+        tell="{stages} stages, by seed",
     ),
-    same("C15", OWN["STN-28, Adam 0.001"], True),
-    Claim(
-        "C16",
-        _c16,
-        f"Confirmed if SGD is above Adam by {100 * BETTER:g} point and by two standard errors over seeds, general and "
-        "central, at contrast 70 %; refuted if below by as much",
-        TELL_ACCURACIES,
-        {"sgd": SGD, "adam": ADAM},
-        BOTH_ACCURACIES,
-    ),
-    Claim(
+    experiment("C15", OWN["STN-28, Adam 0.001"], TRAINED),
+    experiment("C16", {"sgd": SGD, "adam": ADAM}, *SGD_IS_BETTER, tell=TELL_ACCURACIES),
+    experiment(
         "C17",
-        _c17,
-        f"Confirmed if the mean of SGD's map is above that of Adam's by {100 * BETTER:g} point and by two standard "
-        "errors over seeds, at contrast 70 %; refuted if below by as much",
-        "{sgd:%} against {adam:%}",
         {"sgd": SGD, "adam": ADAM},
-        {"sgd": ("sgd", map_mean), "adam": ("adam", map_mean)},
+        gain("the mean of SGD's map is above that of Adam's", BETTER, sgd=("sgd", map_mean), adam=("adam", map_mean)),
     ),
-    Claim(
+    experiment(
         "C84",
-        _c84,
-        says_reaches(VARIED_GENERAL, VARIED_CENTRAL, of=" (general and central, each)"),
-        "general {general:%}, central {central:%}",
-        {"run": OWN["STN-28, SGD"]},
-        {"general": ("run", varied_general), "central": ("run", varied_central)},
+        OWN["STN-28, SGD"],
+        reach(
+            SEEDS,
+            " (general and central, each)",
+            general=(varied_general, VARIED_GENERAL),
+            central=(varied_central, VARIED_CENTRAL),
+        ),
+        tell="general {general:%}, central {central:%}",
     ),
 )

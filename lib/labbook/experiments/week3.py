@@ -21,29 +21,30 @@ from ..digits import Digits
 from ..stimuli import FIELD, Scene128
 from ..study2021 import facts
 from . import week1, week2
-from .claim import (
+from .claim import experiment
+from .measure import best, end
+from .recipes import STEPPING_STONES
+from .rule import (
     CONFIRMED,
+    ONE,
     OPEN,
     PARTLY,
     REFUTED,
-    Claim,
+    Rule,
     Values,
-    best,
-    both,
-    end,
     higher,
-    learning,
+    learn,
     not_higher,
-    reaches,
-    says_reaches,
+    number,
+    reach,
+    rule,
+    same,
 )
-from .recipes import STEPPING_STONES
 from .week2 import BETTER
 
 CLEAR = Scene128(contrast=(0.7, 0.7), draws="frozen")  # of 2021's kind, contrast 70 %; std 40 px unless replaced
 MUCH_BETTER = 0.03  # half of what 2021 had, or less: 6.0 points general, 3.9 central
 WORKS_BY = 10  # epochs, C20
-ONE = 1  # seed that confirms that STN-128 can be trained so; three are needed to refute it
 FIRST, ONE_LESS = facts.ends("stn128_first")[0], facts.ends("stn128_one_dense_less")[0]
 
 
@@ -96,58 +97,40 @@ def much_better(ours: Values, theirs: Values) -> str:
     return PARTLY if higher(ours, theirs, BETTER) == CONFIRMED else OPEN
 
 
-def _c19(general: Values, central: Values, adam_general: Values, adam_central: Values) -> str:
-    return both(much_better(general, adam_general), much_better(central, adam_central))
-
-
-def _c21(last: Values) -> str:
-    return reaches(last, FIRST, ONE)
-
-
-def _c22(last: Values) -> str:
-    return reaches(last, ONE_LESS, ONE)
+def _much_better(gain: Rule) -> Rule:
+    """Return the rule that a gain is large."""
+    words = gain.yes.partition(" by ")[0]
+    yes = f"{words} by {number(MUCH_BETTER, 'points')} and two standard errors over seeds"
+    no = f"it is below, or no gain of {number(BETTER, 'points')}; partly where the gain is smaller"
+    return rule(much_better, yes, no, **gain.measured)
 
 
 CLAIMS = (
-    week2.same(
+    experiment(
         "C18",
         OWN["STN-28 without biases, Adam 0.005"],
-        False,
-        "no code is left; the schedule of week 1 at Adam 0.005, contrast 70 %",
+        same(),
+        reading="no code is left; the schedule of week 1 at Adam 0.005, contrast 70 %",
     ),
-    Claim(
+    experiment(
         "C19",
-        _c19,
-        f"Confirmed if SGD is above Adam by {100 * MUCH_BETTER:g} points and by two standard errors over seeds, "
-        f"general and central, at contrast 70 %; partly if by {100 * BETTER:g}; refuted if it is below, or no gain of "
-        f"{100 * BETTER:g} point",
-        week2.TELL_ACCURACIES,
         {"sgd": week2.SGD, "adam": week2.ADAM},
-        week2.BOTH_ACCURACIES,
+        *map(_much_better, week2.SGD_IS_BETTER),
+        tell=week2.TELL_ACCURACIES,
     ),
-    learning(
+    experiment(
         "C20",
         OWN["STN-128, first network, centred"],
-        True,
-        f"best of {WORKS_BY} epochs",
-        f"Within {WORKS_BY} epochs",
-        f"the first {WORKS_BY} epochs of the run of C21",
-        partial(best, epochs=WORKS_BY),
+        learn(f"best of {WORKS_BY} epochs", best=partial(best, epochs=WORKS_BY)),
+        reading=f"the first {WORKS_BY} epochs of the run of C21",
     ),
-    Claim(
-        "C21",
-        _c21,
-        says_reaches(FIRST, enough=ONE),
-        "{last:%} after 25 epochs",
-        {"run": OWN["STN-128, first network, centred"]},
-        {"last": ("run", end)},
+    experiment(
+        "C21", OWN["STN-128, first network, centred"], reach(ONE, last=(end, FIRST)), tell="{last:%} after 25 epochs"
     ),
-    Claim(
+    experiment(
         "C22",
-        _c22,
-        says_reaches(ONE_LESS, enough=ONE),
-        "{last:%} after 24 epochs",
-        {"run": OWN["STN-128, one dense layer less, centred"]},
-        {"last": ("run", end)},
+        OWN["STN-128, one dense layer less, centred"],
+        reach(ONE, last=(end, ONE_LESS)),
+        tell="{last:%} after 24 epochs",
     ),
 )

@@ -10,10 +10,9 @@ centre, SGD at 0.01 and 25 epochs as in week 3, with the one change that the cla
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from statistics import fmean
 
 from .. import classifiers, models
@@ -23,40 +22,42 @@ from ..stimuli import ECCENTRICITIES, Scene128
 from ..study2021 import facts
 from ..study2021.schedules import week5
 from . import recipes, week3
-from .claim import (
+from .claim import Claim, experiment, fact
+from .measure import LOST, at_contrast, best, end, end_at, late_fall, spread
+from .recipes import STEPPING_STONES
+from .rule import (
+    CONFIRMED,
     FOUND,
+    LATE,
+    ONE,
     SAME_FIELD,
-    SAYS_FAILS,
-    SAYS_LEARNS,
     SEEDS,
     VARIES_FIELD,
-    Claim,
     Values,
-    at_contrast,
-    best,
     both,
-    end,
-    end_at,
-    higher,
+    contrary,
+    fail,
+    gain,
     holds,
-    late_fall,
-    learning,
+    learn,
     learns,
+    least,
+    most,
+    number,
     opposite,
-    reaches,
+    reach,
+    rule,
+    same_on_field,
     same_window,
-    says_reaches,
-    spread,
-    spread_learnt,
     vote,
+    work,
 )
-from .recipes import STEPPING_STONES
-from .week3 import CLEAR, ONE, centred
+from .week3 import CLEAR, centred
 
 NO_CODE = "no code is left; read as week 3's training of 25 epochs, digits at the centre, with this one change"
-# Fall below an earlier epoch, within the last ten. 2021: 0.4 points at the end of a steady training (ab62dc6), 29 where
-# the accuracy "drops" (4a04311).
-STEADY, DROPS = 0.05, 0.1
+DROPS = (
+    0.1  # C23: fall below an earlier epoch within the last ten where the accuracy "drops" (2021: 29 points, 4a04311)
+)
 FAINT_LOSS = 0.35, 0.6  # C32: accuracy at 22.2 px below which "nothing works", above which it does (2021: 20 %)
 BIASED, EVEN = 0.2, 0.1  # C42: how far the worst distance is below 40 px (2021: 80 points)
 PLAINLY = 0.5  # C42: a difference that seeds do not explain; whole curricula differ by 3 points between distances
@@ -180,107 +181,29 @@ def changes(noisy: int = 16, noisy_weak: int = 2, share: float = 0.1, lr: float 
 OWN = trainings()
 
 
-def works(fall: float, best: float) -> bool:
-    """Whether a training learns and stays steady."""
-    return best >= FOUND and fall <= STEADY
-
-
-def worked(falls: Values, bests: Values) -> str:
-    """Return the verdict on "this change helps": every seed learns and is steady, or none is."""
-    return vote([1.0 if works(*each) else 0.0 for each in zip(falls, bests, strict=True)], 0.0, 1.0)
-
-
-def field_same(spreads: Values) -> str:
-    return same_window(spreads, SAME_FIELD, VARIES_FIELD)
-
-
-def _c23(falls: Values) -> str:
-    return vote(falls, STEADY, DROPS)
-
-
-def _c25(falls: Values, bests: Values) -> str:
-    return opposite(worked(falls, bests))
-
-
-def _c26(low_falls: Values, low_bests: Values, high_falls: Values, high_bests: Values) -> str:
-    return both(opposite(worked(low_falls, low_bests)), opposite(worked(high_falls, high_bests)))
-
-
-def _c27(falls: Values, bests: Values, spreads: Values) -> str:
-    return both(worked(falls, bests), field_same(spreads))
-
-
-def _c30(**tried: Values) -> str:
-    names = sorted({name.rpartition("_")[0] for name in tried})
-    verdicts = [opposite(worked(tried[f"{name}_falls"], tried[f"{name}_bests"])) for name in names]
-    return both(*verdicts)
-
-
-def _c32(last: Values) -> str:
-    return opposite(vote(last, *FAINT_LOSS))
-
-
-def _c34(last: Values, spreads: Values) -> str:
-    return both(reaches(last, MORE_KERNELS, ONE), field_same(spreads))
-
-
-def _c36(last: Values, spreads: Values) -> str:
-    return both(learns(last), field_same(spreads))
-
-
-def _c37(last: Values, before: Values, spreads: Values) -> str:
-    gaps = [abs(a - b) for a, b in zip(sorted(last), sorted(before), strict=False)]
-    return both(opposite(vote(gaps, ALIKE, 2 * ALIKE)), field_same(spreads))
-
-
-def _c38(last: Values, spreads: Values) -> str:
-    return both(reaches(last, FINAL, ONE), opposite(same_window(spreads, SAME_FIELD, VARIES_FIELD, ONE)))
-
-
-def _c39(**ends: Values) -> str:
-    return both(*(reaches(ends[f"end_{k}"], FIXED[k], ONE) for k in range(len(FIXED))))
-
-
-def _c40(last: Values, spreads: Values) -> str:
-    fails, same = opposite(learns(last)), field_same(spreads)
-    return "confirmed" if "confirmed" in (fails, same) else both(fails, same)
-
-
-def _c42(below: Values, far: Values) -> str:
-    return vote(below, EVEN, BIASED, ONE if min(below) >= PLAINLY else SEEDS)
-
-
-def _c44(gaussian: Values, fixed: Values) -> str:
-    return higher(gaussian, fixed, GAIN)
-
-
-def reach(ends: Mapping[str, Sequence[float]], stages: Sequence[int]) -> str:
-    """Return the verdict on "these stages end where those of 2021 did"."""
-    return both(*(reaches(ends[f"end_{k}"], ENDS[k], ONE) for k in stages))
-
-
-def _c45(**ends: Values) -> str:
-    return reach(ends, range(9))
-
-
-def _c46(**ends: Values) -> str:
-    return reach(ends, range(3))
-
-
-def _c48(**ends: Values) -> str:
-    return reach(ends, range(3, 6))
-
-
-def _c49(**ends: Values) -> str:
-    return reach(ends, range(6, 9))
-
-
-def _c50(half: Values, third: Values) -> str:
-    return both(reaches(half, CONTRASTS[0], ONE), reaches(third, CONTRASTS[1], ONE))
-
-
 def _c33(before: int, after: int) -> str:
     return holds(after < before)
+
+
+def _c51(edge: int) -> str:
+    return holds(edge == 28)
+
+
+def alike(last: Values, before: Values) -> str:
+    """Return the verdict on "these are as accurate"."""
+    gaps = [abs(a - b) for a, b in zip(sorted(last), sorted(before), strict=False)]
+    return opposite(vote(gaps, ALIKE, 2 * ALIKE))
+
+
+def fails_or_same(last: Values, spreads: Values) -> str:
+    """Return the verdict on "it fails, or theta is the same"."""
+    fails, constant = opposite(learns(last)), same_window(spreads, SAME_FIELD, VARIES_FIELD)
+    return CONFIRMED if CONFIRMED in (fails, constant) else both(fails, constant)
+
+
+def biased(below: Values) -> str:
+    """Return the verdict on "biased", which a difference as large as `PLAINLY` confirms without more seeds."""
+    return vote(below, EVEN, BIASED, ONE if min(below) >= PLAINLY else SEEDS)
 
 
 def parameters() -> dict[str, int]:
@@ -289,10 +212,6 @@ def parameters() -> dict[str, int]:
         name: classifiers.count(models.build("stn128", **STEPPING_STONES[name])) for name in ("first", "more kernels")
     }
     return {"before": count["first"], "after": count["more kernels"]}
-
-
-def _c51(edge: int) -> str:
-    return holds(edge == 28)
 
 
 def interpolated() -> dict[str, int]:
@@ -318,219 +237,172 @@ def below_farthest(run, asked) -> float:
     return cells[-1] - min(cells)
 
 
-SAYS_SAME = (
-    f"theta is the same where the window's centre spreads over inputs by at most {SAME_FIELD:g} px in every seed, "
-    f"different where by {VARIES_FIELD:g} px in every seed"
-)
-SAYS_WORKS = (
-    f"it works where every seed has an epoch above {100 * FOUND:g} % and falls by at most {100 * STEADY:g} points "
-    "below an earlier epoch within the last ten"
-)
-
-
-def _steadiness(role: str, prefix: str = "") -> dict[str, tuple]:
-    return {f"{prefix}falls": (role, late_fall), f"{prefix}bests": (role, best)}
-
-
-def _stages(name: str, rule, thirds: Sequence[int]) -> Claim:
+def _stages(name: str, thirds: Sequence[int]) -> Claim:
     """Return a claim about the ends of the three stds of some thirds of the 90 epochs."""
     stages = [k for third in thirds for k in range(3 * third, 3 * third + 3)]
-    own = {f"third {third}": (THIRDS[third], WHOLE) for third in thirds}
-    measured = {f"end_{k}": (f"third {k // 3}", partial(end_at, std=ECCENTRICITIES[k])) for k in stages}
-    tell = ", ".join(f"{{end_{k}:%}}" for k in stages)
-    return Claim(name, rule, says_reaches(*(ENDS[k] for k in stages), of=" (each)", enough=ONE), tell, own, measured)
+    ends = {f"end_{k}": ((f"third {k // 3}", partial(end_at, std=ECCENTRICITIES[k])), ENDS[k]) for k in stages}
+    return experiment(
+        name, {f"third {third}": (THIRDS[third], WHOLE) for third in thirds}, reach(ONE, " (each)", **ends)
+    )
 
+
+TRIED = {  # C30: what C24 to C27 changed, by role
+    "kernels": "more kernels, centred",
+    "dropout": "dropout, centred",
+    "adam": "first network, Adam 0.005, centred",
+    "low": "first network, SGD 0.001, centred",
+    "high": "first network, SGD 0.05, centred",
+}
+RATE = "the learning rate is that of the code, 0.01; the lab-book says 0.1"
 
 CLAIMS = (
-    Claim(
+    experiment(
         "C23",
-        _c23,
-        f"Confirmed if the accuracy falls by {100 * DROPS:g} points below an earlier epoch within the last ten, in "
-        f"every seed; refuted if by at most {100 * STEADY:g} points in every seed",
-        "largest late fall {falls:points}",
-        {"run": week3.OWN["STN-128, first network, centred"]},
-        {"falls": ("run", late_fall)},
+        week3.OWN["STN-128, first network, centred"],
+        least("the largest late fall", LATE, DROPS, "points", falls=late_fall),
     ),
-    learning(
+    experiment(
         "C24",
         OWN["first network, Adam 0.005, centred"],
-        False,
-        "best of 25 epochs",
+        fail("best of 25 epochs", best=best),
         reading=NO_CODE + "; Adam at the 0.005 of the other notebooks",
     ),
-    Claim(
-        "C25",
-        _c25,
-        f"Confirmed if it does not work, refuted if it does: {SAYS_WORKS}",
-        "best {bests:%}, largest late fall {falls:points}",
-        {"run": OWN["more kernels, centred"]},
-        _steadiness("run"),
-        reading=NO_CODE,
-    ),
-    Claim(
+    experiment("C25", OWN["more kernels, centred"], contrary(work()), reading=NO_CODE),
+    experiment(
         "C26",
-        _c26,
-        f"For each of two rates, {OTHER_RATES[0]:g} and {OTHER_RATES[1]:g}: confirmed if it does not work, refuted if "
-        f"it does: {SAYS_WORKS}",
-        "best {low_bests:%} and {high_bests:%}, largest late fall {low_falls:points} and {high_falls:points}",
-        {"low": OWN["first network, SGD 0.001, centred"], "high": OWN["first network, SGD 0.05, centred"]},
-        _steadiness("low", "low_") | _steadiness("high", "high_"),
+        {role: OWN[TRIED[role]] for role in ("low", "high")},
+        *(contrary(work(f"{role}_", role)) for role in ("low", "high")),
+        tell="best {low_bests:%} and {high_bests:%}, largest late fall {low_falls:points} and {high_falls:points}",
         reading=NO_CODE,
     ),
-    Claim(
-        "C27",
-        _c27,
-        f"Two parts: {SAYS_WORKS}; {SAYS_SAME}",
-        "best {bests:%}, largest late fall {falls:points}, spread {spreads:px}",
-        {"run": OWN["dropout, centred"]},
-        _steadiness("run") | {"spreads": ("run", spread_learnt)},
-        reading=NO_CODE,
-    ),
-    Claim("C28", says="a network that was written, not an experiment; it is built and tested here"),
-    learning(
+    experiment("C27", OWN["dropout, centred"], work(), same_on_field(), reading=NO_CODE),
+    Claim("C28", reading="a network that was written, not an experiment; it is built and tested here"),
+    experiment(
         "C29",
         OWN["first network, std 40 px"],
-        False,
-        "best of 25 epochs",
+        fail("best of 25 epochs", best=best),
         reading="no code is left; read as week 3's training with digits at std 40 px from the first epoch",
     ),
-    Claim(
+    experiment(
         "C30",
-        _c30,
-        f"For each change of C24 to C27: confirmed if it does not work, refuted if it does: {SAYS_WORKS}",
-        "best of kernels {kernels_bests:%}, dropout {dropout_bests:%}, Adam {adam_bests:%}, rates {low_bests:%} and "
-        "{high_bests:%}",
-        {
-            "kernels": OWN["more kernels, centred"],
-            "dropout": OWN["dropout, centred"],
-            "adam": OWN["first network, Adam 0.005, centred"],
-            "low": OWN["first network, SGD 0.001, centred"],
-            "high": OWN["first network, SGD 0.05, centred"],
-        },
-        dict(
-            chain.from_iterable(
-                _steadiness(role, f"{role}_").items() for role in ("kernels", "dropout", "adam", "low", "high")
-            )
-        ),
+        {role: OWN[name] for role, name in TRIED.items()},
+        *(contrary(work(f"{role}_", role)) for role in TRIED),
+        tell="best of kernels {kernels_bests:%}, dropout {dropout_bests:%}, Adam {adam_bests:%}, rates {low_bests:%} "
+        "and {high_bests:%}",
         reading=NO_CODE,
     ),
-    Claim(
-        "C31",
-        learns,
-        f"Confirmed if {SAYS_LEARNS}, refuted if {SAYS_FAILS}",
-        "best epoch {best:%}",
-        {"run": week3.OWN["STN-128, one dense layer less, centred"]},
-        {"best": ("run", best)},
-    ),
-    Claim(
+    experiment("C31", week3.OWN["STN-128, one dense layer less, centred"], learn()),
+    experiment(
         "C32",
-        _c32,
-        f"Confirmed if accuracy at 22.2 px is at most {100 * FAINT_LOSS[0]:g} % in every seed after three epochs at "
-        f"each of four radii, refuted if at least {100 * FAINT_LOSS[1]:g} % in every seed",
-        "{last:%} at 22.2 px",
-        {"run": OWN["then three epochs at four radii"]},
-        {"last": ("run", end)},
+        OWN["then three epochs at four radii"],
+        most("accuracy at 22.2 px", *FAINT_LOSS, last=end),
         reading="the run of 2021 that is left had a stale optimiser, which trained nothing; here the optimiser trains",
     ),
-    Claim(
+    fact(
         "C33",
-        _c33,
-        "Confirmed if the network has fewer parameters",
+        parameters,
         "{after:,} instead of {before:,} parameters",
-        facts=parameters,
+        "the network has fewer parameters",
+        _c33,
     ),
-    Claim(
+    experiment(
         "C34",
-        _c34,
-        f"Two parts: {says_reaches(MORE_KERNELS, enough=ONE)}; {SAYS_SAME}",
-        "{last:%}, spread {spreads:px}",
-        {"run": OWN["more kernels, radius 4.4 px"]},
-        {"last": ("run", end), "spreads": ("run", spread)},
-        reading="the learning rate is that of the code, 0.01; the lab-book says 0.1",
+        OWN["more kernels, radius 4.4 px"],
+        reach(ONE, last=(end, MORE_KERNELS)),
+        same_on_field(spreads=spread),
+        reading=RATE,
     ),
-    Claim("C35", says="a layer that was written and never trained; it is built and tested here"),
-    Claim(
+    Claim("C35", reading="a layer that was written and never trained; it is built and tested here"),
+    experiment(
         "C36",
-        _c36,
-        f"Two parts: it classifies, {SAYS_LEARNS} at the end; {SAYS_SAME}",
-        "{last:%} at 40 px, spread {spreads:px}",
-        {"run": OWN["then five epochs at each radius"]},
-        {"last": ("run", end), "spreads": ("run", spread)},
+        OWN["then five epochs at each radius"],
+        learn("last epoch", last=end),
+        same_on_field(spreads=spread),
         reading="the network of C34, which goes on as in C40",
     ),
-    Claim(
+    experiment(
         "C37",
-        _c37,
-        f"Two parts: accuracies with and without the two convolutions within {100 * ALIKE:g} points, refuted beyond "
-        f"{200 * ALIKE:g}; {SAYS_SAME}, a network at chance counts as 0",
-        "{last:%} without, {before:%} with them, spread {spreads:px}",
         {"run": OWN["STN-128, Adam 0.005, radius 4.4 px"], "before": OWN["more kernels, Adam 0.005, radius 4.4 px"]},
-        {"last": ("run", end), "before": ("before", end), "spreads": ("run", spread_learnt)},
+        rule(
+            alike,
+            f"accuracies with and without the two convolutions are within {number(ALIKE, 'points')}",
+            f"they are {number(2 * ALIKE, 'points')} apart",
+            "{last:%} without, {before:%} with them",
+            last=end,
+            before=("before", end),
+        ),
+        same_on_field(),
         reading="no code is left; read as C34 and C38 under Adam at 0.005",
     ),
-    Claim(
+    experiment(
         "C38",
-        _c38,
-        f"Two parts: {says_reaches(FINAL, enough=ONE)}; {SAYS_SAME}",
-        "{last:%}, spread {spreads:px}",
-        {"run": OWN["STN-128, radius 4.4 px"]},
-        {"last": ("run", end), "spreads": ("run", spread)},
-        reading="the learning rate is that of the code, 0.01; the lab-book says 0.1",
+        OWN["STN-128, radius 4.4 px"],
+        reach(ONE, last=(end, FINAL)),
+        contrary(same_on_field(ONE, spreads=spread)),
+        reading=RATE,
     ),
-    Claim(
+    experiment(
         "C39",
-        _c39,
-        says_reaches(*FIXED, of=" (at each radius, where it is trained)", enough=ONE),
-        "{end_0:%} at 8.9 px, {end_7:%} at 40 px",
-        {"run": OWN["then one epoch at each radius"]},
-        {f"end_{k}": ("run", partial(end, stage=k)) for k in range(len(FIXED))},
+        OWN["then one epoch at each radius"],
+        reach(
+            ONE,
+            " (at each radius, where it is trained)",
+            **{f"end_{k}": (partial(end, stage=k), value) for k, value in enumerate(FIXED)},
+        ),
+        tell="{end_0:%} at 8.9 px, {end_7:%} at 40 px",
     ),
-    Claim(
+    experiment(
         "C40",
-        _c40,
-        f"Confirmed if it fails ({SAYS_FAILS} at the end) or ends at one theta, refuted if neither: {SAYS_SAME}",
-        "{last:%} at 40 px, spread {spreads:px}",
-        {"run": OWN["then five epochs at each radius"]},
-        {"last": ("run", end), "spreads": ("run", spread)},
+        OWN["then five epochs at each radius"],
+        rule(
+            fails_or_same,
+            f"the last epoch of no seed is above {number(LOST)}, or {same_on_field().yes}",
+            f"the last epoch of every seed is above {number(FOUND)}, and {same_on_field().no}",
+            "{last:%} at 40 px, spread {spreads:px}",
+            last=end,
+            spreads=spread,
+        ),
     ),
-    Claim("C41", says="an idea of that week"),
-    Claim(
+    Claim("C41", reading="an idea of that week"),
+    experiment(
         "C42",
-        _c42,
-        f"Confirmed if the worst of nine distances is {100 * BIASED:g} points below 40 px in every seed, refuted if "
-        f"at most {100 * EVEN:g} in every seed; one seed is enough from {100 * PLAINLY:g} points on",
-        "{far:%} at 40 px, the worst distance {below:points} below",
-        {"run": OWN["then one epoch at each radius"]},
-        {"below": ("run", below_farthest), "far": ("run", farthest)},
+        OWN["then one epoch at each radius"],
+        rule(
+            biased,
+            f"the worst of nine distances is {number(BIASED, 'points')} below 40 px in every seed (one is enough from "
+            f"{number(PLAINLY, 'points')} on)",
+            f"at most {number(EVEN, 'points')} in every seed",
+            below=below_farthest,
+        ),
+        tell="{far:%} at 40 px, the worst distance {below:points} below",
+        far=farthest,
     ),
-    Claim("C43", says="an idea of that week"),
-    Claim(
+    Claim("C43", reading="an idea of that week"),
+    experiment(
         "C44",
-        _c44,
-        f"Confirmed if the mean over nine distances is {100 * GAIN:g} points and two standard errors over seeds above "
-        "that after fixed radii, refuted if as much below; the two have the schedules of 2021, of different lengths",
-        "{gaussian:%} against {fixed:%}",
         {"gaussian": AFTER_90, "fixed": OWN["then one epoch at each radius"]},
-        {"gaussian": ("gaussian", mean_at_70), "fixed": ("fixed", mean_at_70)},
+        gain(
+            "the mean over nine distances is above that after fixed radii",
+            GAIN,
+            gaussian=("gaussian", mean_at_70),
+            fixed=("fixed", mean_at_70),
+        ),
+        reading="the two have the schedules of 2021, of different lengths",
     ),
-    _stages("C45", _c45, range(3)),
-    _stages("C46", _c46, [0]),
-    Claim("C47", says="a check and a file saved, of the run of C46"),
-    _stages("C48", _c48, [1]),
-    _stages("C49", _c49, [2]),
-    Claim(
+    _stages("C45", range(3)),
+    _stages("C46", [0]),
+    Claim("C47", reading="a check and a file saved, of the run of C46"),
+    _stages("C48", [1]),
+    _stages("C49", [2]),
+    experiment(
         "C50",
-        _c50,
-        says_reaches(*CONTRASTS, of=" (contrasts of 50 and 30 %, each)", enough=ONE),
-        "{half:%} and {third:%}",
-        {"run": OWN["then contrasts of 50 and 30 %"]},
-        {"half": ("run", partial(end, stage=0)), "third": ("run", partial(end, stage=1))},
+        OWN["then contrasts of 50 and 30 %"],
+        reach(
+            ONE,
+            " (contrasts of 50 and 30 %, each)",
+            half=(partial(end, stage=0), CONTRASTS[0]),
+            third=(partial(end, stage=1), CONTRASTS[1]),
+        ),
     ),
-    Claim(
-        "C51",
-        _c51,
-        "Confirmed if the field comes out at 28x28 pixels",
-        "{edge}x{edge} pixels",
-        facts=interpolated,
-    ),
+    fact("C51", interpolated, "{edge}x{edge} pixels", "the field comes out at 28x28 pixels", _c51),
 )

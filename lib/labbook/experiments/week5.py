@@ -15,18 +15,9 @@ from ..curriculum import Stage, growing
 from ..stimuli import ECCENTRICITIES, Scene128
 from ..study2021.schedules import LOWER_CONTRASTS
 from . import recipes
-from .claim import (
-    CONFIRMED,
-    Claim,
-    Values,
-    both,
-    end,
-    higher,
-    learning,
-    not_higher,
-    opposite,
-    vote,
-)
+from .claim import experiment
+from .measure import best, end
+from .rule import CONFIRMED, PARTLY, REFUTED, Values, fail, higher, most, no_gain, not_higher, number, rule, vote
 from .week3 import CLEAR
 from .week4 import AFTER_90, STAGES, WHOLE, goes_on
 
@@ -113,70 +104,65 @@ OWN = trainings()
 SLOWLY = OWN["STN-128, lower contrasts at 0.00001"]
 
 
-def _c52(last: Values) -> str:
-    return opposite(vote(last, *ALL_CONTRASTS))
-
-
-def _c53(before: Values, after: Values) -> str:
-    gains = [b - a for a, b in zip(before, after, strict=False)]  # seed by seed
+def slight(before: Values, after: Values) -> str:
+    """Return the verdict on "a slight improvement", seed by seed; a clear one is partly so."""
+    gains = [b - a for a, b in zip(before, after, strict=False)]
     verdict = vote(gains, NO_GAIN, SLIGHT)
-    return "partly" if verdict == CONFIRMED and min(gains) > CLEARLY else verdict
+    return PARTLY if verdict == CONFIRMED and min(gains) > CLEARLY else verdict
 
 
-def _c54(plain: Values, filtered: Values) -> str:
-    fails = opposite(vote(plain, *DOWNSAMPLED))
-    aliased = higher(filtered, plain, ALIASED[1])
-    return both(fails, "refuted" if not_higher(filtered, plain, ALIASED[0]) == CONFIRMED else aliased)
-
-
-def _c56(longer: Values, before: Values) -> str:
-    return not_higher(longer, before, IMPROVES)
+def aliased(filtered: Values, plain: Values) -> str:
+    """Return the verdict on "because of aliasing": a filter in the sampler helps."""
+    return REFUTED if not_higher(filtered, plain, ALIASED[0]) == CONFIRMED else higher(filtered, plain, ALIASED[1])
 
 
 CLAIMS = (
-    Claim(
+    experiment(
         "C52",
-        _c52,
-        f"Confirmed if the last epoch is at most {100 * ALL_CONTRASTS[0]:g} % in every seed, refuted if at least "
-        f"{100 * ALL_CONTRASTS[1]:g} %",
-        "{last:%} at std 40 px, contrasts from 30 to 70 %",
-        {"run": OWN["STN-128, 90 epochs, all contrasts"]},
-        {"last": ("run", end)},
+        OWN["STN-128, 90 epochs, all contrasts"],
+        most("the last epoch", *ALL_CONTRASTS, last=end),
+        tell="{last:%} at std 40 px, contrasts from 30 to 70 %",
         reading="no code is left; the 90 epochs of week 4 with contrasts from 30 to 70 %",
     ),
-    Claim(
+    experiment(
         "C53",
-        _c53,
-        f"Confirmed if ten more epochs add at least {100 * SLIGHT:g} points on the same stimuli in every seed, "
-        f"refuted if nothing; partly if more than {100 * CLEARLY:g} points, which is not slight",
-        "{before:%}, after ten epochs more {after:%}",
         {"before": SLOWLY, "after": OWN["STN-128, ten epochs more"]},
-        {"before": ("before", end), "after": ("after", end)},
+        rule(
+            slight,
+            f"ten more epochs add at least {number(SLIGHT, 'points')} on the same stimuli in every seed",
+            f"they add nothing; partly if they add more than {number(CLEARLY, 'points')}, which is not slight",
+            "{before:%}, after ten epochs more {after:%}",
+            before=("before", end),
+            after=("after", end),
+        ),
     ),
-    Claim(
+    experiment(
         "C54",
-        _c54,
-        f"Two parts. It fails: at most {100 * DOWNSAMPLED[0]:g} % in every seed, refuted at {100 * DOWNSAMPLED[1]:g} "
-        f"%. Because of aliasing: a filter in the sampler adds {100 * ALIASED[1]:g} points and two standard errors, "
-        f"refuted if at most {100 * ALIASED[0]:g}",
-        "{plain:%}, with a filter {filtered:%}",
         {"plain": OWN["28x28 samples of the field"], "filtered": OWN["28x28 samples of the field, filtered"]},
-        {"plain": ("plain", end), "filtered": ("filtered", end)},
+        most("the last epoch", *DOWNSAMPLED, plain=("plain", end)),
+        rule(
+            aliased,
+            f"a filter in the sampler adds {number(ALIASED[1], 'points')} and two standard errors",
+            f"it adds at most {number(ALIASED[0], 'points')}",
+            filtered=("filtered", end),
+            plain=("plain", end),
+        ),
+        tell="{plain:%}, with a filter {filtered:%}",
     ),
-    learning(
+    experiment(
         "C55",
         OWN["STN-128, std 40 px, all contrasts"],
-        False,
-        "best of ten epochs",
+        fail("best of ten epochs", best=best),
         reading="no code is left; all distances and contrasts from the first epoch, SGD 0.01, ten epochs",
     ),
-    Claim(
+    experiment(
         "C56",
-        _c56,
-        f"Confirmed if sixty epochs end, at contrasts from 30 to 70 %, at most {100 * IMPROVES:g} points above the "
-        "run of C53, two standard errors over seeds included; refuted if above by more",
-        "{longer:%} against {before:%}",
         {"longer": OWN["STN-128, sixty epochs"], "before": OWN["STN-128, ten epochs more"]},
-        {"longer": ("longer", end), "before": ("before", end)},
+        no_gain(
+            "sixty epochs end, at contrasts from 30 to 70 %, above the run of C53",
+            IMPROVES,
+            longer=("longer", end),
+            before=("before", end),
+        ),
     ),
 )

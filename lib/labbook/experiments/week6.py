@@ -21,39 +21,35 @@ from ..stimuli import ECCENTRICITIES, Scene128
 from ..study2021 import facts
 from ..study2021.schedules import week6
 from . import recipes, week4, week5
-from .claim import (
+from .claim import Claim, Listed, experiment, fact
+from .measure import LOST, best, end, mean_of, overfitting, scale
+from .rule import (
     FOUND,
-    LOST,
-    SAYS_FAILS,
-    SAYS_LEARNS,
-    Claim,
-    Listed,
+    ONE,
+    SEEDS,
+    Measured,
+    Rule,
     Values,
-    best,
     both,
-    end,
-    fall,
-    higher,
+    fail,
+    gain,
     holds,
-    learning,
     learns,
-    mean_of,
+    least,
+    most,
+    number,
     opposite,
-    overfitting,
-    reaches,
-    says_reaches,
-    scale,
+    reach,
+    rule,
+    unstable,
     vote,
 )
-from .week3 import CLEAR, ONE
+from .week3 import CLEAR
 
 ATTENTION = facts.ends("atn")
 QUARTER = facts.ends("atn_quarter")[:2]
 REPAIRED = facts.ends("stn128")[9:]
 HALF = 0.5  # accuracy from which most digits are read
-# Fall of the accuracy from one epoch to the next of a stage. 2021: at most 3 points in steady stages, at falling rates;
-# 19 to 66 in stages that it called unstable.
-STEADY, UNSTABLE = 0.1, 0.15
 # Fall below the best epoch while the training loss falls. In steady stages successive epochs differ by 1 to 3 points.
 NOT_OVERFIT, OVERFIT = 0.02, 0.05
 FASTER = 0.05  # mean accuracy over the first epochs
@@ -190,55 +186,20 @@ def classifiers_alone() -> dict[str, Training]:
 THREE_STDS = OWN["attention STN, 0.01, three stds"]
 
 
-def _c57(best: Values) -> str:
-    return vote(best, FOUND, HALF)
-
-
-def _c58(last: Values, scales: Values) -> str:
-    read = [size for size, accuracy in zip(scales, last, strict=True) if accuracy >= FOUND]
-    return both(learns(last), opposite(vote(read, INVERTED, UPRIGHT, 1))) if read else learns(last)
-
-
-def _c59(falls: Values) -> str:
-    return vote(falls, STEADY, UNSTABLE)
-
-
-def _c61(best: Values, beyond: Values) -> str:
-    return both(vote(best, FOUND, HALF), vote(beyond, NOT_OVERFIT, OVERFIT))
-
-
-def _c63(fast: Values, slow: Values, beyond: Values) -> str:
-    return both(higher(fast, slow, FASTER), vote(beyond, NOT_OVERFIT, OVERFIT))
-
-
 def _c64(parameters: Sequence[int]) -> str:
     four, two = parameters
     return holds(two < four)
 
 
-def _c65(best: Values, falls: Values) -> str:
-    return both(reaches(best, SIXTY_SEVEN), vote(falls, STEADY, UNSTABLE))
+def learns_inverted(last: Values, scales: Values) -> str:
+    """Return the verdict on "it learns, and its window is upside down": of the seeds that learn."""
+    read = [size for size, accuracy in zip(scales, last, strict=True) if accuracy >= FOUND]
+    return both(learns(last), opposite(vote(read, INVERTED, UPRIGHT, 1))) if read else learns(last)
 
 
-def _c70(last: Values) -> str:
-    return opposite(learns(last))
-
-
-def _c71(last: Values, scales: Values) -> str:
-    return both(reaches(last, DECAYED), opposite(vote(scales, INVERTED, UPRIGHT)))
-
-
-def _c75(first: Values, second: Values) -> str:
-    return both(reaches(first, QUARTER[0]), reaches(second, QUARTER[1]))
-
-
-def _c76(mid: Values, low: Values, slow: Values) -> str:
-    gains = [a - b for a, b in zip(low, slow, strict=False)]  # seed by seed, from the same network
-    return both(reaches(mid, REPAIRED[0], ONE), reaches(low, REPAIRED[1], ONE), vote(gains, -REPAIR, REPAIR, ONE))
-
-
-def _c77(clear: Values, low: Values) -> str:
-    return both(reaches(clear, ATTENTION[8], ONE), reaches(low, ATTENTION[10], ONE))
+def repaired(low: Values, slow: Values) -> str:
+    """Return the verdict on "better than at the slow rate", seed by seed from the same network."""
+    return vote([a - b for a, b in zip(low, slow, strict=False)], -REPAIR, REPAIR, ONE)
 
 
 def sizes() -> dict[str, object]:
@@ -247,156 +208,141 @@ def sizes() -> dict[str, object]:
     return {"parameters": Listed(classifiers.count(each) for each in built)}
 
 
-SAYS_OVERFITS = (
-    f"it overfits where the last epoch is {100 * OVERFIT:g} points below the best while the training loss fell, in "
-    f"every seed; not where by at most {100 * NOT_OVERFIT:g}"
-)
-SAYS_INVERTED = (
-    f"the mean window's scale is below {INVERTED:g} in every seed, refuted if above {UPRIGHT:g} in every seed"
-)
+INVERSION = most("the mean window's scale", INVERTED, UPRIGHT, "", scales=scale)
+TELL_OVERFITTING = "mean over ten epochs {fast:%} against {slow:%}, last below best while the loss fell {beyond:points}"
+
+
+def _overfits(beyond: Measured) -> Rule:
+    words = "the last epoch below the best while the training loss fell"
+    return least(words, NOT_OVERFIT, OVERFIT, "points", beyond=beyond)
+
+
+def _faster(words: str) -> Rule:
+    ten = partial(mean_of, epochs=10)
+    return gain(
+        f"the mean accuracy over ten epochs is above that {words}", FASTER, fast=("fast", ten), slow=("slow", ten)
+    )
 
 
 def _fails(name: str, training: str, reading: str = "") -> Claim:
-    return learning(name, OWN[training], False, "best of ten epochs", "Within ten epochs", reading)
+    return experiment(name, OWN[training], fail("best of ten epochs", best=best), reading=reading)
 
 
 CLAIMS = (
-    Claim(
+    experiment(
         "C57",
-        _c57,
-        f"Confirmed if the best epoch is above {100 * HALF:g} % in every seed, refuted if not above {100 * FOUND:g} % "
-        "in any",
-        "best epoch of three stds {best:%}",
-        {"run": THREE_STDS},
-        {"best": ("run", best)},
+        THREE_STDS,
+        least("the best epoch of three stds", FOUND, HALF, best=best),
         reading="the run of 9 May: one scale and a translation, SGD 0.01, as far as this rate lasted",
     ),
-    Claim(
+    experiment(
         "C58",
-        _c58,
-        f"Two parts: {SAYS_LEARNS} after two epochs, refuted if {SAYS_FAILS}; of the seeds that learn, {SAYS_INVERTED}",
-        "{last:%} after two epochs, scale {scales:s}",
-        {"run": OWN["attention STN, Adam 0.005"]},
-        {"last": ("run", end), "scales": ("run", scale)},
+        OWN["attention STN, Adam 0.005"],
+        rule(
+            learns_inverted,
+            f"after two epochs every seed is above {number(FOUND)}, and its mean window's scale at most {INVERTED:g}",
+            f"no seed is above {number(LOST)}, or every scale is at least {UPRIGHT:g} of those that are above "
+            f"{number(FOUND)}; partly where the two disagree",
+            "{last:%} after two epochs, scale {scales:s}",
+            last=end,
+            scales=scale,
+        ),
     ),
-    Claim(
-        "C59",
-        _c59,
-        f"Confirmed if the accuracy falls by {100 * UNSTABLE:g} points from one epoch to the next of a stage in every "
-        f"seed, refuted if by at most {100 * STEADY:g} points in every seed",
-        "largest fall {falls:points}",
-        {"run": THREE_STDS},
-        {"falls": ("run", fall)},
-    ),
+    experiment("C59", THREE_STDS, unstable()),
     _fails("C60", "attention STN, 0.001"),
-    Claim(
+    experiment(
         "C61",
-        _c61,
-        f"Two parts: an epoch above {100 * HALF:g} % in every seed, refuted if none above {100 * FOUND:g} % in any; "
-        f"{SAYS_OVERFITS}",
-        "best of 20 epochs {best:%}, last below best while the loss fell {beyond:points}",
-        {"run": OWN["attention STN, 0.005"]},
-        {"best": ("run", best), "beyond": ("run", overfitting)},
+        OWN["attention STN, 0.005"],
+        least("the best of 20 epochs", FOUND, HALF, best=best),
+        _overfits(overfitting),
         reading="the log is lost; 20 epochs on the first std",
     ),
     _fails("C62", "attention STN, 0.002"),
-    Claim(
+    experiment(
         "C63",
-        _c63,
-        f"Two parts: mean accuracy over ten epochs {100 * FASTER:g} points and two standard errors above that at "
-        f"0.005, refuted if as much below; {SAYS_OVERFITS}",
-        "mean over ten epochs {fast:%} against {slow:%}, last below best while the loss fell {beyond:points}",
         {"fast": THREE_STDS, "slow": OWN["attention STN, 0.005"]},
-        {
-            "fast": ("fast", partial(mean_of, epochs=10)),
-            "slow": ("slow", partial(mean_of, epochs=10)),
-            "beyond": ("fast", partial(overfitting, stage=0)),
-        },
+        _faster("at 0.005"),
+        _overfits(("fast", partial(overfitting, stage=0))),
+        tell=TELL_OVERFITTING,
     ),
-    Claim(
+    fact(
         "C64",
-        _c64,
-        "Less complex: confirmed if there are fewer parameters",
+        sizes,
         "four and two convolutions: {parameters} parameters of the localisation",
-        facts=sizes,
+        "there are fewer parameters: it is less complex",
+        _c64,
     ),
-    Claim(
+    experiment(
         "C65",
-        _c65,
-        f"Two parts: {says_reaches(SIXTY_SEVEN)}, in the best epoch; an epoch that falls by {100 * UNSTABLE:g} points "
-        f"in every seed, refuted if none by more than {100 * STEADY:g} points",
-        "best of 20 epochs {best:%}, largest fall {falls:points}",
-        {"run": OWN["two convolutions, 0.01"]},
-        {"best": ("run", best), "falls": ("run", fall)},
+        OWN["two convolutions, 0.01"],
+        reach(SEEDS, ", in the best epoch,", best=(best, SIXTY_SEVEN)),
+        unstable(),
+        tell="best of 20 epochs {best:%}, largest fall {falls:points}",
     ),
     _fails("C66", "two convolutions, 0.05"),
     _fails("C67", "two convolutions, 0.005"),
-    Claim(
+    experiment(
         "C68",
-        _c63,
-        f"Two parts: mean accuracy over ten epochs {100 * FASTER:g} points and two standard errors above that of four "
-        f"convolutions, refuted if as much below; {SAYS_OVERFITS}",
-        "mean over ten epochs {fast:%} against {slow:%}, last below best while the loss fell {beyond:points}",
         {"fast": OWN["three convolutions, 0.01"], "slow": THREE_STDS},
-        {
-            "fast": ("fast", partial(mean_of, epochs=10)),
-            "slow": ("slow", partial(mean_of, epochs=10)),
-            "beyond": ("fast", overfitting),
-        },
+        _faster("of four convolutions"),
+        _overfits(("fast", overfitting)),
+        tell=TELL_OVERFITTING,
     ),
-    Claim("C69", says="a trial without an outcome"),
-    Claim(
+    Claim("C69", reading="a trial without an outcome"),
+    experiment(
         "C70",
-        _c70,
-        f"Confirmed if the last of 20 epochs is not above {100 * LOST:g} % in any seed, refuted if above "
-        f"{100 * FOUND:g} % in every seed",
-        "{last:%} after 20 epochs",
-        {"run": OWN["two convolutions, momentum and decay"]},
-        {"last": ("run", end)},
+        OWN["two convolutions, momentum and decay"],
+        fail("last of 20 epochs", last=end),
         reading="no code is left; two convolutions, and the two stds and the decay of C75's log",
     ),
-    Claim(
+    experiment(
         "C71",
-        _c71,
-        f"Two parts: {says_reaches(DECAYED)}; {SAYS_INVERTED}",
-        "{last:%} after 20 epochs, scale {scales:s}",
-        {"run": OWN["two convolutions, decay"]},
-        {"last": ("run", end), "scales": ("run", scale)},
+        OWN["two convolutions, decay"],
+        reach(last=(end, DECAYED)),
+        INVERSION,
+        tell="{last:%} after 20 epochs, scale {scales:s}",
         reading="ten epochs on each of two stds, the decay as in C75's log",
     ),
-    Claim("C72", says="a trial without an outcome"),
-    Claim("C73", says="a trial without an outcome"),
+    Claim("C72", reading="a trial without an outcome"),
+    Claim("C73", reading="a trial without an outcome"),
     _fails("C74", "attention STN, scale from 1", "no log is left; the rate of that day's notebook, 0.005"),
-    Claim(
+    experiment(
         "C75",
-        _c75,
-        says_reaches(*QUARTER, of=" (at the end of two stds, each)"),
-        "{first:%} and {second:%}",
-        {"run": OWN["attention STN, scale from 0.25"]},
-        {"first": ("run", partial(end, stage=0)), "second": ("run", partial(end, stage=1))},
+        OWN["attention STN, scale from 0.25"],
+        reach(
+            SEEDS,
+            " (at the end of two stds, each)",
+            first=(partial(end, stage=0), QUARTER[0]),
+            second=(partial(end, stage=1), QUARTER[1]),
+        ),
     ),
-    Claim(
+    experiment(
         "C76",
-        _c76,
-        f"Three parts: {says_reaches(*REPAIRED, of=' (contrasts from 50 and from 30 %)', enough=ONE)}; "
-        f"{100 * REPAIR:g} points above ten epochs at 0.00001 from the same network, refuted if as much below",
-        "{mid:%} and {low:%}, at 0.00001 {slow:%}",
-        {
-            "run": (OWN["STN-128, lower contrasts at 0.001"], week4.WHOLE),
-            "slow": week5.SLOWLY,
-        },
-        {
-            "mid": ("run", partial(end, stage=-2)),
-            "low": ("run", end),
-            "slow": ("slow", end),
-        },
+        {"run": (OWN["STN-128, lower contrasts at 0.001"], week4.WHOLE), "slow": week5.SLOWLY},
+        reach(
+            ONE,
+            " (contrasts from 50 and from 30 %)",
+            mid=(partial(end, stage=-2), REPAIRED[0]),
+            low=(end, REPAIRED[1]),
+        ),
+        rule(
+            repaired,
+            f"it is {number(REPAIR, 'points')} above ten epochs at 0.00001 from the same network",
+            "as much below",
+            low=end,
+            slow=("slow", end),
+        ),
+        tell="{mid:%} and {low:%}, at 0.00001 {slow:%}",
     ),
-    Claim(
+    experiment(
         "C77",
-        _c77,
-        says_reaches(ATTENTION[8], ATTENTION[10], of=" (std 40 px at contrast 70 %, then from 30 to 70 %)", enough=ONE),
-        "{clear:%}, then {low:%}",
-        {"run": OWN["attention STN"]},
-        {"clear": ("run", partial(end, stage=8)), "low": ("run", end)},
+        OWN["attention STN"],
+        reach(
+            ONE,
+            " (std 40 px at contrast 70 %, then from 30 to 70 %)",
+            clear=(partial(end, stage=8), ATTENTION[8]),
+            low=(end, ATTENTION[10]),
+        ),
+        tell="{clear:%}, then {low:%}",
     ),
 )

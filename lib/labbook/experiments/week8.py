@@ -23,20 +23,10 @@ from ..study2021.schedules import week2 as week2_stages
 from ..study2021.schedules import week5 as week5_stages
 from ..study2021.schedules import week6 as week6_stages
 from . import week2, week6, week7
-from .claim import (
-    Claim,
-    Listed,
-    Ran,
-    Values,
-    both,
-    end,
-    higher,
-    holds,
-    not_higher,
-    reaches,
-    says_reaches,
-)
+from .claim import Listed, experiment, fact
+from .measure import Quantity, Ran, end
 from .pathways import what_training
+from .rule import SEEDS, Rule, Values, both, gain, holds, no_gain, number, reach, rule
 from .week2 import OWN as OF_WEEK2
 
 POLO = week7.POLO
@@ -59,18 +49,6 @@ def trainings() -> dict[str, Training]:
 OWN = trainings()
 
 
-def _c86(mid: Values, low: Values) -> str:
-    return both(reaches(mid, POLO[9]), reaches(low, POLO[10]))
-
-
-def _c87(more: Values, fewer: Values) -> str:
-    return not_higher(more, fewer, GAIN)
-
-
-def _c88(more: Values, fewer: Values) -> str:
-    return higher(more, fewer, GAIN)
-
-
 def schedule(training: Training) -> tuple[str, float, int]:
     """Return what "the same training parameters" are about: optimiser, learning rate, epochs of a stage."""
     return training.optimiser, training.stages[0].lr, training.stages[0].epochs
@@ -79,9 +57,8 @@ def schedule(training: Training) -> tuple[str, float, int]:
 PARAMETERS = tuple(schedule(each) for each in (OF_WEEK2["STN-28, SGD"], OWN["What pathway, noise 0.75"]))
 
 
-def _r1(stn_central: Values, what_central: Values, stn_general: Values, what_general: Values) -> str:
-    central, general = higher(stn_central, what_central, BETTER), higher(stn_general, what_general, BETTER)
-    return both(central, general, holds(PARAMETERS[0] == PARAMETERS[1]))
+def _same_parameters(**accuracies: Values) -> str:
+    return holds(PARAMETERS[0] == PARAMETERS[1])
 
 
 def _r2(epochs: int, stds: Values, rates: Values) -> str:
@@ -134,91 +111,77 @@ def dense_layers() -> dict[str, object]:
     }
 
 
-_std_40 = partial(end, stage=8)
+def _retinas(features: str) -> tuple[dict[str, Training], dict[str, tuple]]:
+    """Return the trainings of a retina of more features and of that of 768, and their accuracies at std 40 px."""
+    own = {"more": OWN[f"log-polar STN, {features} features"], "fewer": week7.WHOLE}
+    return own, {role: (role, week7.FAR) for role in own}
 
 
-def _retinas(name: str, rule, features: str, says: str) -> Claim:
-    return Claim(
-        name,
-        rule,
-        says,
-        f"{{more:%}} with {features}, {{fewer:%}} with 768, at std 40 px",
-        {"more": OWN[f"log-polar STN, {features} features"], "fewer": week7.WHOLE},
-        {"more": ("more", _std_40), "fewer": ("fewer", _std_40)},
+def _above(words: str, quantity: Quantity) -> Rule:
+    name = f"{words}".split()[0]
+    return gain(
+        f"the transformer's {words} accuracy is above that of What",
+        BETTER,
+        **{f"stn_{name}": ("stn", quantity), f"what_{name}": ("what", quantity)},
     )
 
 
+MORE, MOST = _retinas("1 280"), _retinas("2 560")
+TELL_RETINAS = "{more:%} with more, {fewer:%} with 768 features, at std 40 px"
 RETINAS = (  # judged by the chapter of week 7
-    Claim(
+    experiment(
         "C86",
-        _c86,
-        says_reaches(POLO[9], POLO[10], of=" (contrasts from 50 and from 30 %, each)"),
-        "{mid:%} and {low:%}",
-        {"run": week7.WHOLE},
-        {"mid": ("run", partial(end, stage=9)), "low": ("run", end)},
+        week7.WHOLE,
+        reach(
+            SEEDS,
+            " (contrasts from 50 and from 30 %, each)",
+            mid=(partial(end, stage=9), POLO[9]),
+            low=(end, POLO[10]),
+        ),
     ),
-    _retinas(
-        "C87",
-        _c87,
-        "1 280",
-        f"Confirmed if 1 280 features are at most {100 * GAIN:g} points above 768, two standard errors over seeds "
-        "included; refuted if above by more",
-    ),
-    _retinas(
-        "C88",
-        _c88,
-        "2 560",
-        f"Confirmed if 2 560 features are {100 * GAIN:g} points and two standard errors above 768, refuted if as much "
-        "below",
-    ),
+    experiment("C87", MORE[0], no_gain("1 280 features are above 768", GAIN, **MORE[1]), tell=TELL_RETINAS),
+    experiment("C88", MOST[0], gain("2 560 features are above 768", GAIN, **MOST[1]), tell=TELL_RETINAS),
 )
 README = (
-    Claim(
+    experiment(
         "R1",
-        _r1,
-        f"Three parts: higher by {100 * BETTER:g} point and two standard errors at std 0, and at std 15, both at "
-        "noise 0.75 (refuted if as much below); trained with the same optimiser, rate and epochs",
-        "central {stn_central:%} against {what_central:%}, general {stn_general:%} against {what_general:%}; SGD "
-        "0.01, ten epochs a std against Adam 0.005, five",
         {"stn": OF_WEEK2["STN-28, SGD"], "what": OWN["What pathway, noise 0.75"]},
-        {
-            "stn_central": ("stn", week2.varied_central),
-            "what_central": ("what", week2.varied_central),
-            "stn_general": ("stn", week2.varied_general),
-            "what_general": ("what", week2.varied_general),
-        },
+        _above("central", week2.varied_central),
+        _above("general", week2.varied_general),
+        rule(_same_parameters, "both were trained with the same optimiser, rate and epochs", "they were not"),
+        tell="central {stn_central:%} against {what_central:%}, general {stn_general:%} against {what_general:%}; SGD "
+        "0.01, ten epochs a std against Adam 0.005, five",
     ),
-    Claim(
+    fact(
         "R2",
-        _r2,
-        "Confirmed if the logs have 160 epochs, std 0 to 15 px and a rate of 0.01",
+        partial(schedule_facts, week2_stages, "epochs", "stds", "rates"),
         "{epochs} epochs",
-        facts=partial(schedule_facts, week2_stages, "epochs", "stds", "rates"),
+        "the logs have 160 epochs, std 0 to 15 px and a rate of 0.01",
+        _r2,
     ),
-    Claim(
+    fact(
         "R3",
-        _r3,
-        "Two parts: 110 epochs, a tenth of the rate after every 30 of the first 90, contrasts that vary in the last "
-        "20; the rate of these lower still",
+        partial(schedule_facts, week5_stages, "epochs", "rates", "lowest_contrasts"),
         "{epochs} epochs, rates {rates}",
-        facts=partial(schedule_facts, week5_stages, "epochs", "rates", "lowest_contrasts"),
+        "110 epochs, a tenth of the rate after every 30 of the first 90, contrasts that vary in the last 20; and the "
+        "rate of these lower still",
+        _r3,
     ),
-    Claim(
+    fact(
         "R4",
-        _r4,
-        "Two parts: halved over the nine stds; halved throughout",
+        partial(schedule_facts, week6_stages, "rates"),
         "rates {rates}",
-        facts=partial(schedule_facts, week6_stages, "rates"),
+        "halved over the nine stds; and halved throughout",
+        _r4,
     ),
-    Claim(
+    fact(
         "R5",
-        _r5,
-        f"Three parts: {100 * COMPRESSIONS[0]:g} % to the percent; within a point of {100 * COMPRESSIONS[1]:g} %; the "
-        "first larger",
+        _compressions,
         "{polo:.1%} and {whatwhere:.1%}",
-        facts=_compressions,
+        f"{number(COMPRESSIONS[0])} to the percent; within a point of {number(COMPRESSIONS[1])}; and the first larger",
+        _r5,
     ),
-    Claim("R6", _r6, "Confirmed if there are two dense layers and nothing else", "{layers}", facts=dense_layers),
+    fact("R6", dense_layers, "{layers}", "there are two dense layers and nothing else", _r6),
 )
 CLAIMS = (*RETINAS, *README)
 
