@@ -714,7 +714,7 @@ def alignments(pulls: Mapping[float, GradientAlignment], misses: Sequence[float]
 
 @styled
 def scales(groups: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw the scales that windows ended with, a row of points per group; left of zero they are upside down."""
+    """Draw the scales that windows ended with, a row of points per group; left of zero they are inverted."""
     figure, axis = _axes(1, 1, COLUMN, 0.9 + 0.42 * len(groups))
     for row, values in enumerate(groups.values()):
         colours = [ORANGE if value < 0 else BLUE for value in values]
@@ -729,7 +729,7 @@ def scales(groups: Mapping[str, Sequence[float]]) -> Figure:
 @styled
 def outcomes(groups: Mapping[str, Mapping[str, Sequence[Run]]]) -> Figure:
     """Draw what trainings of windows came to, a panel per group and a row per way of training: the accuracy of the last
-    epoch, a point per run, joined to its best epoch; orange where the window is upside down at the end."""
+    epoch, a point per run, joined to its best epoch; orange where the window is inverted at the end."""
     rows = list(dict.fromkeys(name for ways in groups.values() for name in ways))
     figure, axes = _axes(1, len(groups), COLUMN, 1.3 + 0.3 * len(rows), sharex=True, sharey=True, squeeze=False)
     for axis, (title, ways) in zip(axes[0], groups.items(), strict=True):
@@ -737,7 +737,7 @@ def outcomes(groups: Mapping[str, Mapping[str, Sequence[Run]]]) -> Figure:
             for k, run in enumerate(runs):
                 row, last = rows.index(name) + 0.22 * (k - (len(runs) - 1) / 2), run.history[-1]
                 down = run.measure("scale") < 0
-                colour, marker, label = (ORANGE, "v", "upside down") if down else (BLUE, "o", "upright")
+                colour, marker, label = (ORANGE, "v", "inverted") if down else (BLUE, "o", "upright")
                 axis.plot([100 * last["accuracy"], 100 * run.best], [row, row], color=colour, lw=1)
                 axis.plot(100 * run.best, row, "|", color=colour, ms=6, label="best epoch", ls="none")
                 axis.plot(100 * last["accuracy"], row, marker, color=colour, ms=5, label=label, ls="none")
