@@ -55,7 +55,7 @@ def test_the_print_edition_holds_the_readers_pages_and_is_short(tmp_path):
     made = pdf.make(ROOT, tmp_path / "_build").read_bytes()
     assert 60 < len(re.findall(rb"/Type /Page\b", made)) < 120
     titles = set(re.findall(rb"/Title \(([^)]*)\)", made))
-    assert {b"Glossary", b"References"} <= titles and not {b"The library", b"Changes of results"} & titles
+    assert {b"Glossary", b"References"} <= titles and not {b"The library", b"Changelog of results"} & titles
 
 
 def test_a_book_that_cannot_be_rendered_is_named(monkeypatch, tmp_path):
