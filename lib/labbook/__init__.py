@@ -22,7 +22,8 @@ What is made of it:
     -> view: figures, explorers, standings
     -> ops: device, pack, gpu, sweep, compare, bench, cli
 
-In `experiments`, `claim` says how a claim of 2021 is decided; `week1` to `week8` hold the claims with their rules. In
+In `experiments`, `rule` makes a verdict of what `measure` finds in runs, and `claim` says which runs count; `week1` to
+`week8` hold the claims with their rules. In
 `book`, `declarations` holds the parameters of every chapter, `execution` runs the notebooks and `pages` keeps them,
 `outcome` keeps what a chapter found as data and `claims` what became of the claims, `verify` checks all that is stored,
 and `changes`, `colab`, `rerun` and `pdf` serve the pages. "Study 2.1" in a docstring is a section of the page on the

@@ -21,7 +21,7 @@ from labbook.view import figures
 
 def test_numbers_are_written_with_what_they_are_worth():
     assert report.percent(0.9416) == "94.2 %"
-    assert report.percent([0.9, 0.92]) == "91.0 % (90.0 to 92.0, 2 seeds)"
+    assert report.percent([0.9, 0.92]) == "91.0 % (seeds: 90.0, 92.0)"
     assert report.proportion(Proportion(8, 10)) == "80.0 % (49.0 to 94.3)"
 
 

@@ -382,7 +382,7 @@ def test_seeds_decide_together():
     three = judge(SIMPLE, lambda training: runs if training.precision == "tf32" else runs[:1], pilot="x.")
     assert (three.verdict, three.seeds, three.pilot) == (CONFIRMED, [0, 1, 2], "")
     assert three.values == {"best": (0.8, 0.8, 0.8)}
-    assert three.measured == "best epoch 80.0 % (80.0 to 80.0, 3 seeds)"
+    assert three.measured == "best epoch 80.0 % (seeds: 80.0, 80.0, 80.0)"
     worse = [*runs[:2], run_of(SIMPLE.trainings("run")[0], [0.1, 0.1], 2)]
     assert judge(SIMPLE, lambda training: worse).verdict == PARTLY
 
@@ -417,8 +417,8 @@ def test_what_is_measured_of_a_run():
 
 def test_numbers_of_seeds_as_text():
     assert f"{Seeds([0.5]):%}" == "50.0 % (1 seed)" and f"{Seeds([]):%}" == "not measured"
-    assert f"{Seeds([0.5, 0.6]):%}" == "55.0 % (50.0 to 60.0, 2 seeds)"
-    assert f"{Seeds([-0.2, 0.2]):s}" == "+0.00 (-0.20 to 0.20, 2 seeds)" and f"{Seeds([1.5]):px}" == "1.50 px (1 seed)"
+    assert f"{Seeds([0.5, 0.6]):%}" == "55.0 % (seeds: 50.0, 60.0)"
+    assert f"{Seeds([-0.2, 0.2]):s}" == "+0.00 (seeds: -0.20, +0.20)" and f"{Seeds([1.5]):px}" == "1.50 px (1 seed)"
 
 
 def test_a_rule_says_what_confirms_and_what_refutes_it():

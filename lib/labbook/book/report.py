@@ -33,15 +33,14 @@ PACKAGES = ("torch", "numpy", "MotionClouds", "matplotlib")
 
 
 def percent(values: float | Sequence[float], digits: int = 1) -> str:
-    """Return proportions as text: `94.2 %`, or for several `94.2 % (93.9 to 94.5, 3 seeds)`."""
+    """Return proportions as text: `94.2 %`, or for several `94.2 % (seeds: 93.9, 94.2, 94.5)`."""
     if isinstance(values, (int, float)):
         return f"{100 * values:.{digits}f} %"
     values = list(values)
     mean = sum(values) / len(values)
     if len(values) == 1:
         return percent(mean, digits)
-    low, high = (f"{100 * extreme(values):.{digits}f}" for extreme in (min, max))
-    return f"{percent(mean, digits)} ({low} to {high}, {len(values)} seeds)"
+    return f"{percent(mean, digits)} (seeds: {', '.join(f'{100 * value:.{digits}f}' for value in values)})"
 
 
 def proportion(accuracy: Proportion | Estimate) -> str:

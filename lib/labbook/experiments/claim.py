@@ -46,21 +46,17 @@ PRECISIONS = ("float32", "tf32")  # that leave a run one of the claim's own sche
 
 
 class Seeds(tuple):
-    """One number per seed. As text, `format(seeds, "%")`: `94.2 % (93.9 to 94.5, 3 seeds)`; other formats are "px",
+    """One number per seed. As text, `format(seeds, "%")`: `94.2 % (seeds: 93.9, 94.2, 94.5)`; other formats are "px",
     "points", and "s", with a sign."""
 
     def __format__(self, spec: str) -> str:
-        scale, digits, unit = {"%": (100, 1, " %"), "points": (100, 1, " points"), "px": (1, 2, " px")}.get(
-            spec, (1, 2, "")
-        )
-        each = [f"{scale * value:+.{digits}f}" if spec == "s" else f"{scale * value:.{digits}f}" for value in self]
-        if not each:
+        units = {"%": (100, ".1f", " %"), "points": (100, ".1f", " points"), "px": (1, ".2f", " px")}
+        scale, form, unit = units.get(spec, (1, "+.2f" if spec == "s" else ".2f", ""))
+        if not self:
             return "not measured"
-        if len(each) == 1:
-            return f"{each[0]}{unit} (1 seed)"
-        mean = f"{scale * fmean(self):+.{digits}f}" if spec == "s" else f"{scale * fmean(self):.{digits}f}"
-        low, high = (f"{scale * of(self):.{digits}f}" for of in (min, max))
-        return f"{mean}{unit} ({low} to {high}, {len(self)} seeds)"
+        mean, *each = (format(scale * value, form) for value in (fmean(self), *self))
+        seeds = f"seeds: {', '.join(each)}" if len(each) > 1 else "1 seed"
+        return f"{mean}{unit} ({seeds})"
 
 
 class Listed(tuple):
@@ -330,7 +326,7 @@ def write_locks(claims: Mapping[str, Claim], decided: Mapping[str, str], why: st
         if was["lock"] != claim.lock:
             changed.append(name)
             words = []
-            if decided.get(name) == was["lock"]:
+            if decided.get(name) in (was["lock"], *was["was"]):
                 if not why:
                     raise ConfigurationError(f"The rule of {name} changed after its result; say why.")
                 changes.append({"from": was["lock"], "why": why})

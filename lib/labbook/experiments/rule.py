@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, variance
 
+from scipy.stats import t as student
+
 from .measure import LOST, VARIES, Quantity, best, fall, late_fall, spread_if_learnt, spread_learnt
 
 CONFIRMED, PARTLY, REFUTED, OPEN = VERDICTS = ("confirmed", "partly", "refuted", "open")
@@ -39,6 +41,7 @@ CONSTANT = 0.02  # a spread below this is a constant window, which no other seed
 # Fall of the accuracy from one epoch to the next of a stage. 2021: at most 3 points in steady stages, at falling rates;
 # 19 to 66 in stages that it called unstable.
 STEADY, UNSTABLE = 0.1, 0.15
+BEYOND = "by more than seeds explain (95 % interval, Welch)"
 LATE = 0.05  # fall below an earlier epoch within the last ten, of a steady training (2021: 0.4 points, ab62dc6)
 
 
@@ -108,13 +111,17 @@ def same_window(spreads: Sequence[float], same: float = SAME, varies: float = VA
 
 
 def noise_of(*samples: Sequence[float]) -> float:
-    """Return two standard errors of a difference of means, from the spread over the seeds of each."""
-    return 2 * sum(variance(each) / len(each) for each in samples) ** 0.5
+    """Return half of the 95 % interval of a difference of means over seeds, of unequal variances (Welch 1947)."""
+    errors = [variance(each) / len(each) for each in samples]
+    if not sum(errors):
+        return 0.0
+    freedom = sum(errors) ** 2 / sum(error**2 / (len(each) - 1) for error, each in zip(errors, samples, strict=True))
+    return float(student.ppf(0.975, freedom)) * sum(errors) ** 0.5
 
 
 def higher(ours: Sequence[float], theirs: Sequence[float], margin: float) -> str:
-    """Return the verdict on "ours is higher": the difference of means must exceed `margin`, and two standard errors
-    over seeds; refuted if it is so much lower; open otherwise, or with too few seeds of either."""
+    """Return the verdict on "ours is higher": the difference of means must exceed `margin` and `noise_of` the seeds;
+    refuted if it is so much lower; open otherwise, or with too few seeds of either."""
     if min(len(ours), len(theirs)) < SEEDS:
         return OPEN
     needed, gap = max(margin, noise_of(ours, theirs)), fmean(ours) - fmean(theirs)
@@ -122,8 +129,8 @@ def higher(ours: Sequence[float], theirs: Sequence[float], margin: float) -> str
 
 
 def not_higher(ours: Sequence[float], theirs: Sequence[float], margin: float) -> str:
-    """Return the verdict on "ours is no gain": confirmed if the difference of means plus two standard errors over
-    seeds stays within `margin`; refuted if it exceeds `margin` and two standard errors; open otherwise."""
+    """Return the verdict on "ours is no gain": confirmed if the difference of means plus `noise_of` the seeds stays
+    within `margin`; refuted if it exceeds both; open otherwise."""
     if min(len(ours), len(theirs)) < SEEDS:
         return OPEN
     noise, gap = noise_of(ours, theirs), fmean(ours) - fmean(theirs)
@@ -277,13 +284,13 @@ def same_on_field(enough: int = SEEDS, /, **measured: Measured) -> Rule:
 
 def gain(words: str, margin: float, /, **measured: Measured) -> Rule:
     """Return `higher` of the first of two accuracies."""
-    yes = f"{words} by {number(margin, 'points')} and two standard errors over seeds"
+    yes = f"{words} by {number(margin, 'points')} and {BEYOND}"
     return Rule(higher, yes, "it is below by as much", _measured(measured), _against(measured), {"margin": margin})
 
 
 def no_gain(words: str, margin: float, /, **measured: Measured) -> Rule:
     """Return `not_higher` of the first of two accuracies."""
-    yes = f"{words} by at most {number(margin, 'points')}, two standard errors over seeds included"
+    yes = f"{words} by at most {number(margin, 'points')}, the 95 % interval over seeds included"
     return Rule(not_higher, yes, "by more", _measured(measured), _against(measured), {"margin": margin})
 
 
@@ -297,7 +304,7 @@ def work(prefix: str = "", role: str = "run") -> Rule:
         works,
         f"every seed has an epoch above {number(FOUND)} and falls by at most {number(LATE, 'points')} below an earlier "
         "epoch within the last ten",
-        "in every seed no epoch is, or it falls by more",
+        "in every seed no epoch is above that or the accuracy falls by more",
         {f"{prefix}falls": (role, late_fall), f"{prefix}bests": (role, best)},
         f"best {{{prefix}bests:%}}, largest late fall {{{prefix}falls:points}}",
     )

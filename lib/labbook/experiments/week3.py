@@ -25,6 +25,7 @@ from .claim import experiment
 from .measure import best, end
 from .recipes import STEPPING_STONES
 from .rule import (
+    BEYOND,
     CONFIRMED,
     ONE,
     OPEN,
@@ -100,7 +101,7 @@ def much_better(ours: Values, theirs: Values) -> str:
 def _much_better(gain: Rule) -> Rule:
     """Return the rule that a gain is large."""
     words = gain.yes.partition(" by ")[0]
-    yes = f"{words} by {number(MUCH_BETTER, 'points')} and two standard errors over seeds"
+    yes = f"{words} by {number(MUCH_BETTER, 'points')} and {BEYOND}"
     no = f"it is below, or no gain of {number(BETTER, 'points')}; partly where the gain is smaller"
     return rule(much_better, yes, no, **gain.measured)
 

@@ -17,7 +17,21 @@ from ..study2021.schedules import LOWER_CONTRASTS
 from . import recipes
 from .claim import experiment
 from .measure import best, end
-from .rule import CONFIRMED, PARTLY, REFUTED, Values, fail, higher, most, no_gain, not_higher, number, rule, vote
+from .rule import (
+    BEYOND,
+    CONFIRMED,
+    PARTLY,
+    REFUTED,
+    Values,
+    fail,
+    higher,
+    most,
+    no_gain,
+    not_higher,
+    number,
+    rule,
+    vote,
+)
 from .week3 import CLEAR
 from .week4 import AFTER_90, STAGES, WHOLE, goes_on
 
@@ -142,7 +156,7 @@ CLAIMS = (
         most("the last epoch", *DOWNSAMPLED, plain=("plain", end)),
         rule(
             aliased,
-            f"a filter in the sampler adds {number(ALIASED[1], 'points')} and two standard errors",
+            f"a filter in the sampler adds {number(ALIASED[1], 'points')} and {BEYOND}",
             f"it adds at most {number(ALIASED[0], 'points')}",
             filtered=("filtered", end),
             plain=("plain", end),
