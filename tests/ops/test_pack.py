@@ -46,11 +46,11 @@ def test_the_most_valuable_comes_first_and_what_finds_no_room_is_told(tmp_path):
 
 
 def test_a_new_pack_takes_the_place_of_the_old_one(tmp_path):
-    (tmp_path / "mine-1-of-9.txt").write_text("another file")
-    first = pack.write(tmp_path / "mine.zip", [("a", noise(250_000))], limit=100_000)
-    second = pack.write(tmp_path / "mine.zip", [("a", b"less")], limit=100_000)
-    assert len(first) == 3 and [path.name for path in second] == ["mine-1-of-1.zip"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine-1-of-1.zip", "mine-1-of-9.txt"]
+    (tmp_path / "pack-1-of-9.txt").write_text("another file")
+    first = pack.write(tmp_path, [("a", noise(250_000))], limit=100_000)
+    second = pack.write(tmp_path, [("a", b"less")], limit=100_000)
+    assert len(first) == 3 and [path.name for path in second] == ["pack-1-of-1.zip"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pack-1-of-1.zip", "pack-1-of-9.txt"]
 
 
 def test_a_part_that_is_missing_is_named_and_the_rest_is_read(tmp_path):

@@ -319,7 +319,7 @@ def _render(source: Path, made: Path, strict: bool) -> None:
 @app.command("gpu")
 def gpu_(
     minutes: Annotated[float, typer.Option(min=0, help="Length of this session, the pack included.")] = 10.0,
-    pack: _folder("Folder, or NAME.zip, for the parts of the pack.", "none") = None,
+    pack: _folder("Folder for the parts of the pack.", "none") = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A training, or the beginning of names; may be repeated.")
     ] = None,
@@ -360,9 +360,10 @@ def gpu_(
     from . import gpu
 
     folder = (out or checkout.root() / "_build" / "gpu").resolve()
-    lanes, target = lanes or (1 if place == "cpu" else 2), pack and pack.resolve()
-    given = tuple(only or ()), precision, lanes, tuple(skip or ()), target, chapter_seconds
-    asked = gpu.Asked(folder, place, data, share, minutes, *given)
+    lanes, phases = lanes or (1 if place == "cpu" else 2), (tuple(skip or ()), pack and pack.resolve())
+    asked = gpu.Asked(
+        folder, place, data, share, minutes, tuple(only or ()), precision, lanes, *phases, chapter_seconds
+    )
     if not gpu.Session(asked, typer.echo).run():
         raise typer.Exit(75)
 

@@ -255,13 +255,13 @@ class Worker:
             yield from map(self.get_or_train, entry.trainings)
 
 
-def serve(connection, asked: Asked, until: float, threads: int, make: Callable[..., Worker] = Worker) -> None:
+def serve(connection, asked: Asked, until: float, threads: int) -> None:
     """Do what a connection asks for, entry by entry, and send back lines, rows, and what stopped an entry."""
     torch.set_num_threads(threads)
     lane = None
     for name in iter(connection.recv, None):
         try:
-            lane = lane or make(asked, until, lambda line: connection.send(("say", line)))
+            lane = lane or Worker(asked, until, lambda line: connection.send(("say", line)))
             reply = "trained", lane.do(name)
         except Paused as paused:
             reply = "stopped", f"time was up at {paused}"

@@ -36,11 +36,10 @@ LISTED = 250  # bytes that a piece takes in the directory of its zip file, and a
 PATH = re.compile(r"(?!.*\.\.)[\w.-]+(/[\w.-]+)*")  # a path below the folder that a pack is unpacked to
 
 
-def write(target: Path, content: Iterable[tuple[str, bytes]], limit: int = PART, most: int = PARTS) -> list[Path]:
-    """Write a pack in place of the one that `target` names, and return its parts.
+def write(folder: Path, content: Iterable[tuple[str, bytes]], limit: int = PART, most: int = PARTS) -> list[Path]:
+    """Write a pack in place of the one in a folder, and return its parts: `pack-1-of-3.zip` and so on.
 
     Args:
-        target: a folder, for `pack-1-of-3.zip` and so on; or a zip file `NAME.zip`, for `NAME-1-of-3.zip` and so on.
         content: path within the pack and bytes of each file, the most valuable first; what finds no room is left out.
         limit: bytes of a part at most. most: parts at most.
 
@@ -83,8 +82,8 @@ def write(target: Path, content: Iterable[tuple[str, bytes]], limit: int = PART,
             archive.writestr("pack.json", files.seal(json.dumps({**manifest, "part": number}).encode()))
             for name in sorted(part):
                 archive.writestr(name, part[name])
-        made[named(target, number, len(parts))] = buffer.getvalue()
-    before = set(found(target))
+        made[folder / f"pack-{number}-of-{len(parts)}.zip"] = buffer.getvalue()
+    before = set(found(folder))
     for path, whole in made.items():
         files.write(path, whole)
     for path in before - set(made):
@@ -92,16 +91,9 @@ def write(target: Path, content: Iterable[tuple[str, bytes]], limit: int = PART,
     return list(made)
 
 
-def named(target: Path, part: int, parts: int) -> Path:
-    """Return the path of a part."""
-    folder, stem = (target.parent, target.stem) if target.suffix == ".zip" else (target, "pack")
-    return folder / f"{stem}-{part}-of-{parts}.zip"
-
-
-def found(target: Path) -> list[Path]:
-    """Return the parts of the pack that `target` names, as far as they are there."""
-    one = named(target, 1, 1)
-    return sorted(one.parent.glob(one.name.replace("1-of-1", "*-of-*")))
+def found(folder: Path) -> list[Path]:
+    """Return the parts of the pack in a folder, as far as they are there."""
+    return sorted(folder.glob("pack-*-of-*.zip"))
 
 
 def read(paths: Sequence[Path]) -> tuple[dict[str, bytes], dict[str, list[int]]]:

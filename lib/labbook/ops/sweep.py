@@ -387,10 +387,15 @@ def run(
 # ---------------------------------------------------------------- the table
 
 
-def tables(tasks: list[Combination], outcomes: dict[str, Execution]) -> tuple[list[dict], list[dict]]:
-    """Return the rows of the table, one per execution, and those of its training runs, one per run and execution.
+def write_tables(folder: Path, tasks: list[Combination], outcomes: dict[str, Execution]) -> Path:
+    """Write table.csv, a row per execution, and trainings.csv, one per training run of each; return the path of the
+    first.
 
-    A row: the values, status ("done" or "failed"), verdict and measurement of each claim, the cost, and the answer.
+    A row of the table: the values, status ("done" or "failed"), verdict and measurement of each claim, the cost, and
+    the answer.
+
+    Raises:
+        ConfigurationError: they cannot be written.
     """
     rows, trainings = [], []
     for task in tasks:
@@ -401,17 +406,8 @@ def tables(tasks: list[Combination], outcomes: dict[str, Execution]) -> tuple[li
         cost = {name: getattr(outcome, name) for name in COST}
         rows.append({**row, **cost, "answer": outcome.answer or outcome.message, "id": task.id})
         trainings += [{**task.values, **each, "id": task.id} for each in outcome.trainings]
-    return rows, trainings
-
-
-def write_tables(folder: Path, tasks: list[Combination], outcomes: dict[str, Execution]) -> Path:
-    """Write table.csv and trainings.csv; return the path of the first.
-
-    Raises:
-        ConfigurationError: they cannot be written.
-    """
-    for name, content in zip(("table.csv", "trainings.csv"), tables(tasks, outcomes), strict=True):
-        files.write(folder / name, _csv(content))
+    files.write(folder / "trainings.csv", _csv(trainings))
+    files.write(folder / "table.csv", _csv(rows))
     return folder / "table.csv"
 
 
