@@ -124,11 +124,3 @@ def test_counts_alone_bound_the_errors():
     assert sum(bounds) == pytest.approx(sum(errors)) and errors.undecided == 0
     assert bounds.localisation + bounds.undecided > errors.localisation > bounds.localisation == 0
     assert bounds.classification <= errors.classification
-
-
-def test_fewer_digits_are_the_first_of_the_sample():
-    whole = Measured([run(0.7), run(0.8, seed=1)])
-    fewer = whole.first(50)
-    assert (fewer.n, fewer.n_seeds, whole.n) == (50, 2, 200)
-    assert fewer.accuracy().value == pytest.approx(whole.right[:, :, :50].mean()) != whole.accuracy().value
-    assert fewer.minus(whole).value == 0

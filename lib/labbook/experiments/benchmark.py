@@ -19,7 +19,6 @@ import base64
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -248,12 +247,6 @@ class Measured:
     def n(self) -> int:
         """Test digits in each cell."""
         return self.right.shape[2]
-
-    def first(self, n: int) -> Measured:
-        """Return the same on the first `n` digits of the sample."""
-        fewer = copy(self)
-        fewer.right, fewer.placed, fewer.near = (each[:, :, :n] for each in (self.right, self.placed, self.near))
-        return fewer
 
     @property
     def n_seeds(self) -> int:

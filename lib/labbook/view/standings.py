@@ -169,7 +169,7 @@ def at_budget(store: ChapterStore, name: str, budget: int, own: Measured | Count
     for training in budgets.candidates(name, budget):
         runs, images = _at_hand(store, training), budgets.images(training)
         if runs and training == systems.SYSTEMS[name].training:
-            return AtBudget(own.first(systems.FEWER) if isinstance(own, Measured) else own, images)
+            return AtBudget(own, images)
         if runs := [run for run in runs if kept(evaluations.digitwise, run)]:
             return AtBudget(Measured(store.evaluate(evaluations.digitwise, runs, n=systems.FEWER)), images)
     return None
@@ -197,9 +197,9 @@ def _at_hand(store: ChapterStore, training: Training, seeds: Sequence[int] | Non
     return [run for run in verdicts.Stored(store).find(training) if seeds is None or run.configuration.seed in seeds]
 
 
-def shared_budgets(store: ChapterStore, found: Mapping[str, Measured | Counted]) -> None:
+def shared_budgets(store: ChapterStore, found: Mapping[str, Measured | Counted]) -> dict[int, dict[str, AtBudget]]:
     """Display every system at the shared budgets: a figure beside 2021 after its own schedule, and a table for each
-    budget with differences from the What/Where model of the same budget.
+    budget with differences from the What/Where model of the same budget. Return them by budget and name.
 
     Args:
         found: by its training in `systems`, at the noise of the training.
@@ -230,12 +230,13 @@ def shared_budgets(store: ChapterStore, found: Mapping[str, Measured | Counted])
                 for name, one in ranked({name: one.found for name, one in each.items()}).items()
             ],
             f"{budget:,} training images: mean accuracy over the 27 cells with 95 % intervals, of digits and seeds, of "
-            f"digits alone where there is one seed; differences are paired over digits. Test digits: the first "
-            f"{systems.FEWER:,} of the random sample but where it says first, of the test set. Where less than "
-            f"{100 * budgets.NEARLY:.0f} % of the budget was used, it is the system of the first table."
+            f"digits alone where there is one seed; differences are paired over the digits that both were shown. Test "
+            "digits: those at the beginning of the random sample, or where it says first, of the test set. Where less "
+            f"than {100 * budgets.NEARLY:.0f} % of the budget was used, the row is that of the first table."
             + f" Not trained: {', '.join(missing)}."
             * bool(missing),
         )
+    return at
 
 
 def _draw_budgets(at: Mapping[int, Mapping[str, AtBudget]], names: Sequence[str]) -> None:
