@@ -224,16 +224,15 @@ def write_faults(app, docname, source):
 
 
 def write_changes(app, docname, source):
-    """Replace the mark on the page of changes by a table for every time that results were published."""
+    """Replace the mark on the page of changes by a table for every day on which results were published."""
     if CHANGES not in source[0]:
         return
-    parts, shown = [], None
+    days = {}
     for record in json.loads(result(app, "changes.json")):
-        if (when := record["time"][:16].replace("T", " ")) != shown:
-            parts.append((when, []))
-            shown = when
-        parts[-1][1].append([f"[{chapter(record['page'])}]({record['page']}.ipynb)", record["what"], change(record)])
-    tables = [f"## {when}\n\n{table(['page', 'what', 'change'], rows)}" for when, rows in parts]
+        if not rephrased(record):
+            row = [f"[{chapter(record['page'])}]({record['page']}.ipynb)", record["what"], change(record)]
+            days.setdefault(record["time"][:10], []).append(row)
+    tables = [f"## {day}\n\n{table(['page', 'what', 'change'], rows)}" for day, rows in days.items()]
     source[0] = source[0].replace(CHANGES, "\n\n".join(tables))
 
 
@@ -241,6 +240,11 @@ def chapter(name):
     """A chapter's short name."""
     week = re.match(r"week(\d)", name)
     return f"week {week[1]}" if week else name
+
+
+def rephrased(record):
+    """Whether only words changed, and no number in them."""
+    return record["how"] == "words" and len({tuple(re.findall(r"\d+", each)) for each in record["pairs"][0]}) == 1
 
 
 def change(record, most=6):
@@ -323,16 +327,11 @@ def drift(book, records):
         sum(record[kind][name] for record in records for kind in ("numbers", "pictures"))
         for name in ("compared", "beyond")
     )
-    executions = sorted(
-        {
-            f"{stamped([each])}, torch {each['torch']}, profile {each['profile']}, runs={each['runs']}"
-            for each in records
-        }
-    )
+    torch, profiles, runs = (", ".join(sorted({each[k] for each in records})) for k in ("torch", "profile", "runs"))
     differ = f"{beyond or 'none'} {'differs' if beyond == 1 else 'differ'} by more than the tolerance."
     said = (
-        f"Executed again {'; and '.join(map(text, executions))}. Of {compared:,} numbers and pictures in "
-        f"{len(records)} chapters, {differ}"
+        f"Executed again {text(stamped(records))}, torch {text(torch)}, profile {profiles}, runs={runs}. "
+        f"Of {compared:,} numbers and pictures in {len(records)} chapters, {differ}"
     )
     head = ["chapter", "numbers equal", "within", "beyond", "measured times that differ"]
     head += ["pictures equal / within / beyond", "words", "every byte"]
