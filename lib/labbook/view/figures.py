@@ -706,7 +706,7 @@ def alignments(pulls: Mapping[float, GradientAlignment], misses: Sequence[float]
         axis.text(x, 1, " no ink in the window", transform=axis.get_xaxis_transform(), va="top", fontsize=8)
     axis.set(
         xlabel="distance of the window from the digit (pixels)",
-        ylabel="share of the gradients\nthat pulls to the digit (%)",
+        ylabel="share of the gradients\ntowards the digit (%)",
     )
     axis.set_xlim(left=0)
     return figure

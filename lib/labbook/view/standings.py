@@ -24,7 +24,6 @@ from ..study2021 import facts
 from . import figures
 
 LIMITS = "ceiling", "errors of localisation + classification"  # columns, see `_limits`
-INPUT = {systems.PIXELS: "every pixel", systems.WINDOW: "fovea"}  # by the numbers used for one answer
 Tables = Mapping[float, Mapping[str, Measured | Counted]]  # noise -> name of a system -> what was measured
 
 
@@ -318,7 +317,6 @@ def costs(
     report.table(
         (
             "system",
-            "input",
             "supervision",
             "training images",
             "numbers used",
@@ -329,9 +327,8 @@ def costs(
         [
             (
                 name,
-                INPUT.get(made[name].cost["coefficients"], "periphery and fovea"),
                 made[name].supervision,
-                systems.views(made[name].runs),
+                f'<span class="wide">{systems.views(made[name].runs)}</span>',
                 f"{made[name].cost['coefficients']:,}",
                 f"{made[name].cost['parameters']:,}",
                 f"{made[name].operations / 1e6:,.0f}",
