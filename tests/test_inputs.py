@@ -20,6 +20,7 @@ from labbook.book import execution, pages, parameters, store
 from labbook.book.declarations import CHAPTERS
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
+from labbook.filters import Pyramid
 from labbook.identity.description import describe
 from labbook.ops import cli
 from labbook.runtime import files
@@ -48,7 +49,7 @@ SETTINGS = [
     FIRST,
     Training("stn28", (FIRST,)),
     retina.WhatWhere(),
-    retina.Pyramid(),
+    Pyramid(),
     retina.Polo(),
 ]
 
@@ -75,7 +76,7 @@ def test_any_value_of_any_field_is_accepted_or_refused_by_name(good, data):
 )
 def test_what_cannot_be_shown_is_refused_all_the_same(value):
     for good in SETTINGS[:-1]:
-        name = next(field.name for field in fields(good) if field.type in ("int", "float"))
+        name = next(each.name for each in fields(good) if each.type.startswith(("int", "float", "Annotated")))
         with pytest.raises(ConfigurationError, match=f"{name}=.{{,300}} must be"):
             replace(good, **{name: value})
     for declaration, name in ((parameters.Common, "seed"), (parameters.Common, "runs"), (CHAPTERS["beyond"], "images")):
@@ -118,7 +119,7 @@ def test_every_valid_scene_can_be_drawn(few, law, kind, seed):
 )
 def test_every_valid_pyramid_sees(given_settings, field):
     try:
-        made = retina.Pyramid(width=8, levels=2, r_min=1, r_max=4, field=field, **given_settings)
+        made = Pyramid(width=8, levels=2, r_min=1, r_max=4, field=field, **given_settings)
     except ConfigurationError as refusal:
         assert any(name in str(refusal) for name in ("levels", "width"))  # of these, nothing else is impossible
         return

@@ -3,7 +3,7 @@
 Data flows one way, and so do the imports. The science, in reading order, where no module imports a later one:
 
     for all     errors runtime.files runtime.machine runtime.mnist runtime.layers
-    stimuli     rng digits textures stimuli fields retina
+    stimuli     rng digits textures stimuli fields filters retina
     networks    classifiers sampler localisation transformers where
     beyond 2021 search.evidence search.distilled search.peripheries search.searcher search.foveal
     training    models curriculum losses runtime.engine config evaluation score_function identity.schema

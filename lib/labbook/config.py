@@ -8,34 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 
 import torch
 
 from . import models, transformers
 from .curriculum import Stage
-from .errors import ConfigurationError, choose, shown, within
+from .errors import ConfigurationError, check, choose, shown
+from .filters import Polo, WhatWhere
 from .losses import LOSSES
-from .retina import Polo, WhatWhere
 from .runtime.engine import PRECISIONS
 
 OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-
-CHOICES = {  # field -> what it may be
-    "model": models.MODELS,
-    "optimiser": OPTIMISERS,
-    "loss": LOSSES,
-    "precision": PRECISIONS,
-    "data": ("mnist", "digits"),
-    "start_with": ("all", "classifier", "localisation", "teacher"),
-}
-REAL = {  # field -> least and greatest value
-    "momentum": (0, 0.9999),
-    "weight_decay": (0, 10),
-    "localisation_rate": (0, 1000),
-    "ema_decay": (0, 0.999999),
-    "fraction": (1e-6, 1),
-}
-WHOLE = {"n_perturbations": (2, 64), "batch": (1, 100_000), "digits": (1, 1_000_000), "seed": (-(2**63), 2**63)}
 
 
 @dataclass(frozen=True)
@@ -43,40 +27,37 @@ class Training:
     """Everything that a training run depends on; only two of the losses use positions, see `losses`.
 
     Raises:
-        ConfigurationError: a value that is none of `CHOICES`, or outside `REAL` or `WHOLE`; fields that do not fit each
-            other.
+        ConfigurationError: a value outside what its field declares; fields that do not fit each other.
     """
 
     model: str  # a name in models.MODELS
     stages: tuple[Stage, ...]
     options: Mapping[str, object] = field(default_factory=dict)  # of the model
-    optimiser: str = "sgd"  # "adam" or "adamw"; PyTorch's defaults but for the fields below
-    momentum: float = 0.0  # sgd only
-    weight_decay: float = 0.0
-    localisation_rate: float = 1.0  # learning rate of the localisation relative to the classifier's; 0 saves its part
-    ema_decay: float = 0.0  # per step, of an exponential moving average of the weights, which then counts; 0: none
+    optimiser: str = "sgd"  # a name in OPTIMISERS; PyTorch's defaults but for the fields below
+    momentum: Annotated[float, 0, 0.9999] = 0.0  # sgd only
+    weight_decay: Annotated[float, 0, 10] = 0.0
+    localisation_rate: Annotated[float, 0, 1000] = 1.0  # learning rate relative to the classifier's; 0 saves its part
+    ema_decay: Annotated[float, 0, 0.999999] = 0.0  # per step, of a moving average of the weights, which then counts
     reset_optimiser: bool = True  # forget the optimiser's state at the start of each stage, like 2021
-    loss: str = "cross_entropy"  # or another name in losses.LOSSES
-    n_perturbations: int = 8  # per image, even, in stages with a perturbation_std
-    batch: int = 100  # images per step
-    digits: int | None = None  # the first so many training digits alone; None: all
-    fraction: float = 1.0  # share of the training digits that an epoch shows, another one each time
-    precision: str = "float32"  # "tf32": of products on a GPU; "bfloat16": of the networks, see `engine.in_bfloat16`
-    seed: int = 0
-    data: str = "mnist"
+    loss: str = "cross_entropy"  # a name in losses.LOSSES
+    n_perturbations: Annotated[int, 2, 64] = 8  # per image, even, in stages with a perturbation_std
+    batch: Annotated[int, 1, 100_000] = 100  # images per step
+    digits: Annotated[int, 1, 1_000_000] | None = None  # the first so many training digits alone; None: all
+    fraction: Annotated[float, 1e-6, 1] = 1.0  # share of the training digits that an epoch shows, another one each time
+    precision: str = "float32"  # a name in engine.PRECISIONS
+    seed: Annotated[int, -(2**63), 2**63] = 0
+    data: Literal["mnist", "digits"] = "mnist"
     start: Training | None = None  # a run whose final weights this one begins with (default: drawn)
-    # of its weights; or "classifier" or "localisation", which may be another transformer's; or "teacher", for the part
-    # of this model that is an evidence map
-    start_with: str = "all"
+    # of its weights; "classifier" and "localisation" may be another transformer's; "teacher": an evidence map's, for
+    # the part of this model that is one
+    start_with: Literal["all", "classifier", "localisation", "teacher"] = "all"
 
     def __post_init__(self):
-        for name, allowed in CHOICES.items():
-            choose(name, getattr(self, name), allowed)
-        for name, bounds in REAL.items():
-            within(name, getattr(self, name), *bounds)
-        for name, bounds in WHOLE.items():
-            if name != "digits" or self.digits is not None:
-                within(name, getattr(self, name), *bounds, whole=True)
+        check(self)
+        choose("model", self.model, models.MODELS)
+        choose("optimiser", self.optimiser, OPTIMISERS)
+        choose("loss", self.loss, LOSSES)
+        choose("precision", self.precision, PRECISIONS)
         if not isinstance(self.stages, tuple) or not self.stages or not all(isinstance(s, Stage) for s in self.stages):
             raise ConfigurationError(f"stages={shown(self.stages)} must hold at least one stage, in a tuple.")
         if not isinstance(self.options, Mapping) or not all(map(_is_plain, self.options.values())):
@@ -85,8 +66,6 @@ class Training:
             )
         for option in self.options:
             choose(f"a name in options of {self.model!r}", option, models.defaults(self.model))
-        if not isinstance(self.reset_optimiser, bool):
-            raise ConfigurationError(f"reset_optimiser={shown(self.reset_optimiser)} must be True or False.")
         if self.model == "where" and self.localisation_rate == 0:
             raise ConfigurationError("localisation_rate=0 leaves a 'where' network nothing to learn.")
         if (self.model == "where") != (self.loss == "collicular"):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
-from .errors import ConfigurationError, shown, within
+from .errors import ConfigurationError, check, shown, within
 from .stimuli import Scene28, StimulusConfig
 
 
@@ -21,25 +22,24 @@ class Stage:
     With `cosine` it falls instead, by epoch, along a part of half a cosine wave from `lr` to 0; (0, 1) is the whole.
 
     With a `perturbation_std` the window learns from perturbed fixations (see `score_function`), on fields; it is their
-    standard deviation along each axis, in pixels.
+    standard deviation along each axis.
+
+    Raises:
+        ConfigurationError: a value outside what its field declares.
     """
 
     scene: StimulusConfig
-    epochs: int
-    lr: float
-    decay: float = 1.0
-    decay_every: int = 1
-    perturbation_std: float = 0.0
+    epochs: Annotated[int, 1, 10_000]
+    lr: Annotated[float, 1e-9, 100]
+    decay: Annotated[float, 1e-6, 1] = 1.0
+    decay_every: Annotated[int, 1, 10_000, "epochs"] = 1
+    perturbation_std: Annotated[float, 0, 64, "pixels"] = 0.0
     cosine: tuple[float, float] | None = None  # first and last point of the wave, 0 to 1
 
     def __post_init__(self):
+        check(self)
         if not isinstance(self.scene, StimulusConfig):
             raise ConfigurationError(f"scene={shown(self.scene)} must be a configuration of stimuli.")
-        within("perturbation_std", self.perturbation_std, 0, 64, "pixels")
-        within("epochs", self.epochs, 1, 10_000, whole=True)
-        within("lr", self.lr, 1e-9, 100)
-        within("decay", self.decay, 1e-6, 1)
-        within("decay_every", self.decay_every, 1, 10_000, "epochs", whole=True)
         if self.cosine is not None:
             if not isinstance(self.cosine, tuple) or len(self.cosine) != 2:
                 raise ConfigurationError(

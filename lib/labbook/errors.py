@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import cache, partial
+from types import NoneType
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 
 class ConfigurationError(ValueError):
@@ -64,3 +67,27 @@ def within(name: str, value: float, low: float, high: float, unit: str = "", who
         kind = "whole number" if whole else "number"
         raise ConfigurationError(f"{name}={shown(value)} must be a {kind} from {low:g} to {high:g}{unit}.")
     return value
+
+
+_hints = cache(partial(get_type_hints, include_extras=True))
+
+
+def check(settings: object) -> None:
+    """Hold the fields of a dataclass to what their annotations declare.
+
+    `Annotated[float, low, high]`, with a unit if there is one, or `Annotated[int, low, high]`: a number in [low, high];
+    `Literal["one", "other"]`: one of these; `bool`. Where `| None` follows, None is accepted too.
+
+    Raises:
+        ConfigurationError: see `within` and `choose`.
+    """
+    for name, hint in _hints(type(settings)).items():
+        if NoneType in get_args(hint):
+            hint = None if getattr(settings, name) is None else get_args(hint)[0]
+        kind, arguments = get_origin(hint) or hint, get_args(hint)
+        if kind is Annotated:
+            within(name, getattr(settings, name), *arguments[1:], whole=arguments[0] is int)
+        elif kind is Literal:
+            choose(name, getattr(settings, name), arguments)
+        elif kind is bool and not isinstance(value := getattr(settings, name), bool):
+            raise ConfigurationError(f"{name}={shown(value)} must be True or False.")

@@ -9,11 +9,12 @@ published generator; Jaderberg et al. 2015).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
-from .errors import ConfigurationError, choose, within
+from .errors import ConfigurationError, within
 from .stimuli import EDGE, FIELD, MARGIN, Scene128, StimulusConfig
 
 
@@ -23,7 +24,7 @@ class Sized:
     size: int
 
     def __post_init__(self):
-        within("size", self.size, 32, 1024, "pixels", whole=True)
+        within("size", self.size, 32, 1024, "pixels", whole=True)  # before `reach` is made of it
         if self.size % 2:
             raise ConfigurationError(f"size={self.size} must be even: a digit of 28 pixels has its middle between two.")
         super().__post_init__()
@@ -72,15 +73,10 @@ class Cluttered(Sized, StimulusConfig):
     """
 
     std: float = 0.0  # without effect: positions are uniform
+    draws: Literal["fresh"] = "fresh"
     size: int = 60  # edge of the image, pixels; even
-    pieces: int = 4  # of other digits
-    piece: int = 8  # edge of each, pixels
-
-    def __post_init__(self):
-        super().__post_init__()
-        within("pieces", self.pieces, 0, 1000, whole=True)
-        within("piece", self.piece, 1, EDGE, "pixels", whole=True)
-        choose("draws", self.draws, ("fresh",))
+    pieces: Annotated[int, 0, 1000] = 4  # of other digits
+    piece: Annotated[int, 1, EDGE, "pixels"] = 8  # edge of each
 
     def fresh(self, n: int, generator: torch.Generator) -> Tensor:
         drawn = torch.randint(2 * self.reach + 1, (n, 2), generator=generator, device=generator.device)

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from . import sampler, score_function
 from .classifiers import device_of
 from .errors import within
-from .retina import GREY
-from .stimuli import EDGE, FIELD, MARGIN, Stimuli, window
+from .stimuli import EDGE, FIELD, GREY, MARGIN, Stimuli, window
 from .transformers import Window
 
 

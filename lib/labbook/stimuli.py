@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -26,8 +26,9 @@ from torch.nn.functional import pad
 
 from . import rng, textures
 from .digits import Digits
-from .errors import ConfigurationError, choose, shown, within
+from .errors import ConfigurationError, check, shown, within
 
+GREY = 0.5  # the mean of textures and fields
 EDGE = 28  # of a digit, pixels
 FAR = 28  # an offset from which nothing of a digit remains in a 28x28 frame
 FIELD = 128  # edge of the visual field, pixels
@@ -57,21 +58,22 @@ class StimulusConfig:
     """What the distributions of stimuli share.
 
     Raises:
-        ConfigurationError: a value outside the bounds that its field names.
+        ConfigurationError: a value outside what its field declares.
     """
 
-    std: float  # of the shift, pixels; truncated towards zero like 2021's int()
-    contrast: tuple[float, float] = (0.3, 0.7)  # uniform between the two; equal for a fixed contrast
-    noise: float = 0.75  # amplitude of the background
-    offset_max: float = 0  # shifts end here, pixels
-    draws: str = "fresh"  # or "frozen"
-    texture: str = "cloud"  # one texture per image; "bank" reuses a few (fresh draws only, see `textures.bank`)
+    std: Annotated[float, 0, 1000, "pixels"]  # of the shift; truncated towards zero like 2021's int()
+    contrast: tuple[float, float] = (0.3, 0.7)  # uniform between the two, 0.01 to 1; equal for a fixed contrast
+    noise: Annotated[float, 0, 1] = 0.75  # amplitude of the background
+    offset_max: float = 0  # shifts end here, pixels, 0 to `reach`
+    draws: Literal["fresh", "frozen"] = "fresh"
+    texture: Literal["cloud", "bank"] = "cloud"  # one per image; or a few, reused (fresh draws only, `textures.bank`)
 
     edge: ClassVar[int]  # of the images before any cropping, pixels
     reach: ClassVar[int]  # largest value of offset_max, pixels
 
     def __post_init__(self):
-        within("std", self.std, 0, 1000, "pixels")
+        check(self)
+        within("offset_max", self.offset_max, 0, self.reach, "pixels")
         if not isinstance(self.contrast, tuple) or len(self.contrast) != 2:
             raise ConfigurationError(
                 f"contrast={shown(self.contrast)} must be a pair (low, high); equal for a fixed contrast."
@@ -79,10 +81,6 @@ class StimulusConfig:
         low, high = (within("contrast", each, 0.01, 1) for each in self.contrast)
         if low > high:
             raise ConfigurationError(f"contrast={self.contrast!r} must run from low to high.")
-        within("noise", self.noise, 0, 1)
-        within("offset_max", self.offset_max, 0, self.reach, "pixels")
-        choose("draws", self.draws, ("fresh", "frozen"))
-        choose("texture", self.texture, ("cloud", "bank"))
         if (self.draws, self.texture) == ("frozen", "bank"):
             raise ConfigurationError("texture='bank' needs draws='fresh': a frozen stimulus has a texture of its own.")
 
@@ -122,7 +120,7 @@ class StimulusConfig:
 class Scene28(StimulusConfig):
     """A digit shifted within its own 28x28 frame, along each axis by itself (study 2.1)."""
 
-    std: float = 15.0
+    std: Annotated[float, 0, 1000, "pixels"] = 15.0
     offset_max: int = 25  # shifts are clipped to +- this, pixels
 
     edge = EDGE
@@ -156,10 +154,11 @@ class Scene128(StimulusConfig):
     The eccentricity is min(|N(0, 1)| std, offset_max), or `radius` where that is given.
     """
 
-    std: float = 40.0
+    std: Annotated[float, 0, 1000, "pixels"] = 40.0
     offset_max: float = 40.0  # distances beyond it become equal to it, pixels
-    radius: float | None = None  # distance of every digit from the centre, pixels; std then has no effect
-    view: str = "field"  # only 28x28 pixels: "oracle", around the digit, a perfect fixation; "centre", of the field
+    radius: float | None = None  # distance of every digit from the centre, pixels, 0 to `reach`; std has no effect then
+    # only 28x28 pixels: "oracle", around the digit, a perfect fixation; "centre", of the field
+    view: Literal["field", "oracle", "centre"] = "field"
 
     edge = FIELD
     reach = MARGIN
@@ -169,7 +168,6 @@ class Scene128(StimulusConfig):
         super().__post_init__()
         if self.radius is not None:
             within("radius", self.radius, 0, self.reach, "pixels")
-        choose("view", self.view, ("field", "oracle", "centre"))
 
     def fresh(self, n: int, generator: torch.Generator) -> Tensor:
         angle = torch.rand(n, generator=generator, device=generator.device)

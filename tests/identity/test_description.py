@@ -13,6 +13,7 @@ from labbook import evaluation, models, retina
 from labbook.config import Training
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
+from labbook.filters import Pyramid
 from labbook.identity import schema
 from labbook.identity.description import SCHEMAS, describe, digest, name_of, parse, parse_scene, plain
 from labbook.stimuli import Scene28, Scene128
@@ -63,7 +64,7 @@ OTHERS = {  # another value for a default that is not a number or a truth value
     "texture": "bank",
     "radius": 3.0,
     "view": "oracle",
-    "parts": (retina.Pyramid(levels=4),),
+    "parts": (Pyramid(levels=4),),
     "b_sf": 0.3,
     "accuracy": (0.5, 0.2),
     "n_perturbations": 6,
@@ -109,7 +110,7 @@ SETTINGS = {
     Scene28: lambda: Training("stn28", (Stage(Scene28(), 1, 0.01),)),
     Scene128: lambda: Training("stn128", (Stage(Scene128(), 1, 0.01),)),
     retina.WhatWhere: lambda: Training("where", STAGES, {"retina": retina.WhatWhere()}, loss="collicular"),
-    retina.Pyramid: lambda: Training("polo", STAGES, {"retina": retina.Polo((retina.Pyramid(), retina.Pyramid()))}),
+    Pyramid: lambda: Training("polo", STAGES, {"retina": retina.Polo((Pyramid(), Pyramid()))}),
     retina.Polo: lambda: Training("polo", STAGES, {"retina": retina.Polo()}),
 }
 

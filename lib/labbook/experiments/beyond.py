@@ -28,7 +28,7 @@ from ..config import Training, seeded
 from ..digits import Digits
 from ..evaluation import CONTRASTS, Proportion
 from ..fields import Cluttered, Field
-from ..retina import WhatWhere
+from ..filters import WhatWhere
 from ..search.foveal import SURE, FovealEvidence
 from ..stimuli import FIELD, Scene128, StimulusConfig
 from . import curricula, recipes, scaling

@@ -17,8 +17,7 @@ from dataclasses import replace
 
 from .. import curriculum
 from ..config import Training
-from ..retina import GREY
-from ..stimuli import Scene28, Scene128
+from ..stimuli import GREY, Scene28, Scene128
 from . import DIGITS, beyond, curricula, pathways, recipes
 from .systems import SYSTEMS
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from .. import fields as other_fields
-from .. import models, retina, stimuli
+from .. import filters, models, stimuli
 from ..config import Training
 from ..curriculum import Stage
 from ..errors import ConfigurationError, choose, shown
@@ -27,9 +27,9 @@ SCHEMAS = {  # type of settings -> its name in descriptions, if it has one, and 
     stimuli.Scene128: ("Scene128", schema.SCENES["Scene128"]),
     other_fields.Field: ("Field", schema.SCENES["Field"]),
     other_fields.Cluttered: ("Cluttered", schema.SCENES["Cluttered"]),
-    retina.WhatWhere: ("", schema.WHATWHERE),
-    retina.Pyramid: ("", schema.PYRAMID),
-    retina.Polo: ("", schema.POLO),
+    filters.WhatWhere: ("", schema.WHATWHERE),
+    filters.Pyramid: ("", schema.PYRAMID),
+    filters.Polo: ("", schema.POLO),
 }
 
 
@@ -134,12 +134,12 @@ def parse_scene(data: dict) -> stimuli.StimulusConfig:
     return kind(**_complete({key: value for key, value in data.items() if key != "law"}, schema.SCENES[law], law))
 
 
-def _settings(data: dict) -> retina.WhatWhere | retina.Polo:
+def _settings(data: dict) -> filters.WhatWhere | filters.Polo:
     """Return the settings of a retina."""
     if data.keys() <= schema.WHATWHERE.keys():
-        return retina.WhatWhere(**_complete(data, schema.WHATWHERE, "a retina"))
+        return filters.WhatWhere(**_complete(data, schema.WHATWHERE, "a retina"))
     parts = _complete(data, schema.POLO, "a retina")["parts"]
-    return retina.Polo(tuple(retina.Pyramid(**_complete(each, schema.PYRAMID, "a retina")) for each in parts))
+    return filters.Polo(tuple(filters.Pyramid(**_complete(each, schema.PYRAMID, "a retina")) for each in parts))
 
 
 def _complete(data: dict, defaults: Mapping, owner: str) -> dict:

@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from ..classifiers import TransformerOutput
 from .layers import PLAIN, Form, computed_as
 
-PRECISIONS = ("float32", "tf32", "bfloat16")  # of products and convolutions; sums and weights are float32 in each
+# Of products and convolutions; sums and weights are float32 in each. "tf32": on a GPU; "bfloat16": see `in_bfloat16`.
+PRECISIONS = ("float32", "tf32", "bfloat16")
 WARM = 3  # steps of a stage before one is captured
 PIECE = 25  # steps that are sent to a GPU at once; two such pieces may be under way
 

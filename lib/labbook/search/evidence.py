@@ -33,8 +33,7 @@ from torch import Tensor, nn
 
 from .. import stimuli
 from ..errors import ConfigurationError, choose, within
-from ..retina import GREY
-from ..stimuli import EDGE
+from ..stimuli import EDGE, GREY
 
 NEAR = 6.0  # pixels around the place of highest evidence within which the posterior is averaged
 

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from .. import stimuli
 from ..errors import ConfigurationError, within
-from ..retina import GREY, WhatWhere
-from ..stimuli import EDGE, FIELD
+from ..filters import WhatWhere
+from ..stimuli import EDGE, FIELD, GREY
 from . import evidence
 from .evidence import EvidenceMap
 from .peripheries import LogPolarPeriphery, apart, best_made, of_each

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from .. import retina as retinas
 from ..errors import ConfigurationError, choose, within
-from ..retina import GREY
-from ..stimuli import EDGE, MARGIN
+from ..stimuli import EDGE, GREY, MARGIN
 
 
 class FullResolutionPeriphery(nn.Module):

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from .. import sampler
 from ..classifiers import LeNet, TransformerOutput
 from ..errors import choose, within
-from ..retina import GREY
-from ..stimuli import EDGE, FIELD, crops, window
+from ..stimuli import EDGE, FIELD, GREY, crops, window
 from .peripheries import FullResolutionPeriphery, LogPolarPeriphery, apart, best_made, of_each
 
 PERIPHERIES = {"full": FullResolutionPeriphery, "log-polar": LogPolarPeriphery}

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
 
+from .. import filters as logpolar_filters
 from .. import retina as retinas
 from .. import rng, stimuli, textures
 from .. import where as wheres
@@ -148,7 +149,7 @@ class Row:
 def rows(name: str) -> tuple[Row, ...]:
     """Return the rings of a retina, from the innermost one outwards."""
     eye = retinas.build(name)
-    settings, cells = eye.settings, eye.cells
+    settings, cells = eye.settings, retinas.cells(eye.settings)
     weight = inverse(name).weight.float()
     grounds = 0.5 + 0.15 * torch.stack([texture / texture.std() for texture in clouds(16)])[:, None]
     features = respond(name, grounds)
@@ -510,7 +511,7 @@ def filters(settings: retinas.WhatWhere, rings: Sequence[int], azimuth: int = 3)
 
 
 @styled
-def pyramid(image: Tensor, settings: retinas.Pyramid) -> Figure:
+def pyramid(image: Tensor, settings: logpolar_filters.Pyramid) -> Figure:
     """Draw a pyramid over a scene (1, 1, 128, 128): each level, the crop of it that is kept, and its cells."""
     crops, kept = retinas.crops(image, settings)[0], settings.kept
     levels, level = [], image
