@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from labbook import filters as logpolar
 from labbook import retina, rng, stimuli, textures, where
 from labbook.errors import ConfigurationError
 from labbook.filters import Pyramid, polo_filters, whitening
@@ -135,7 +136,7 @@ def test_a_filter_of_the_whatwhere_retina_has_its_place_frequency_and_phase():
     even, odd = filters[0, 0]
     row = 64 + settings.radii[6]
     assert abs(int(even.argmax()) // 128 - row) <= 0.6 and int(even.argmax()) % 128 == 64
-    power = torch.fft.fft2(even).abs().square() * retina._Grid(128).radius  # the 1 / f of the band taken out, once
+    power = torch.fft.fft2(even).abs().square() * logpolar._Grid(128).radius  # the 1 / f of the band taken out, once
     down = torch.fft.fftfreq(128)[int(power.argmax()) // 128].abs()
     assert float(down) == pytest.approx(settings.frequencies[6], rel=0.2)
     assert abs(float((even * odd).sum())) < 0.02 * float(even.norm() * odd.norm())  # quadrature
@@ -144,7 +145,7 @@ def test_a_filter_of_the_whatwhere_retina_has_its_place_frequency_and_phase():
 def test_whitening_flattens_its_own_spectrum_and_keeps_no_mean():
     gain = whitening(128)
     assert float(gain.mean()) == pytest.approx(1)
-    f = retina._Grid(128).radius
+    f = logpolar._Grid(128).radius
     low = (f > 0.01) & (f < 0.15)
     assert float((gain / f**1.4)[low].std() / (gain / f**1.4)[low].mean()) < 0.01
     assert retina.whiten(torch.full((1, 128, 128), 0.7)).abs().max() < 1e-6

@@ -19,7 +19,7 @@ from labbook.config import Training, seeded, shortened
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.identity.description import describe
-from labbook.runtime import albums, checkpoint, files
+from labbook.runtime import albums, checkpoint, files, machine
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Diverged, train
 
@@ -383,7 +383,7 @@ def test_a_training_keeps_the_number_of_threads_that_it_began_with(few, tmp_path
 def test_a_training_that_goes_on_elsewhere_says_so(few, tmp_path, monkeypatch):
     path, said = tmp_path / "some.checkpoint", []
     _checkpoint(CHECKED, few, path)
-    here = training.machine("cpu")
+    here = machine.machine("cpu")
     monkeypatch.setattr(checkpoint, "machine", lambda device: {**here, "torch": "another"})
     outcome = train(CHECKED, few, checkpoint=path, say=said.append)
     assert [each["torch"] for each in outcome.machines] == [here["torch"], "another"]

@@ -1,16 +1,15 @@
 """The training loop: a configuration and a seed determine every step, so a killed run resumes to the same bits.
 
 Each step draws its stimuli from a generator seeded by (seed, stage, epoch, step): nothing but weights, optimiser state
-and position has to survive. Read `_Run` from `advance` on: `open` begins an epoch, `_work` is a step, `_record` ends an
-epoch, `save` and `load` are the checkpoint. How a device computes the steps is up to `engine`.
+and position has to survive. Read `_Run`: `open` begins an epoch, `_work` is a step, `_record` ends an epoch. What lets
+it go on for hours (checkpoints, a look for NaN, the clock) is in `runtime.run`; how a device computes the steps, in
+`runtime.engine`.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,24 +24,15 @@ from .curriculum import Stage
 from .digits import DigitSets
 from .errors import ConfigurationError
 from .losses import LOSSES
-from .runtime import albums, layers
-from .runtime import checkpoint as checkpoints
+from .runtime import albums
 from .runtime import engine as engines
 from .runtime.engine import ENGINE, Engine, is_gpu
-from .runtime.machine import free_memory, keep_memory, machine, threads_restored
+from .runtime.machine import free_memory, threads_restored
+from .runtime.run import Diverged, Paused, Run
 from .stimuli import CachedStimuli, Stimuli, StimulusConfig, draw
 
 KEPT = 1 << 29  # bytes of fixed stimuli of one kind that a run keeps between epochs
-GUARD_EVERY = 50  # steps between looks for NaN and infinity on a CPU; a GPU would have to be waited for: once an epoch
 LOCALISING = ("localisation.", "where.")  # parameters of what decides where to look
-
-
-class Diverged(RuntimeError):
-    """NaN or infinity appeared: says in what, where, and which checkpoint is the last good one."""
-
-
-class Paused(Exception):
-    """The time was up: the state is in the checkpoint, and the same training goes on from it."""
 
 
 @dataclass
@@ -113,39 +103,28 @@ def train_together(
         For each training its outcome, or what stopped it: `Diverged`, `Paused`, a refusal, or a GPU without memory.
     """
     count, sets = len(trainings), sets.to(device)
+
+    def begun(training: Training, checkpoint: Path | None, weights: Mapping[str, Tensor] | None) -> _Run:
+        if (training.start is None) != (weights is None):
+            raise ConfigurationError("weights must be given if and only if the training has a start.")
+        named = say and (lambda line: say(f"{training.model}, seed {training.seed}: {line}"))
+        run = _Run(training, sets, device, checkpoint, engine, named if count > 1 else say)
+        if weights is not None:
+            run.begin(weights)
+        if checkpoint and checkpoint.exists():
+            run.load()
+        return run
+
     columns = zip(trainings, checkpoints or [None] * count, weights or [None] * count, strict=True)
-    begin = [partial(_begun, *each, sets, device, engine, say, count > 1) for each in columns]
+    begin = [partial(begun, *each) for each in columns]
     with torch.random.fork_rng(devices=[]), threads_restored():
-        return engines.in_turns(begin, lambda run: run.advance(every, until), STOPPED, at_once, done)
+        return engines.in_turns(
+            begin, lambda run: None if run.advance(every, until) else run.outcome(), STOPPED, at_once, done
+        )
 
 
-def _begun(
-    training: Training,
-    checkpoint: Path | None,
-    weights: Mapping[str, Tensor] | None,
-    sets: DigitSets,
-    device: torch.device | str,
-    engine: Engine,
-    say: Callable[[str], None] | None,
-    named: bool,
-) -> _Run:
-    """Return a run that can advance; `named`: its lines name it."""
-    if (training.start is None) != (weights is None):
-        raise ConfigurationError("weights must be given if and only if the training has a start.")
-    named_say = say and (lambda line: say(f"{training.model}, seed {training.seed}: {line}"))
-    run = _Run(training, sets, device, checkpoint, engine, named_say if named else say)
-    if weights is not None:
-        run.begin(weights)
-    if checkpoint and checkpoint.exists():
-        run.load()
-    return run
-
-
-class _Run:
-    """The state of a run: model, optimiser, position (stage, epoch, step), and what the current epoch has summed up.
-
-    What changes from step to step lies in tensors that stay in place, so that a step can be captured (see `engine`).
-    """
+class _Run(Run):
+    """A run of a configuration: its model, its stimuli, and what the current epoch has summed up."""
 
     def __init__(
         self,
@@ -160,55 +139,24 @@ class _Run:
             raise ConfigurationError(
                 f"data={training.data!r} is what this training asks for, but it was given {sets.name!r}."
             )
-        keep_memory()
-        self.training, self.sets, self.device, self.checkpoint = training, sets, device, checkpoint
-        self.engine, self.say = engine, say or (lambda line: None)
-        self.form = engine.form_of(training.model, device)
-        weights = rng.generator("weights", training.seed)
-        self.model = models.build(training.model, weights, **training.options).to(device).train()
-        if self.form != layers.PLAIN:
-            layers.laid_out(self.model, self.form)
-        if training.precision == "bfloat16":
-            engines.in_bfloat16(self.model)
+        super().__init__(training, device, checkpoint, engine, say)
+        self.sets = sets
+        self.model = self.placed(
+            models.build(training.model, rng.generator("weights", training.seed), **training.options)
+        )
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(LOCALISING) or training.localisation_rate > 0)
         self.averaged = AveragedModel(self.model, device) if training.ema_decay else None
         self.averages = 0  # steps that the average is of
-        if engine.compiled:
-            engines.compiled(self.model)
-        self.generators = {name: torch.Generator(device) for name in ("stimuli", "glimpses")}
-        self.draws = engines.draws(self.model)
-        self.loop = engines.Loop(training.model, device, self.draws, self.generators, engine, self.say)
-        self.lane = self.loop.lane
+        self.take_lane()
         self.optimiser = self._optimiser()
-        self.stage = self.epoch = self.step = 0
-        self.loss = torch.zeros((), dtype=torch.float64, device=device)  # sum over the epoch's steps so far
-        self.seconds = 0.0
-        self.saved = self.since = time.monotonic()
-        self.history: list[dict] = []
-        with self.at_work():
-            self.machines = [machine(device)]
         self.steps = training.steps(len(sets.train))
-        self.guard_every = self.steps if is_gpu(device) else GUARD_EVERY
-        self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
-        self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
-        self.album: CachedStimuli | None = None
-        self.tests: dict[tuple, Stimuli] = {}  # fixed stimuli, where there is room for them
-        self.opened: tuple[int, int] | None = None  # the stage and epoch that are laid out
         self.order = torch.zeros(self.steps, training.batch, dtype=torch.int64, device=device)  # digits, step by step
         self.at = torch.zeros(1, dtype=torch.int64, device=device)  # the step, as the device counts it
-
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """What is done within is computed as this run wants it, and queued in its lane."""
-        precision, deterministic = self.training.precision, self.engine.deterministic
-        with engines.arithmetic(precision, self.form, deterministic), self.lane.work():
-            yield
-
-    @property
-    def threads(self) -> int:
-        """The number of threads that the training began with."""
-        return self.machines[0]["threads"]
+        self.album: CachedStimuli | None = None  # the stage's stimuli, where they are the same each time
+        self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
+        self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
+        self.tests: dict[tuple, Stimuli] = {}  # fixed stimuli, where there is room for them
 
     @property
     def kept(self) -> nn.Module:
@@ -248,47 +196,11 @@ class _Run:
         self.rates_in_place(optimiser)
         return optimiser
 
-    def rates_in_place(self, optimiser: torch.optim.Optimizer) -> None:
-        """Keep learning rates in tensors, where a captured step finds them."""
-        for group in optimiser.param_groups if self.lane.capable else ():
-            group["lr"] = torch.ones((), device=self.device)
-
     # ---- epochs ----
 
-    def advance(self, every: float, until: float = math.inf) -> Outcome | None:
-        """Do some steps, none beyond the end of an epoch, which is then recorded; return the outcome of the last."""
-        if self.stage == len(self.training.stages):
-            return Outcome(self.kept.eval(), self.history, self.machines)
-        if torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads)
-        with self.at_work():
-            if self.opened != (self.stage, self.epoch):
-                self.open()
-                self.since = time.monotonic()
-            if not self.lane.capable:
-                self.since = time.monotonic()
-            for _ in range(min(engines.PIECE, self.steps - self.step)):
-                theta = self._step()
-                if self.step % self.guard_every == 0 or self.step == self.steps:
-                    self._guard(theta)
-                if self.checkpoint and time.monotonic() > min(self.saved + every, until):
-                    self._guard(theta)
-                    self._clock()
-                    self.save()
-                    self.saved = self.since = time.monotonic()
-                    if self.saved > until:
-                        raise Paused(self._place())
-            if not self.lane.capable or self.step == self.steps:
-                self._clock()
-            if self.step == self.steps:
-                self._record()
-            self.lane.mark()
-        return None
-
-    def _clock(self) -> None:
-        """Add to the seconds of the epoch: in turns on a CPU, as they pass on a GPU, which works on between turns."""
-        now = time.monotonic()
-        self.seconds, self.since = self.seconds + now - self.since, now
+    def outcome(self) -> Outcome:
+        """Return what the finished run gives."""
+        return Outcome(self.kept.eval(), self.history, self.machines)
 
     def open(self) -> None:
         """Lay out an epoch: learning rates, stimuli, digits in order."""
@@ -366,6 +278,17 @@ class _Run:
             self.tests[key] = evaluation.fixed_stimuli(self.sets.validation, scene, n, seed)
         return evaluation.predict(model, self.tests[key])
 
+    def _line(self, stage: int) -> str:
+        """Return a line that sums up a finished stage."""
+        epochs = [record for record in self.history if record["stage"] == stage]
+        last = epochs[-1]
+        spread = f", theta spread {max(last['theta']['spread']):.3f}" if last["theta"] else ""
+        return (
+            f"stage {stage + 1}/{len(self.training.stages)}, std {self.training.stages[stage].scene.std:g} px: "
+            f"loss {last['loss']:.3f}, accuracy {last['accuracy']:.1%} (fixed {last['fixed_accuracy']:.1%}){spread}, "
+            f"{sum(record['seconds'] for record in epochs):.0f} s"
+        )
+
     # ---- steps ----
 
     def _step(self) -> Tensor | None:
@@ -419,45 +342,3 @@ class _Run:
         for kept, buffer in zip(self.averaged.module.buffers(), self.model.buffers(), strict=True):
             kept.copy_(buffer)
         self.averaged.n_averaged += 1
-
-    def _guard(self, theta: Tensor | None) -> None:
-        """Stop at NaN or infinity; waits for the device once."""
-        stage = self.training.stages[self.stage]
-        looked_at = {"loss": [self.loss], "theta": [] if theta is None else [theta], "weights": self.model.parameters()}
-        finite = [(name, torch.isfinite(tensor).all()) for name, tensors in looked_at.items() for tensor in tensors]
-        good = torch.stack([each for _, each in finite]).tolist()
-        bad = dict.fromkeys(name for (name, _), fine in zip(finite, good, strict=True) if not fine)
-        if bad:
-            kept = self.checkpoint if self.checkpoint and self.checkpoint.exists() else "none was written"
-            raise Diverged(
-                f"NaN or infinity in {' and '.join(bad)} at stage {self.stage} ({stage.scene}), epoch {self.epoch}, "
-                f"step {self.step}, learning rate {stage.lr_at(self.epoch):g}; last good checkpoint: {kept}."
-            )
-
-    # ---- in words ----
-
-    def _place(self) -> str:
-        """Return how far the run is."""
-        stages, stage = len(self.training.stages), self.training.stages[self.stage]
-        return f"stage {self.stage + 1} of {stages}, epoch {self.epoch + 1} of {stage.epochs}, step {self.step}"
-
-    def _line(self, stage: int) -> str:
-        """Return a line that sums up a finished stage."""
-        epochs = [record for record in self.history if record["stage"] == stage]
-        last = epochs[-1]
-        spread = f", theta spread {max(last['theta']['spread']):.3f}" if last["theta"] else ""
-        return (
-            f"stage {stage + 1}/{len(self.training.stages)}, std {self.training.stages[stage].scene.std:g} px: "
-            f"loss {last['loss']:.3f}, accuracy {last['accuracy']:.1%} (fixed {last['fixed_accuracy']:.1%}){spread}, "
-            f"{sum(record['seconds'] for record in epochs):.0f} s"
-        )
-
-    # ---- checkpoint ----
-
-    def save(self) -> None:
-        """Write the state to the checkpoint."""
-        checkpoints.save(self)
-
-    def load(self) -> None:
-        """Take up the state of the checkpoint; say if the bits will not be those of an uninterrupted training."""
-        checkpoints.load(self)
