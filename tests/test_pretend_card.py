@@ -80,7 +80,7 @@ with torch.no_grad():
     counted = [
         evaluation.active_units(model["polo"], drawn.images),
         evaluation.accuracy(model["polo"], sets.test, field, 4).correct,
-        whatwhere.measure({"lenet": model["lenet"]}, model["where"], sets.test, field, 2, 1),
+        searches.of_what_where({"lenet": model["lenet"]}, model["where"], sets.test, field, 2, 1),
         searches.of_searcher(model["searcher"], sets.test, 2, 1),
     ]
 assert all(each is not None for each in counted)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from labbook import evaluation, rng, stimuli
+from labbook import rng, stimuli
 from labbook import textures as clouds
 from labbook.config import Training
 from labbook.curriculum import Stage
@@ -214,7 +214,7 @@ def test_composition_is_blind_to_the_texture_s_unit(sets):
 
 def test_an_oracle_sees_the_digit_s_window(sets):
     whole = stimuli.draw(sets.train, rows(30), FROZEN)
-    cut = evaluation.oracle_crops(whole)
+    cut = whole._replace(images=stimuli.crops(whole.images, whole.offsets))
     assert cut.images.shape == (30, 1, 28, 28)
     for image, crop, (down, right) in zip(whole.images, cut.images, whole.offsets.tolist(), strict=True):
         assert torch.equal(image[:, 50 + down : 78 + down, 50 + right : 78 + right], crop)

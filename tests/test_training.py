@@ -286,7 +286,7 @@ def _checkpoint(config: Training, sets: digits.DigitSets, path: Path, steps: int
 
     run.save = save_and_stop
     with torch.random.fork_rng(), pytest.raises(_Stop):
-        while run.advance(every=0) is None:
+        while run.advance(every=0):
             pass
     return path.read_bytes()
 

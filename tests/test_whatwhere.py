@@ -9,6 +9,7 @@ from here import ROOT
 from torch import nn
 
 from labbook import classifiers, curriculum, evaluation, models, retina, rng, training, whatwhere, where
+from labbook.book import searches
 from labbook.book import store as runs
 from labbook.book.declarations import CHAPTERS
 from labbook.classifiers import TransformerOutput
@@ -208,7 +209,7 @@ def test_an_eye_that_may_stop_stops_when_nothing_better_is_expected():
 def test_counts_are_those_of_the_traces(sets, table):
     scene = replace(BARE, radius=20.0)
     one, two = Naming(), models.build("lenet")
-    found = whatwhere.measure({"three": one, "lenet": two}, Seeing(table), sets.test, scene, 130, saccades=2)
+    found = searches.of_what_where({"three": one, "lenet": two}, Seeing(table), sets.test, scene, 130, saccades=2)
     stimuli = evaluation.fixed_stimuli(sets.test, scene, 130)
     trace = whatwhere.trace(two, Seeing(table), stimuli.images, 2)
     assert list(found["lenet"].right) == (trace.posterior.argmax(2) == stimuli.labels).sum(1).tolist()

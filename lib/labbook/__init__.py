@@ -4,11 +4,11 @@ Data flows one way, and so do the imports. The science, in reading order, where 
 
     for all     errors runtime.files runtime.machine runtime.mnist runtime.layers
     stimuli     rng digits textures stimuli fields filters retina
-    networks    classifiers sampler localisation transformers where
+    networks    classifiers sampler localisation transformers where whatwhere
     beyond 2021 search.evidence search.distilled search.peripheries search.searcher search.foveal
     training    models curriculum losses runtime.engine config evaluation score_function identity.schema
                 identity.description runtime.albums runtime.checkpoint runtime.run training
-    analysis    whatwhere psychometrics linear_probe gradient_alignment
+    analysis    psychometrics linear_probe gradient_alignment
 
 Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),
 `curriculum` and `training`; `models` lists every network by name. What 2021 did not have is in `search`. What a

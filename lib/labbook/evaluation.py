@@ -6,7 +6,6 @@ is on the CPU. The same draws on every machine are those of digits on the CPU.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from . import rng, textures
 from .classifiers import device_of
 from .digits import Digits
 from .errors import within
-from .stimuli import ECCENTRICITIES, EDGE, FIELD, Scene128, Stimuli, StimulusConfig, crops, draw, fixations, shift
+from .stimuli import ECCENTRICITIES, EDGE, FIELD, Scene128, Stimuli, StimulusConfig, draw, fixations, shift
 
 BATCH = 500
 BATCH_OF_FIELDS = 100  # for 128x128 images: STN128 takes about 4 MB for each
@@ -211,14 +210,6 @@ def mean_over_runs(runs: Sequence[Mapping[tuple[float, float], Proportion]]) -> 
     return {cell: sum(cells[cell].value for cells in runs) / len(runs) for cell in runs[0]}
 
 
-def oracle_crops(stimuli: Stimuli) -> Stimuli:
-    """Return the 28x28 pixels around each digit of 128x128 stimuli, as after a perfect fixation: the ceiling.
-
-    The scene `Scene128(view="oracle")` draws the same crops directly, for training and testing.
-    """
-    return stimuli._replace(images=crops(stimuli.images, stimuli.offsets))
-
-
 # ---- theta ----------------------------------------------------------------------------------------------------------
 
 
@@ -332,24 +323,6 @@ def accuracy_map(
             if shown.any():
                 total[i, j] += correct(digit[shown], offsets[shown], every[shown]).sum()
     return total.cpu() / len(rows)
-
-
-def grid_stimuli(digits: Digits, scene: StimulusConfig, axis: Sequence[int], count: int = 4, seed: int = 0) -> Stimuli:
-    """Return the first `count` digits of different labels at every offset of a grid, row by row: to look at a map.
-
-    Digits, contrasts and textures are the same at every offset; fresh draws, that depend on the seed alone.
-
-    Args:
-        axis: offsets in pixels along both axes.
-    """
-    labels = digits.labels.tolist()
-    rows = torch.tensor(sorted(map(labels.index, set(labels)))[:count], device=digits.labels.device)
-    fresh = replace(scene, draws="fresh")
-    parts = []
-    for offset in itertools.product(axis, axis):
-        offsets = torch.tensor([offset], device=rows.device).expand(len(rows), 2)
-        parts.append(draw(digits, rows, fresh, rng.generator("grid", seed, device=rows.device), offsets))
-    return Stimuli(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def fixed_contrast(scene: StimulusConfig, contrast: float) -> StimulusConfig:

@@ -1,9 +1,8 @@
 """Does the gradient of a label's loss point from the window to the digit?
 
-The gradient of the cross-entropy with respect to the position of a window passes through the bilinear sampler, which
-only uses pixels next to its samples: a digit outside the window contributes nothing. `at_distance` measures how the
-alignment falls with the window's distance from the digit; `at_centre` compares it with the estimate of
-`score_function`.
+It passes through the bilinear sampler, which only uses pixels next to its samples: a digit outside the window
+contributes nothing. `at_distance` measures how the alignment falls with the window's distance from the digit;
+`at_centre` compares it with the estimate of `score_function`.
 
 Convention
     alignment   cosine between the direction in which the loss falls and the direction to the digit; of random

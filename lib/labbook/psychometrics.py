@@ -5,9 +5,8 @@ contrast c. `guess` is fixed at 1/10, the chance level of ten classes. `lapse` i
 between 0 and `LAPSE`. The scale is expressed by the threshold t, the contrast at which p(t) is the level asked for
 (Wichmann & Hill 2001, Perception & Psychophysics 63:1293).
 
-Three contrasts do not determine threshold, slope and lapse of one curve well. Curves are therefore fitted jointly: each
-has a threshold of its own, and all share one slope and one lapse. The deviance measures how well that describes
-them, and the intervals are widened by it.
+Curves are fitted jointly: each has a threshold of its own, and all share one slope and one lapse, which three contrasts
+of one curve would not determine. Intervals are widened by the deviance.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
 """The score-function gradient: how class labels train the position of a window, by perturbed fixations.
 
-The gradient of a label's loss through the sampler only uses pixels next to the window's samples; from a few pixels
-beside the digit on it hardly points there (see `gradient_alignment`). Here the gradient of the *expected* error under
-Gaussian perturbations of the position is estimated instead, from n perturbations in antithetic pairs,
+The gradient of the *expected* error under Gaussian perturbations of the position is estimated from n perturbations in
+antithetic pairs,
 
     grad_mu E[error(mu + eps)]  ~  1 / n  sum over i of error(mu + eps_i) eps_i / std^2,      eps_i ~ N(0, std^2),
 
 the score-function or REINFORCE estimator (Williams 1992; for glimpses Mnih et al. 2014). What does not depend on the
-perturbation cancels in a pair. Only labels are used.
+perturbation cancels in a pair. `gradient_alignment` compares it with the gradient through the sampler.
 
 Convention
     displacement    (B, n, 2), (x, y), in units of theta (half the edge); the second half is minus the first

@@ -224,9 +224,6 @@ def draw(
 ) -> Stimuli:
     """Draw one stimulus for each of `rows` (B,), positions in `digits`.
 
-    A batch of 100 fields of 128x128 pixels is 6.6 MB. Peak memory while it is drawn on a CPU, with the batch itself:
-    20 MB from clouds, 12 MB from the bank (which takes 133 MB of its own), 17 MB frozen.
-
     Args:
         generator: source of every fresh draw, on the digits' device; frozen scenes need none.
         offsets: (B, 2) to use instead of drawn shifts.
@@ -311,10 +308,8 @@ def compose_field(
     """Lay digits, moved by offsets, over textures (B, h, h), which are overwritten.
 
     Contrast, transparency and the brighter of two as in `compose`, without quantisation. Then each field is stretched
-    to [0, 1] by its own extremes, so that only contrast / noise matters, and is grey (0.5) outside a disc.
-
-    Since the field is stretched at the end, all is done in the texture's own unit, and only the digit's window is
-    composed: two searches for extremes and five passes over the field.
+    to [0, 1] by its own extremes, so that only contrast / noise matters, and is grey (0.5) outside a disc. Since that
+    comes last, all is done in the texture's own unit, and only the digit's window is composed.
 
     Args:
         texture: about a mean of 0, in any unit: its largest magnitude corresponds to noise / 2.

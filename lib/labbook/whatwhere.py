@@ -11,21 +11,16 @@ Convention
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from . import evaluation
 from . import retina as retinas
 from .classifiers import device_of
-from .digits import Digits
 from .errors import within
-from .evaluation import Proportion
-from .stimuli import MARGIN, Scene128, crops
-from .where import HIT, colliculus
+from .stimuli import MARGIN, crops
+from .where import colliculus
 
 SACCADES = 5  # at most, in the benchmark of 2020
 
@@ -91,53 +86,3 @@ def trace(what: nn.Module, where: nn.Module, images: Tensor, saccades: int = SAC
     images = images.to(device_of(where))
     fixations, expected = scan(where, images, saccades)
     return Scanpath(*(each.cpu() for each in (fixations, classify(what, images, fixations), expected)))
-
-
-@dataclass(frozen=True)
-class SaccadeCounts:
-    """A What/Where model on `n` stimuli: right, the correct predictions after 0, 1, ... saccades; hits, fixations
-    within 7 pixels of the digit after each; stopped, the correct predictions of the model that may stop, and made, the
-    saccades that it made in all. Stored evaluations have these names."""
-
-    right: tuple[int, ...]
-    hits: tuple[int, ...]
-    stopped: int
-    made: int
-    n: int
-
-    def accuracy(self, saccades: int) -> Proportion:
-        """Return the accuracy after so many saccades."""
-        return Proportion(self.right[saccades], self.n)
-
-
-def measure(
-    whats: Mapping[str, nn.Module],
-    where: nn.Module,
-    digits: Digits,
-    scene: Scene128,
-    n: int,
-    saccades: int = SACCADES,
-    seed: int = 0,
-) -> dict[str, SaccadeCounts]:
-    """Measure one Where pathway with several What pathways, at the same fixations, on fixed stimuli of `n` digits.
-
-    Args:
-        whats: name -> What pathway; the result has the same names.
-    """
-
-    def of_batch(batch):
-        fixations, expected = scan(where, batch.images, saccades)
-        counts = {"hits": ((fixations - batch.offsets).double().norm(dim=2) <= HIT).T}  # (B, k)
-        for name, what in whats.items():
-            path = Scanpath(fixations, classify(what, batch.images, fixations), expected)
-            counts[f"right {name}"] = (path.posterior.argmax(2) == batch.labels).T
-            counts[f"stopped {name}"] = path.predicted(path.needed()) == batch.labels
-            counts[f"made {name}"] = path.needed() - 1
-        return counts
-
-    total = evaluation.count(of_batch, digits, scene, n, device_of(where), seed)
-    hits = tuple(total["hits"])
-    return {
-        name: SaccadeCounts(tuple(total[f"right {name}"]), hits, total[f"stopped {name}"], total[f"made {name}"], n)
-        for name in whats
-    }

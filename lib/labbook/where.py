@@ -30,9 +30,8 @@ REACH = 27  # of an accuracy map, pixels; beyond it the accuracy is FLOOR
 FLOOR = 0.1
 # fmt: off
 WHAT_2020 = (  # profile of the What pathway that was published with the model of 2020
-    0.845,     0.834,     0.822,     0.804,     0.78,     0.753,     0.721,     0.689,     0.656,     0.613,     0.569,
-    0.525,     0.483,     0.439,     0.394,     0.351,     0.306,     0.262,     0.226,     0.2,     0.176,     0.158,
-    0.143,     0.133,     0.124,     0.12,     0.115,     0.114,
+    0.845, 0.834, 0.822, 0.804, 0.78, 0.753, 0.721, 0.689, 0.656, 0.613, 0.569, 0.525, 0.483, 0.439, 0.394, 0.351,
+    0.306, 0.262, 0.226, 0.2, 0.176, 0.158, 0.143, 0.133, 0.124, 0.12, 0.115, 0.114,
 )
 # fmt: on
 HIT = 7.0  # pixels: a saccade that ends this close to the digit leaves the What pathway on its plateau (study 8)

@@ -9,21 +9,22 @@ fresh. Names and settings are part of what is stored: neither may change.
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .. import classifiers, evaluation, whatwhere
+from .. import classifiers, evaluation, rng, whatwhere
 from ..digits import Digits
 from ..evaluation import CONTRASTS, Predictions, Proportion
 from ..experiments.benchmark import SAMPLE, Digitwise, measure, measure_saccades
 from ..search import evidence, searcher
-from ..stimuli import ECCENTRICITIES, Scene128, StimulusConfig, window
+from ..stimuli import ECCENTRICITIES, Scene128, Stimuli, StimulusConfig, draw, window
 from . import visual_field
-from .searches import of_evidence, of_foveal, of_searcher
+from .searches import SaccadeCounts, of_evidence, of_foveal, of_searcher, of_what_where
 
 
 def _same(kept: object, test: Digits, **settings) -> Any:
@@ -94,7 +95,7 @@ def predictions(model: nn.Module, test: Digits, scene: StimulusConfig, n: int = 
 
 
 def _of_grid(kept: dict, test: Digits, **settings) -> Predictions:
-    stimuli = evaluation.grid_stimuli(test, **settings)
+    stimuli = grid_stimuli(test, **settings)
     return _read_predictions(kept, stimuli.labels, stimuli.offsets)
 
 
@@ -102,8 +103,26 @@ def _of_grid(kept: dict, test: Digits, **settings) -> Predictions:
 def predictions_on_grid(
     model: nn.Module, test: Digits, scene: StimulusConfig, axis: Sequence[int], count: int = 4, seed: int = 0
 ) -> dict:
-    """The predictions for the stimuli of `evaluation.grid_stimuli`."""
-    return _predictions(evaluation.predict(model, evaluation.grid_stimuli(test, scene, axis, count, seed)))
+    """The predictions for the stimuli of `grid_stimuli`."""
+    return _predictions(evaluation.predict(model, grid_stimuli(test, scene, axis, count, seed)))
+
+
+def grid_stimuli(digits: Digits, scene: StimulusConfig, axis: Sequence[int], count: int = 4, seed: int = 0) -> Stimuli:
+    """Return the first `count` digits of different labels at every offset of a grid, row by row: to look at a map.
+
+    Digits, contrasts and textures are the same at every offset; fresh draws, that depend on the seed alone.
+
+    Args:
+        axis: offsets in pixels along both axes.
+    """
+    labels = digits.labels.tolist()
+    rows = torch.tensor(sorted(map(labels.index, set(labels)))[:count], device=digits.labels.device)
+    fresh = replace(scene, draws="fresh")
+    parts = []
+    for offset in itertools.product(axis, axis):
+        offsets = torch.tensor([offset], device=rows.device).expand(len(rows), 2)
+        parts.append(draw(digits, rows, fresh, rng.generator("grid", seed, device=rows.device), offsets))
+    return Stimuli(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 @evaluation_of("alive", lambda kept, *_, **__: float(kept))
@@ -162,11 +181,9 @@ def benchmark(model: nn.Module, test: Digits, scene: Scene128 = Scene128(), n: i
     return [[each.correct for (c, _), each in found.items() if c == contrast] for contrast in CONTRASTS]
 
 
-def _read_saccades(
-    kept: list, test: Digits, scene: Scene128, **_
-) -> list[dict[tuple[float, float], whatwhere.SaccadeCounts]]:
+def _read_saccades(kept: list, test: Digits, scene: Scene128, **_) -> list[dict[tuple[float, float], SaccadeCounts]]:
     cells = evaluation.cells(scene)
-    return [{cell: whatwhere.SaccadeCounts(**each) for cell, each in zip(cells, row, strict=True)} for row in kept]
+    return [{cell: SaccadeCounts(**each) for cell, each in zip(cells, row, strict=True)} for row in kept]
 
 
 @evaluation_of("saccades", _read_saccades, smoke=CELL)
@@ -184,7 +201,7 @@ def saccades(
         saccades: at most.
     """
     named = dict(enumerate(whats))
-    found = [whatwhere.measure(named, where, test, each, n, saccades) for each in evaluation.cells(scene).values()]
+    found = [of_what_where(named, where, test, each, n, saccades) for each in evaluation.cells(scene).values()]
     return [[asdict(each[what]) for each in found] for what in named]
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .. import evaluation
+from .. import evaluation, whatwhere
 from ..classifiers import device_of
 from ..digits import Digits
+from ..evaluation import Proportion
 from ..search import evidence
 from ..search.evidence import EvidenceMap
 from ..search.foveal import SURE, FovealEvidence
 from ..search.peripheries import apart
 from ..search.searcher import Searcher
-from ..stimuli import Stimuli, crops
+from ..stimuli import Scene128, Stimuli, crops
+from ..where import HIT
 
 NEAR = 8.0  # pixels: a window no further from the digit's centre shows nearly all of its ink
 
@@ -98,6 +101,56 @@ def of_searcher(model: Searcher, digits: Digits, n: int, saccades: int) -> dict[
 
     counts = _in_cells(count, digits, n, device_of(model))
     return {**counts, "right": [list(row) for row in zip(*counts["right"], strict=True)]}
+
+
+@dataclass(frozen=True)
+class SaccadeCounts:
+    """A What/Where model on `n` stimuli: right, the correct predictions after 0, 1, ... saccades; hits, fixations
+    within 7 pixels of the digit after each; stopped, the correct predictions of the model that may stop, and made, the
+    saccades that it made in all. Stored evaluations have these names."""
+
+    right: tuple[int, ...]
+    hits: tuple[int, ...]
+    stopped: int
+    made: int
+    n: int
+
+    def accuracy(self, saccades: int) -> Proportion:
+        """Return the accuracy after so many saccades."""
+        return Proportion(self.right[saccades], self.n)
+
+
+def of_what_where(
+    whats: Mapping[str, nn.Module],
+    where: nn.Module,
+    digits: Digits,
+    scene: Scene128,
+    n: int,
+    saccades: int = whatwhere.SACCADES,
+    seed: int = 0,
+) -> dict[str, SaccadeCounts]:
+    """Return the counts, in one scene, of a Where pathway with several What pathways at the same fixations.
+
+    Args:
+        whats: name -> What pathway; the result has the same names.
+    """
+
+    def of_batch(batch):
+        fixations, expected = whatwhere.scan(where, batch.images, saccades)
+        counts = {"hits": ((fixations - batch.offsets).double().norm(dim=2) <= HIT).T}  # (B, k)
+        for name, what in whats.items():
+            path = whatwhere.Scanpath(fixations, whatwhere.classify(what, batch.images, fixations), expected)
+            counts[f"right {name}"] = (path.posterior.argmax(2) == batch.labels).T
+            counts[f"stopped {name}"] = path.predicted(path.needed()) == batch.labels
+            counts[f"made {name}"] = path.needed() - 1
+        return counts
+
+    total = evaluation.count(of_batch, digits, scene, n, device_of(where), seed)
+    hits = tuple(total["hits"])
+    return {
+        name: SaccadeCounts(tuple(total[f"right {name}"]), hits, total[f"stopped {name}"], total[f"made {name}"], n)
+        for name in whats
+    }
 
 
 def _in_cells(

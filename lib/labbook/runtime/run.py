@@ -5,6 +5,7 @@ What a step does, and what an epoch begins and ends with, is in `training`.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,7 +99,7 @@ class Run:
         for group in optimiser.param_groups if self.lane.capable else ():
             group["lr"] = torch.ones((), device=self.device)
 
-    def advance(self, every: float, until: float) -> bool:
+    def advance(self, every: float, until: float = math.inf) -> bool:
         """Do some steps, none beyond the end of an epoch, which is then recorded; return whether any were left.
 
         Args:

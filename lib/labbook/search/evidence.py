@@ -6,15 +6,9 @@ A field holds one digit at one unknown place, so that its likelihood under the l
 
     p(image | c) = p(image | no digit) x mean over p of exp s_c(p),
 
-and the evidence of the field for c is the log-sum-exp of s_c over the places. Its softmax is the posterior over labels,
-and the cross-entropy with the label is the negative log marginal likelihood: multiple-instance learning with the place
-as the latent instance (Dietterich et al. 1997; Maron & Lozano-Perez 1998). The gradient with respect to the evidence,
-
-    dL / ds_c(p) = p(c, p | image) - [c = label] p(p | image, label),
-
-is the difference of two posteriors: every place is pulled up in so far as it explains the label and down in so far as
-it explains any label. It reaches all places at once. A window, in contrast, is only pushed by the pixels next to its
-own samples.
+and the evidence of the field for c is the log-sum-exp of s_c over the places. The cross-entropy of its softmax with the
+label is the negative log marginal likelihood: multiple-instance learning with the place as the latent instance
+(Dietterich et al. 1997; Maron & Lozano-Perez 1998). Its gradient reaches all places at once.
 
 Convention
     places      pixels, (row, column) = (down, right) from the middle of the field: the centre of the 28x28 pixels of a

@@ -2,15 +2,13 @@
 
 An evidence map (see `evidence`) computes the evidence s_c(p) for each digit c at all 676 places p of the field. Here
 the same network is applied to a fovea of 44x44 pixels, 25 places at a time. Where to direct it is estimated from the
-coefficients of a log-polar retina by a small *where* network, whose map over the retina's cells is evaluated at the
-places. It is trained from the evidence map, which was itself trained from the labels of fields alone: the target is the
-posterior over places, given the label,
+coefficients of a log-polar retina by a small *where* network, trained from the posterior of the evidence map over
+places, given the label, and so from labels of fields alone:
 
-    q(p) = p(p | image, label) = softmax over p of s_label(p),     loss = - sum over p of q(p) log softmax_p v(p),
+    q(p) = p(p | image, label) = softmax over p of s_label(p),     loss = - sum over p of q(p) log softmax_p v(p)
 
-so that neither positions nor crops are needed. In a search each fixation is the one whose fovea holds most of the
-posterior that is not yet examined; the prediction is the softmax of the evidence summed over the places examined. With
-all places examined it would be the evidence map's own.
+Each fixation is the one whose fovea holds most of the posterior that is not yet examined; the prediction is the softmax
+of the evidence summed over the places examined.
 
 Convention
     places      as in `evidence`: (row, column), pixels from the centre of the field, n = 676 of them

@@ -245,7 +245,7 @@ def accuracy_map(
 
     Args:
         maps: name -> accuracies (m, m), 0 to 1, offsets from -27 to 27 along both axes. n: stimuli per position.
-        stimuli: see `evaluation.grid_stimuli`. predictions: of the same systems for these.
+        stimuli: see `evaluations.grid_stimuli`. predictions: of the same systems for these.
 
     Raises:
         ConfigurationError: maps and predictions of different systems, or maps of different sizes.
