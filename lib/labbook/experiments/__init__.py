@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ..config import Training
-from ..identity.description import describe
 
 DIGITS = 55_000  # training digits of MNIST
 # Training images per second: on one H100 with captured steps, and on one thread of a server's CPU.
@@ -36,44 +33,22 @@ def core_seconds(training: Training) -> float:
     return training.images(DIGITS) / PER_SECOND.get(training.model, OTHER)[1]
 
 
-def card_trainings(
-    count: int = 3, stored: Callable[[Training], object] = lambda training: None
-) -> list[tuple[str, list[Training], float]]:
-    """Return what a GPU should train for the claims of 2021: (name, the training with `count` seeds, its worth).
-
-    The worth is the number of claims that the training helps to decide, per minute of one H100 and all seeds. Lines
-    come from the highest worth to the lowest, a start before what goes on from it. All are whole schedules of 2021 with
-    frozen stimuli, in float32; TF32 serves as well (see `claim`).
-
-    Args:
-        stored: seeds for which it returns something are left out, and lines of which nothing is left.
-    """
-    from .claim import of_seeds
-
-    names = {_key(each): name for week in _weeks() for name, each in week.trainings().items()}
-    needed: dict[str, tuple[Training, set[str]]] = {}
-
-    def need(training: Training, claim: str) -> None:
-        needed.setdefault(_key(training), (training, set()))[1].add(claim)
-        if training.start is not None:
-            need(training.start, claim)
-
+def needed() -> dict[str, Training]:
+    """Return what the claims of 2021 are about, the trainings of seed 0 by name: those that help to decide most claims
+    for each minute of a GPU first, but a start before what goes on from it."""
+    named = [(name, each) for week in _weeks() for name, each in week.trainings().items()]
+    users: dict[str, set[str]] = {}
     for claim in claims().values():
         for role in claim.own:
-            need(claim.trainings(role)[0], claim.name)
-    worth = {key: 60 * len(users) / (count * card_seconds(each)) for key, (each, users) in needed.items()}
-    ordered: dict[str, Training] = {}
-    for key in sorted(needed, key=worth.get, reverse=True):
-        training = needed[key][0]
-        for part in (training.start, training):
-            if part is not None:
-                ordered.setdefault(_key(part), part)
-    lines = ((key, [each for each in of_seeds(ordered[key], count) if not stored(each)]) for key in ordered)
-    return [(names[key], left, round(worth[key], 3)) for key, left in lines if left]
-
-
-def _key(training: Training) -> str:
-    return repr(describe(training))
+            part = claim.trainings(role)[0]
+            while part is not None:
+                users.setdefault(next(name for name, each in named if each == part), set()).add(claim.name)
+                part = part.start
+    trainings, ordered = dict(named), {}
+    for name in sorted(users, key=lambda name: -len(users[name]) / card_seconds(trainings[name])):
+        starts = [other for other in users if trainings[other] == trainings[name].start]
+        ordered |= {part: trainings[part] for part in (*starts, name)}
+    return ordered
 
 
 def _weeks() -> tuple:

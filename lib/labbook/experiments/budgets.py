@@ -71,12 +71,7 @@ def what_where(budget: int) -> tuple[Training, Callable[[Sequence[float]], Train
     epochs = round(budget / 2 / 5_500)
     near = Scene28(std=4.0, contrast=Scene128().contrast, noise=Scene128().noise)
     what = Training(
-        "lenet",
-        (curriculum.decaying(near, epochs, 0.001),),
-        {"grey": GREY},
-        batch=50,
-        fraction=0.1,
-        **recipes.ADAMW,
+        "lenet", (curriculum.decaying(near, epochs, 0.001),), {"grey": GREY}, batch=50, fraction=0.1, **recipes.ADAMW
     )
     return what, lambda profile: pathways.where_training(profile, Scene128().noise, epochs, fraction=0.1)
 

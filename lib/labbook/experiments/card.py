@@ -16,9 +16,8 @@ from ..config import Training, seeded, shortened
 from ..errors import ConfigurationError, nearest
 from ..identity.description import name_of
 from . import beyond, budgets, pathways, week2, week3, week4, week5, week6, week7, week8
-from .whole import RATES, SCHEDULES
+from .whole import SCHEDULES
 
-OTHER_RATE = 30_000  # images per second of the networks that 2021 did not have
 SEVERAL = 0.4  # what each of several seeds together takes of one alone
 LARGE = ("stn128", "atn")  # that fill a GPU alone
 SEEDS = 3  # that most verdicts take
@@ -81,7 +80,7 @@ def card_trainings() -> list[CardTraining]:
     """
     plan = [(name, names[name], seeds, worth) for names, name, seeds, worth in FIRST]
     first = {name_of(seeded(training, 0, "mnist")) for _, training, *_ in plan}
-    for k, (name, (training,), _) in enumerate(experiments.card_trainings(1)):
+    for k, (name, training) in enumerate(experiments.needed().items()):
         large = training.model in LARGE
         if name_of(training) not in first:
             plan.append((name, training, 1 if large else SEEDS, (CLAIMS if large else LIGHT) - k / 100))
@@ -115,7 +114,7 @@ def alike(trainings: Sequence[Training]) -> bool:
 
 def minutes(trainings: Sequence[Training]) -> float:
     """Return about how long one data-centre GPU takes for trainings, without those that they go on from."""
-    seconds = sum(each.images(experiments.DIGITS) / RATES.get(each.model, OTHER_RATE) for each in trainings)
+    seconds = sum(map(experiments.card_seconds, trainings))
     together = len(trainings) > 1 and trainings[0].model not in LARGE and alike(trainings)
     return seconds / 60 * (SEVERAL if together else 1)
 

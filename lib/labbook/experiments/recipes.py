@@ -174,13 +174,7 @@ def _seeing_grey(scene: Scene128, noisy: int, share: float, lr: float) -> Traini
 
 
 def polo(
-    model: str,
-    warm: int = 6,
-    stay: int = 3,
-    lr: float = 0.001,
-    rate: float = 0.3,
-    share: float = 0.1,
-    **options,
+    model: str, warm: int = 6, stay: int = 3, lr: float = 0.001, rate: float = 0.3, share: float = 0.1, **options
 ) -> Training:
     """Return the training of a transformer behind a log-polar retina (week 7): that of `attention`, in larger batches
     and in float32, since there is little that bfloat16 would make faster.

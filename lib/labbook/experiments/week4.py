@@ -298,13 +298,7 @@ CLAIMS = (
         most("accuracy at 22.2 px", *FAINT_LOSS, last=end),
         reading="the run of 2021 that is left had a stale optimiser, which trained nothing; here the optimiser trains",
     ),
-    fact(
-        "C33",
-        parameters,
-        "{after:,} instead of {before:,} parameters",
-        "the network has fewer parameters",
-        _c33,
-    ),
+    fact("C33", parameters, "{after:,} instead of {before:,} parameters", "the network has fewer parameters", _c33),
     experiment(
         "C34",
         OWN["more kernels, radius 4.4 px"],

@@ -56,8 +56,7 @@ def trainings() -> dict[str, Training]:
     small = replace(small, optimiser="adam")
     return {
         "STN-128, 90 epochs, all contrasts": replace(
-            WHOLE,
-            stages=tuple(replace(stage, scene=replace(stage.scene, contrast=(0.3, 0.7))) for stage in STAGES[:9]),
+            WHOLE, stages=tuple(replace(stage, scene=replace(stage.scene, contrast=(0.3, 0.7))) for stage in STAGES[:9])
         ),
         "STN-128, lower contrasts at 0.00001": (slow := goes_on(AFTER_90, lower(10, 1e-5, 1e-5))),
         "STN-128, ten epochs more": goes_on(slow, [Stage(MIXED, 10, 1e-5)]),

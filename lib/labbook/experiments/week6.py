@@ -320,10 +320,7 @@ CLAIMS = (
         "C76",
         {"run": (OWN["STN-128, lower contrasts at 0.001"], week4.WHOLE), "slow": week5.SLOWLY},
         reach(
-            ONE,
-            " (contrasts from 50 and from 30 %)",
-            mid=(partial(end, stage=-2), REPAIRED[0]),
-            low=(end, REPAIRED[1]),
+            ONE, " (contrasts from 50 and from 30 %)", mid=(partial(end, stage=-2), REPAIRED[0]), low=(end, REPAIRED[1])
         ),
         rule(
             repaired,

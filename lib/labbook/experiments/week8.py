@@ -133,10 +133,7 @@ RETINAS = (  # judged by the chapter of week 7
         "C86",
         week7.WHOLE,
         reach(
-            SEEDS,
-            " (contrasts from 50 and from 30 %, each)",
-            mid=(partial(end, stage=9), POLO[9]),
-            low=(end, POLO[10]),
+            SEEDS, " (contrasts from 50 and from 30 %, each)", mid=(partial(end, stage=9), POLO[9]), low=(end, POLO[10])
         ),
     ),
     experiment("C87", MORE[0], no_gain("1 280 features are above 768", GAIN, **MORE[1]), tell=TELL_RETINAS),

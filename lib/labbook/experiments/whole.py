@@ -40,4 +40,3 @@ SCHEDULES: dict[str, Schedule] = {
         pathways.where_training_of_2020((), "2020-07"), "1.6", 100_000, needs=("what",), retina="whatwhere"
     ),  # trained, as in 2020, on the accuracy map that was published with the model
 }
-RATES = {each.training.model: each.rate for each in SCHEDULES.values()}

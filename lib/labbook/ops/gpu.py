@@ -7,7 +7,7 @@ the work comes in the order of its worth, stops in time, and leaves one pack:
     chapters    all of them in the profile "smoke", side by side, into one folder
     timings     images per second of every schedule, with stimuli and evaluation, beside what the device could do; then
                 precisions and forms of the networks, and networks that PyTorch compiles
-    trainings   `experiments.card_trainings()`, in lanes: processes that share the device. Each finished run is measured
+    trainings   `card.card_trainings()`, in lanes: processes that share the device. Each finished run is measured
                 at once; a training that the time cuts off keeps its checkpoint, and the same command goes on from it
     pack        records, runs and logs, in parts that any transfer takes (see `pack`); written anew while trainings run,
                 so that a session that is killed leaves one too
