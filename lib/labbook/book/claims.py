@@ -1,7 +1,7 @@
 """The claims of the lab-book and what became of them: the ledger, and the records that the chapters leave behind.
 
 `claims.toml` says what was claimed, `experiments` what each claim is about and its rule. Every chapter leaves a record
-for each claim that it judged (see `verdicts`); `collect` gathers them from `book/results/` into one list,
+for each claim that it judged (see `RECORD`); `collect` gathers them from `book/results/` into one list,
 `book/results/claims.json`, in which every claim has exactly one record. Nothing here imports torch.
 """
 
@@ -18,11 +18,26 @@ from . import outcome
 
 VERDICTS = ("confirmed", "refuted", "partly", "open", "no claim")
 KINDS = ("experiment", "fact", "record")
-FIELDS = (  # of a record, see `verdicts.RECORD`
-    *("id", "week", "kind", "claim", "setting", "stated", "measured", "pilot", "verdict", "evidence", "seeds"),
-    *("values", "chapter", "note", "rule", "since", "first"),
-)
-DEFAULTS = dict.fromkeys(FIELDS, "") | {  # of a claim that no chapter judged
+RECORD = {  # field -> what it holds
+    "id": "C1 to C88, R1 to R6",
+    "week": "1 to 8",
+    "kind": "experiment, fact (counted or read in code) or record (claims nothing)",
+    "claim": "what was claimed",
+    "setting": "in which setting",
+    "stated": "what was stated in 2021",
+    "measured": "what was measured of the runs that count, in words",
+    "pilot": "a sentence on other trainings, which are not counted; of an open claim",
+    "verdict": "confirmed, partly, refuted or open; no claim, of a record",
+    "evidence": "own schedule, shortened, pilot or none",
+    "seeds": "seeds of the runs that were counted",
+    "values": "what the rule got: name -> unit, and one number per seed",
+    "chapter": "that judged it",
+    "note": "the rule in words, and what limits it",
+    "rule": "lock of the rule, 16 hexadecimal digits; see experiments/rules.json",
+    "since": "commit that introduced the rule, and its time; empty: not committed",
+    "first": "whether the rule was committed before the runs that decided; null: nothing was decided by runs",
+}
+DEFAULTS = dict.fromkeys(RECORD, "") | {  # of a claim that no chapter judged
     **{"week": 0, "kind": KINDS[0], "verdict": "open", "evidence": "none"},
     **{"seeds": [], "values": {}, "chapter": None, "first": None},
 }

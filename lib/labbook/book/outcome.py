@@ -21,7 +21,7 @@ FIELDS = {  # field -> its type, and what it holds
     "answer": (str, "its answer in words, with the numbers that it turns on"),
     "claims": (
         list,
-        "the claims that it judged: records with the fields of `verdicts.RECORD`, numbers with units",
+        "the claims that it judged: records with the fields of `claims.RECORD`, numbers with units",
     ),
     "systems": (list, "the systems that it measured: mean accuracy over 27 cells, a proportion, at each noise"),
     "runs": (list, "the training runs that it used: id, and whether their weights are needed"),

@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,6 +40,7 @@ from .. import evaluation, models
 from ..config import Training
 from ..digits import DigitSets
 from ..errors import ConfigurationError
+from ..experiments.measure import best, fall
 from ..identity.description import describe, digest, name_of, parse
 from ..runtime import engine, files
 from ..runtime.engine import is_gpu
@@ -101,15 +101,12 @@ class Run:
     @property
     def best(self) -> float:
         """The highest accuracy of an epoch, on its own stage's stimuli."""
-        return max(record["accuracy"] for record in self.history)
+        return best(self)
 
     @property
     def fall(self) -> float:
         """The largest fall of the accuracy from one epoch to the next of a stage; 0 if there is none."""
-        return max([0.0, *(a["accuracy"] - b["accuracy"] for a, b in self._successive())])
-
-    def _successive(self) -> list[tuple[dict, dict]]:
-        return [(a, b) for a, b in pairwise(self.history) if a["stage"] == b["stage"]]
+        return fall(self)
 
     @property
     def edge(self) -> int:

@@ -1,7 +1,8 @@
 """Verdicts on a page: the claims of a chapter, judged by what is stored, as records.
 
-A record (see `RECORD`) is what the page shows, what `book/results/` holds, and what the page of claims is made of. It
-names the rule that decided by its lock, the commit that introduced that rule, and whether this was before the result.
+A record (see `claims.RECORD`) is what the page shows, what `book/results/` holds, and what the page of claims is made
+of. It names the rule that decided by its lock, the commit that introduced that rule, and whether this was before the
+result.
 """
 
 from __future__ import annotations
@@ -24,31 +25,11 @@ from ..experiments.claim import Claim, Judgement
 from ..identity.description import name_of
 from . import checkout, evaluations, report
 from .chapter_store import ChapterStore
-from .claims import claims
+from .claims import RECORD, claims
 from .store import Run
 
 MAP_STIMULI, MAP_STEP = 300, 3  # of an accuracy map: stimuli at each offset, and pixels between offsets
 UNITS = {"%": "proportion", "points": "proportion", "px": "pixels"}  # format of a number -> its unit
-
-RECORD = {  # field -> what it holds
-    "id": "C1 to C88, R1 to R6",
-    "week": "1 to 8",
-    "kind": "experiment, fact (counted or read in code) or record (claims nothing)",
-    "claim": "what was claimed",
-    "setting": "in which setting",
-    "stated": "what was stated in 2021",
-    "measured": "what was measured of the runs that count, in words",
-    "pilot": "a sentence on other trainings, which are not counted; of an open claim",
-    "verdict": "confirmed, partly, refuted or open; no claim, of a record",
-    "evidence": "own schedule, shortened, pilot or none",
-    "seeds": "seeds of the runs that were counted",
-    "values": "what the rule got: name -> unit, and one number per seed",
-    "chapter": "that judged it",
-    "note": "the rule in words, and what limits it",
-    "rule": "lock of the rule, 16 hexadecimal digits; see experiments/rules.json",
-    "since": "commit that introduced the rule, and its time; empty: not committed",
-    "first": "whether the rule was committed before the runs that decided; null: nothing was decided by runs",
-}
 
 
 class Stored:
