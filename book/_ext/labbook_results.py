@@ -118,7 +118,7 @@ def weeks(records):
                 f"[{record['id']}]{{.claim-id #{record['id'].lower()}}}",  # pages link to it
                 f"{text(record['claim'])}<br>*{text(record['setting'])}*" if record["claim"] else "",
                 text(record["stated"]),
-                "<br>".join(filter(None, [text(record["measured"]), pilot(record)])) + rule(record),
+                "<br>".join(filter(None, [text(record["measured"]), pilot(record), undecided(record)])) + rule(record),
                 badge(record["verdict"]) + evidence(record),
             ]
             for record in records
@@ -144,12 +144,22 @@ def pilot(record):
     return f"{kind}, not counted: {text(record['pilot'])}" if record["pilot"] else ""
 
 
+TO_DECIDE = "To decide it: "  # in the note of an open claim
+
+
+def undecided(record):
+    """What would decide an open claim, and what that costs."""
+    _, mark, cost = record["note"].partition(TO_DECIDE)
+    return f"{mark}{text(cost)}." if mark else ""
+
+
 def rule(record):
     """The rule in words, and since when it stands."""
+    note = record["note"].partition(TO_DECIDE)[0].rstrip(". ")
     when = {True: ", before the runs that decided", False: ", after the runs that decided"}.get(record["first"], "")
     since = f" Rule of {record['since'].partition(' ')[2][:10]}{when}." if record["since"] and when else ""
-    said = re.sub(r"(?<=\. )[a-z]", lambda first: first[0].upper(), f"{text(record['note'].rstrip('.'))}.{since}")
-    return f'<details class="rule"><summary>rule</summary>{said}</details>' if record["note"] else ""
+    said = re.sub(r"(?<=\. )[a-z]", lambda first: first[0].upper(), f"{text(note)}.{since}")
+    return f'<details class="rule"><summary>rule</summary>{said}</details>' if note else ""
 
 
 def badge(verdict):

@@ -126,3 +126,11 @@ def test_a_pilot_and_a_record_are_told_apart_from_evidence(tmp_path):
     }
     assert r"Pilot, not counted: a net \<b\> reads 90 %." in rows["C1"] and "<br>pilot" in rows["C1"]
     assert 'class="verdict verdict-no-claim">no claim</span> |' in rows["C28"]
+
+
+def test_what_would_decide_an_open_claim_stands_beside_its_folded_rule():
+    page, record = written_pages(), {"since": "", "first": None}
+    record["note"] = "Confirmed if a. 1 of 3 seeds so far. To decide it: 2 seeds, 13 hours"
+    assert page.undecided(record) == "To decide it: 2 seeds, 13 hours."
+    assert "so far.</details>" in page.rule(record) and "13 hours" not in page.rule(record)
+    assert not page.undecided(record | {"note": "Confirmed if a"})
