@@ -241,11 +241,8 @@ def keep(records: Iterable[dict], path: Path) -> list[dict]:
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigurationError(f"{path} cannot be read as records of drift: {error}; delete it.") from None
     held |= {each["chapter"]: each for each in records}
-    order = [each.stem for each in checkout.chapters()]
-    every = [
-        held[name]
-        for name in sorted(held, key=lambda name: (name not in order, order.index(name) if name in order else 0))
-    ]
+    names = dict.fromkeys((*(each.stem for each in checkout.chapters()), *sorted(held)))
+    every = [held[name] for name in names if name in held]
     lines = ",\n".join(json.dumps(each, ensure_ascii=False, allow_nan=False) for each in every)
     files.write(path, f"[\n{lines}\n]\n".encode())
     return every
