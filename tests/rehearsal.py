@@ -1,7 +1,7 @@
 """Rehearse the profile "full" without a GPU: `python tests/rehearsal.py [CHAPTER ...]`, the weekly chapters by default.
 
 Each chapter is executed as a GPU would execute it, with every training and every seed, on scikit-learn's digits and on
-the pretend GPU. A cell put behind its check shortens what costs hours: a training has one step of two images in each
+the pretend GPU. A cell put behind its check shortens what costs hours: a training has two epochs of two images in each
 stage, stored evaluations take `TEST` test digits, and an accuracy map has every ninth offset.
 """
 
@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -30,7 +31,8 @@ def shorten() -> None:
 
     def seeded(training, seed, data):
         made = whole(training, seed, data)
-        return config.shortened(made, 2 * len(made.stages), experiments.DIGITS)
+        made = config.shortened(made, 2 * len(made.stages), experiments.DIGITS)
+        return replace(made, stages=tuple(replace(stage, epochs=2) for stage in made.stages))
 
     def few(self, evaluation, run, raw=False, **settings):
         fewer = {"n": TEST} if "n" in evaluation.settings(settings) else {}

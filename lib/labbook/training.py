@@ -28,7 +28,7 @@ from .runtime import albums
 from .runtime import engine as engines
 from .runtime.engine import ENGINE, Engine, is_gpu
 from .runtime.machine import free_memory, threads_restored
-from .runtime.run import Diverged, Paused, Run
+from .runtime.run import Diverged, OngoingTraining, Paused
 from .stimuli import CachedStimuli, Stimuli, StimulusConfig, draw
 
 KEPT = 1 << 29  # bytes of fixed stimuli of one kind that a run keeps between epochs
@@ -123,7 +123,7 @@ def train_together(
         )
 
 
-class _Run(Run):
+class _Run(OngoingTraining):
     """A run of a configuration: its model, its stimuli, and what the current epoch has summed up."""
 
     def __init__(

@@ -32,7 +32,7 @@ class Paused(Exception):
     """The time was up: the state is in the checkpoint, and the same training goes on from it."""
 
 
-class Run:
+class OngoingTraining:
     """How a run advances; a subclass says what it does: `open` and `_record` for an epoch, `_step`.
 
     What changes from step to step lies in tensors that stay in place, so that a step can be captured (see `engine`).
