@@ -100,7 +100,7 @@ def test_sliders_keys_and_touch_change_one_thing_at_a_time(opened):
     after = made(page)
     assert after["contrast"] == 0.4 and (after["texture"] == before["texture"]).all()
     assert after["offset"] == before["offset"]
-    page.get_by_role("slider", name="spread of places").focus()
+    page.get_by_role("slider", name="std of places").focus()
     page.keyboard.press("Home")
     assert made(page)["offset"] == [0, 0]
     page.get_by_label("28 × 28").check()

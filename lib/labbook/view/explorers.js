@@ -233,7 +233,7 @@ explorers.curriculum = (root, live, data) => {
   const record = run => run.at.findLastIndex(at => at <= now / data.steps + 1e-9);
   const stage = () => Math.min(data.stds.length - 1, Math.floor((now - 1) / data.steps));
   const quantities = [
-    ["spread", "spread of the window's centre over inputs (px)", value => `${value.toFixed(2)} px`],
+    ["spread", "standard deviation of the window's centre (px)", value => `${value.toFixed(2)} px`],
     ["follow", "correlation of the window with the digit", value => value.toFixed(2)],
     ["accuracy", "accuracy (%)", percent],
   ];
@@ -316,7 +316,7 @@ explorers.curriculum = (root, live, data) => {
   if (seeds.length > 1) live.append(choice(root, "seed", seeds, 0, k => { seed = k; set(now); }));
   live.append(windows, html("small", {class: "explorer-key"}, "Solid square: the image. Coloured: the mean window, its "
     + "centre, and one standard deviation of the centre over inputs. Dashed: one standard deviation of the digit's "
-    + "shift. Numbers: spread, correlation, accuracy. Faint lines: the other seeds."), chart.box);
+    + "shift. Numbers: standard deviation, correlation, accuracy. Faint lines: the other seeds."), chart.box);
   set(last);
 };
 

@@ -202,7 +202,7 @@ explorers.task = async (root, live, data) => {
   const sliders = {
     contrast: slider("contrast", 5, 100, value => { now.contrast = value / 100; tell(); soon(); }),
     noise: slider("noise", 0, 100, value => { now.noise = value / 100; tell(); soon(); }),
-    std: slider("spread of places", 0, 100, value => { now.std = kept[now.size] = Math.round(value / 100 * data.fields[now.size].std); tell(); soon(); }),
+    std: slider("std of places", 0, 100, value => { now.std = kept[now.size] = Math.round(value / 100 * data.fields[now.size].std); tell(); soon(); }),
     preferred: slider("frequency", 0, 100, value => { now.preferred = toPreferred(value); tell(); soon(); }),
     bandwidth: slider("bandwidth", 0, 100, value => { now.bandwidth = toWidth(value); tell(); soon(); }),
   };
