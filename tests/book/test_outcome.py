@@ -25,6 +25,13 @@ def test_an_outcome_holds_what_the_chapter_kept(tmp_path):
     assert empty == {"chapter": "week2", "answer": "", "claims": [], "systems": [], "runs": []}
 
 
+def test_a_systems_number_is_its_record_of_the_mean():
+    cell = {"system": "ATN", "noise": 0.75, "source": "measured", "accuracy": 0.60001, "contrast": 0.3}
+    mean = cell | {"contrast": None, "accuracy": 0.6}
+    [found] = outcome._systems([mean, cell])
+    assert (found["accuracy"], found["cells"]) == (0.6, 1)
+
+
 def test_outcomes_are_read_for_the_chapters_that_there_are(tmp_path):
     for name in ("week2", "week1"):
         nbformat.write(page(name), tmp_path / f"{name}.ipynb")

@@ -44,16 +44,21 @@ def of(notebook: nbformat.NotebookNode, name: str) -> dict:
 
 
 def _systems(cells: Iterable[dict]) -> list[dict]:
-    """Return the mean over cells of each measured system, at each noise."""
-    groups: dict[tuple[str, float], list[dict]] = {}
-    for cell in cells:
-        if cell["source"] == "measured" and cell.get("contrast", 0) is not None:  # without that of the mean
-            groups.setdefault((cell["system"], cell["noise"]), []).append(cell)
+    """Return the accuracy of each measured system at each noise: its record of the mean; of pages that had none, the
+    mean over its cells."""
+    means: dict[tuple[str, float], float] = {}
+    groups: dict[tuple[str, float], list[float]] = {}
+    for cell in (cell for cell in cells if cell["source"] == "measured"):
+        key = cell["system"], cell["noise"]
+        if cell.get("contrast", 0) is None:
+            means[key] = cell["accuracy"]
+        else:
+            groups.setdefault(key, []).append(cell["accuracy"])
     return [
         {
             "system": system,
             "noise": noise,
-            "accuracy": round(sum(cell["accuracy"] for cell in group) / len(group), 5),
+            "accuracy": means.get((system, noise), round(sum(group) / len(group), 5)),
             "unit": "proportion",
             "cells": len(group),
         }
