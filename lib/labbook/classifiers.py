@@ -138,7 +138,7 @@ class Classifier128(nn.Module):
         super().__init__()
         self.grey = within("classifier_grey", grey, 0, 1)
         kernels = positive_integers("classifier_kernels", kernels)
-        (hidden,) = positive_integers("classifier_hidden", (hidden,))
+        within("classifier_hidden", hidden, 1, 10_000, whole=True)
         self.convs = nn.ModuleList(nn.Conv2d(i, o, 5) for i, o in zip((1, *kernels), kernels, strict=False))
         self.dense1 = nn.Linear(kernels[-1] * feature_map_edge(128, self.convs) ** 2, hidden)
         self.dense2 = nn.Linear(hidden, 10)

@@ -183,9 +183,9 @@ class LogPolar(Localisation):
         magnitudes: bool = False,
     ):
         super().__init__(parametrisation)
-        (hidden,) = positive_integers("hidden", (hidden,))
+        within("hidden", hidden, 1, 10_000, whole=True)
         self.magnitudes = magnitudes
-        self.settings = retinas.RETINAS[choose("retina", retina, retinas.RETINAS)]
+        self.settings = retinas.settings_of(retina)
         n = self.settings.n
         self.standard = nn.BatchNorm1d(n, affine=False, momentum=0.01) if standard else nn.Identity()
         self.dense1, self.last = nn.Linear(n, hidden), nn.Linear(hidden, len(parametrisation.start))

@@ -227,6 +227,15 @@ class Retina:
         return torch.linalg.cholesky(gram)
 
 
+def settings_of(retina: str | WhatWhere | Polo) -> WhatWhere | Polo:
+    """Return the settings of a name in `RETINAS`; settings as they are.
+
+    Raises:
+        ConfigurationError: an unknown name.
+    """
+    return retina if isinstance(retina, WhatWhere | Polo) else RETINAS[choose("retina", retina, RETINAS)]
+
+
 def build(retina: str | WhatWhere | Polo, device: str = "cpu", form: str | None = None) -> Retina:
     """Return the one retina of these settings, or of this name in `RETINAS`, on this device.
 
@@ -238,7 +247,7 @@ def build(retina: str | WhatWhere | Polo, device: str = "cpu", form: str | None 
     Raises:
         ConfigurationError: an unknown name or form.
     """
-    settings = RETINAS[choose("retina", retina, RETINAS)] if isinstance(retina, str) else retina
+    settings = settings_of(retina)
     on_cpu = torch.device(device).type == "cpu" or not torch.backends.cuda.is_built()
     return _built(settings, str(device), form or ("cores" if on_cpu else "matrix"))
 

@@ -62,16 +62,14 @@ def scan(where: nn.Module, images: Tensor, saccades: int = 1) -> tuple[Tensor, T
     was_training = where.training
     where.eval()  # dropout off, which the test of 2020 forgot
     cells = colliculus(where.settings, str(images.device))
-    fixation = torch.zeros(len(images), 2, dtype=torch.int64, device=images.device)
-    fixations, expected = [fixation], []
+    fixations = torch.zeros(saccades + 1, len(images), 2, dtype=torch.int64, device=images.device)
+    expected = torch.zeros(saccades, len(images), device=images.device)
     for k in range(saccades):
-        logits = where.scores(images if k == 0 else retinas.recentred(images, fixation))  # (B, cells)
-        expected.append(logits.amax(1).sigmoid())
-        fixation = (fixation + cells.offset(logits)).clamp(-MARGIN, MARGIN)
-        fixations.append(fixation)
+        logits = where.scores(images if k == 0 else retinas.recentred(images, fixations[k]))  # (B, cells)
+        expected[k] = logits.amax(1).sigmoid()
+        fixations[k + 1] = (fixations[k] + cells.offset(logits)).clamp(-MARGIN, MARGIN)
     where.train(was_training)
-    nothing = torch.zeros(0, len(images), device=images.device)
-    return torch.stack(fixations), torch.stack(expected) if expected else nothing
+    return fixations, expected
 
 
 @torch.inference_mode()

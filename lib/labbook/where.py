@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import retina as retinas
-from .errors import ConfigurationError, choose, within
+from .errors import ConfigurationError, within
 from .stimuli import FIELD, MARGIN, Stimuli, crops, cut, fixations, window
 
 REACH = 27  # of an accuracy map, pixels; beyond it the accuracy is FLOOR
@@ -176,8 +176,7 @@ class WhereNet(nn.Module):
         standard: bool = False,
     ):
         super().__init__()
-        if isinstance(retina, str):
-            retina = retinas.RETINAS[choose("retina", retina, retinas.RETINAS)]
+        retina = retinas.settings_of(retina)
         if not isinstance(retina, retinas.WhatWhere) or retina.field != FIELD:
             raise ConfigurationError(f"retina={retina!r} has no colliculus over the field; 'whatwhere' has.")
         for value in accuracy:

@@ -117,8 +117,7 @@ class LogPolarPeriphery(nn.Module):
         standardise: Callable[[int], nn.Module] = RunningStandardisation,
     ):
         super().__init__()
-        named = not isinstance(retina, retinas.WhatWhere)
-        self.settings = retinas.RETINAS[choose("retina", retina, retinas.RETINAS)] if named else retina
+        self.settings = retinas.settings_of(retina)
         self.margin = (self.settings.field - EDGE) // 2  # places go no further
         within("width", width, 1, 1024, whole=True)
         if len(self.settings.layout) > 1:
