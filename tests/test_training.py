@@ -19,7 +19,7 @@ from labbook.config import Training, seeded, shortened
 from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.identity.description import describe
-from labbook.runtime import albums, checkpoint, files, machine
+from labbook.runtime import cached, checkpoint, files, machine
 from labbook.stimuli import Scene28, Scene128
 from labbook.training import Diverged, train
 
@@ -194,27 +194,27 @@ def test_fresh_stimuli_change_from_epoch_to_epoch_and_frozen_ones_do_not(few, mo
         assert torch.allclose(one_epoch, next_epoch) == (draws == "frozen")
 
 
-def test_frozen_stimuli_that_come_again_are_painted_once_where_there_is_room(few, monkeypatch):
-    painted, draw = [], stimuli.draw
+def test_frozen_stimuli_that_come_again_are_drawn_once_where_there_is_room(few, monkeypatch):
+    drawn, draw = [], stimuli.draw
     for module in (training, stimuli):
-        monkeypatch.setattr(module, "draw", lambda *given: painted.append(len(given[1])) or draw(*given))
+        monkeypatch.setattr(module, "draw", lambda *given: drawn.append(len(given[1])) or draw(*given))
     stages = curriculum.growing([0, 4], 3, 0.01, Scene28(draws="frozen"))
     again = Training("lenet", stages, data="digits", batch=20, fraction=1, digits=100)
     outcomes = {}
     for room in (10**9, 10**5):
-        for module in (training, albums):
+        for module in (training, cached):
             monkeypatch.setattr(module, "free_memory", lambda device, room=room: room)
-        painted.clear()
+        drawn.clear()
         outcomes[room] = train(again, few)
-        assert sum(n for n in painted if n in (20, 100)) == (200 if room == 10**9 else 600)
+        assert sum(n for n in drawn if n in (20, 100)) == (200 if room == 10**9 else 600)
     with_room, without = outcomes.values()
     assert same(weights(with_room), weights(without))
     assert timeless(with_room.history) == timeless(without.history)
-    painted.clear()
-    for module in (training, albums):
+    drawn.clear()
+    for module in (training, cached):
         monkeypatch.setattr(module, "free_memory", lambda device: 10**9)
     train(replace(again, fraction=0.6, stages=stages[:1]), few)  # each digit 1.8 times
-    assert painted.count(20) == 9 and 100 not in painted
+    assert drawn.count(20) == 9 and 100 not in drawn
 
 
 def test_the_test_digits_are_not_touched(few):

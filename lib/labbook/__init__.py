@@ -7,7 +7,7 @@ Data flows one way, and so do the imports. The science, in reading order, where 
     networks    classifiers sampler localisation transformers where whatwhere
     beyond 2021 search.evidence search.distilled search.peripheries search.searcher search.foveal
     training    models curriculum losses runtime.engine config evaluation score_function identity.schema
-                identity.description runtime.albums runtime.checkpoint runtime.run training
+                identity.description runtime.cached runtime.checkpoint runtime.run training
     analysis    psychometrics linear_probe gradient_alignment
 
 Whoever has an hour reads `stimuli`, `transformers` (top-down, with `sampler` and `localisation` beside it),

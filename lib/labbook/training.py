@@ -24,7 +24,7 @@ from .curriculum import Stage
 from .digits import DigitSets
 from .errors import ConfigurationError
 from .losses import LOSSES
-from .runtime import albums
+from .runtime import cached
 from .runtime import engine as engines
 from .runtime.engine import ENGINE, Engine, is_gpu
 from .runtime.machine import free_memory, threads_restored
@@ -153,7 +153,7 @@ class _Run(OngoingTraining):
         self.steps = training.steps(len(sets.train))
         self.order = torch.zeros(self.steps, training.batch, dtype=torch.int64, device=device)  # digits, step by step
         self.at = torch.zeros(1, dtype=torch.int64, device=device)  # the step, as the device counts it
-        self.album: CachedStimuli | None = None  # the stage's stimuli, where they are the same each time
+        self.cached: CachedStimuli | None = None  # the stage's stimuli, where they are the same each time
         self.n_validation = min(len(sets.validation), max(25, self.steps * training.batch // 10))
         self.widest = replace(training.stages[-1].scene, draws="fresh", texture="cloud")
         self.tests: dict[tuple, Stimuli] = {}  # fixed stimuli, where there is room for them
@@ -215,19 +215,19 @@ class _Run(OngoingTraining):
         for group in self.optimiser.param_groups:
             rate = stage.lr_at(self.epoch) * group["rate"]
             group["lr"] = group["lr"].fill_(rate) if self.lane.capable else rate
-        if self.album is None or self.album.scene != stage.scene:
-            self.album = None  # its memory is free before another is asked for
-            self.album = self._album(stage)
+        if self.cached is None or self.cached.scene != stage.scene:
+            self.cached = None  # its memory is free before another is asked for
+            self.cached = self._cached(stage)
         self.order.copy_(self._order().view_as(self.order))
         self.at.fill_(self.step)
         self.opened = self.stage, self.epoch
 
-    def _album(self, stage: Stage) -> CachedStimuli | None:
-        """Return the stimuli of a stage, painted once, if each is shown twice or more and memory is plentiful."""
+    def _cached(self, stage: Stage) -> CachedStimuli | None:
+        """Return the stimuli of a stage, drawn once, if each is shown twice or more and memory is plentiful."""
         n, images = self.training.drawn_from(len(self.sets.train)), self.steps * self.training.batch
         if stage.scene.draws != "frozen" or stage.epochs * images < 2 * n:
             return None
-        return albums.painted(self.sets.train, n, stage.scene, self.device, self.lane, self.say)
+        return cached.frozen_stimuli(self.sets.train, n, stage.scene, self.device, self.lane, self.say)
 
     def _order(self) -> Tensor:
         """Return the digits of this epoch, in order (steps * batch,), on the CPU."""
@@ -296,7 +296,7 @@ class _Run(OngoingTraining):
         key = (self.training.seed, self.stage, self.epoch, self.step)  # all that is drawn is a function of it
         if not self.loop.captured or self.draws:
             engines.seed_global(self.device, rng.seed_of("dropout", *key))
-        used = [] if self.album else ["stimuli"]
+        used = [] if self.cached else ["stimuli"]
         if self.training.stages[self.stage].perturbation_std:
             used.append("glimpses")
         for name in used:
@@ -310,8 +310,8 @@ class _Run(OngoingTraining):
         """Do what a device does in a step: stimuli, loss, gradient, update."""
         training, stage = self.training, self.training.stages[self.stage]
         rows = self.order.index_select(0, self.at)[0]
-        if self.album:
-            stimuli = self.album(rows)
+        if self.cached:
+            stimuli = self.cached(rows)
         else:
             stimuli = draw(self.sets.train, rows, stage.scene, self.generators["stimuli"])
         if stage.perturbation_std:

@@ -14,7 +14,7 @@ from labbook.curriculum import Stage
 from labbook.errors import ConfigurationError
 from labbook.experiments import recipes
 from labbook.ops.timing import stepper
-from labbook.runtime import albums, engine, layers
+from labbook.runtime import cached, engine, layers
 from labbook.runtime.engine import Engine
 from labbook.search.peripheries import RunningStandardisation
 from labbook.stimuli import Scene28, Scene128
@@ -253,19 +253,19 @@ def test_together_they_pause_and_go_on(tiny, tmp_path):
     assert pauses and all(equal(train(config, tiny), each) for config, each in zip(configs, found, strict=True))
 
 
-def test_equal_stimuli_are_painted_once_for_all(tiny, monkeypatch):
-    painted, album = [], albums.CachedStimuli
-    monkeypatch.setattr(albums, "CachedStimuli", lambda *given: painted.append(given[1]) or album(*given))
+def test_equal_stimuli_are_drawn_once_for_all(tiny, monkeypatch):
+    drawn, kind = [], cached.CachedStimuli
+    monkeypatch.setattr(cached, "CachedStimuli", lambda *given: drawn.append(given[1]) or kind(*given))
     frozen = replace(made("Adam, frozen"), fraction=1)
     found = train_together([frozen, replace(frozen, seed=1), replace(frozen, optimiser="sgd")], tiny)
-    assert painted == [stage.scene for stage in FROZEN] and all(isinstance(each, Outcome) for each in found)
-    assert not albums._in_use  # and is let go
+    assert drawn == [stage.scene for stage in FROZEN] and all(isinstance(each, Outcome) for each in found)
+    assert not cached._in_use  # and is let go
 
 
 def test_stimuli_without_room_are_drawn_and_it_is_said(tiny, monkeypatch):
     frozen, said = replace(made("Adam, frozen"), fraction=1), []
     whole = train(frozen, tiny)
-    monkeypatch.setattr(albums, "free_memory", lambda device: 3e5)
+    monkeypatch.setattr(cached, "free_memory", lambda device: 3e5)
     assert equal(whole, train(frozen, tiny, say=said.append))
     assert said[0] == "0.00031 GB of stimuli do not fit (0.0001 GB): each is drawn anew."
 

@@ -108,7 +108,7 @@ def stepper(
     """
     run = training._Run(config, sets.to(device), device, None, engine, say)
     if not is_gpu(device):
-        run._album = lambda stage: None
+        run._cached = lambda stage: None
     run.stage = len(config.stages) - 1
 
     def step() -> object:

@@ -1,4 +1,4 @@
-"""Frozen stimuli that come again: painted once, where memory is plentiful, and shared by the runs that use them."""
+"""Frozen stimuli that come again: drawn once, where memory is plentiful, and shared by the runs that use them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .machine import free_memory
 _in_use: weakref.WeakValueDictionary[tuple, CachedStimuli] = weakref.WeakValueDictionary()
 
 
-def painted(
+def frozen_stimuli(
     digits: Digits,
     n: int,
     scene: StimulusConfig,
@@ -25,14 +25,14 @@ def painted(
 ) -> CachedStimuli | None:
     """Return the frozen stimuli of the first `n` digits; None, and a line for `say`, where they do not fit."""
     key = id(digits.images), n, scene
-    album = _in_use.get(key)
-    if album is None:
+    made = _in_use.get(key)
+    if made is None:
         room, needed = free_memory(device) / 3, 4 * n * scene.edge**2
         if needed > room:
             say(f"{needed / 1e9:.2g} GB of stimuli do not fit ({room / 1e9:.2g} GB): each is drawn anew.")
             return None
-        album = CachedStimuli(digits[:n], scene)
-        album.source = digits.images  # as long as it lives, no other digits have its key
+        made = CachedStimuli(digits[:n], scene)
+        made.source = digits.images  # as long as it lives, no other digits have its key
         lane.wait()  # another run may look at it from another lane
-        _in_use[key] = album
-    return album
+        _in_use[key] = made
+    return made
