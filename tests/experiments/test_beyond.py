@@ -1,6 +1,7 @@
 """The trainings of the chapter `beyond`: each is what its name says, has a name of its own, and runs."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -159,3 +160,11 @@ def test_a_gpu_session_measures_them(few, name, monkeypatch, tmp_path):
     assert 0 <= first["cells"] <= 1
     monkeypatch.setattr(models, "build", None)
     assert gpu.measured(lane, run, tiny) == first
+
+
+def test_only_a_map_that_learned_supervises_a_searcher():
+    def run(accuracy):
+        return SimpleNamespace(history=[{"accuracy": 0.9}, {"accuracy": accuracy}])
+
+    assert beyond.learned({64: run(0.9), 128: run(0.21), 256: run(0.095)}) == [64, 128]
+    assert beyond.learned({64: run(0.1), 128: run(0.1)}) == [64]

@@ -151,8 +151,10 @@ def test_a_factorial_experiment_is_drawn_with_all_cells_and_effects():
 
 def test_costs_of_larger_fields_are_drawn_with_their_laws():
     costs = {64: 1.0, 128: 4.0, 256: 16.0}
-    accuracies = {edge: Estimate(0.9, 0.88, 0.92) for edge in costs}
+    accuracies = {name: {edge: Estimate(0.9, 0.88, 0.92) for edge in costs} for name in ("map", "search")}
     law = scaling.power_law(list(costs), list(costs.values()))
     figure = search.sizes(accuracies, {"operations": {"map": costs, "search": costs}}, {("operations", "map"): law})
-    line = figure.axes[1].lines[1]
+    first, second = figure.axes
+    assert [float(line.get_xdata()[0]) for line in first.lines[::2]] == [64, 128, 256, 64, 128, 256]
+    line = second.lines[1]
     assert list(line.get_ydata()) == pytest.approx([1.0, 4.0, 16.0])

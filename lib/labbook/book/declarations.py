@@ -206,7 +206,7 @@ class BeyondScaling(Trains):
     n_details: int = n_stimuli(200, "the same, of the runs of which many are compared")
     test_fields: int = n_stimuli(2000, "test fields of each size")
     test_clutter: int = n_stimuli(10_000, "test images with clutter")
-    largest_field: Literal[64, 128, 192, 256] = choice(192, "edge of the largest fields, pixels")
+    largest_field: Literal[64, 128, 192, 256] = choice(256, "edge of the largest fields, pixels")
     largest_clutter: Literal[60, 100] = choice(60, "edge of the largest images with clutter, pixels")
 
 

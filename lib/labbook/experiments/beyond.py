@@ -33,6 +33,7 @@ from ..search.foveal import SURE, FovealEvidence
 from ..stimuli import FIELD, Scene128, StimulusConfig
 from . import curricula, recipes, scaling
 from .bootstrap import Estimate
+from .measure import LOST, Ran
 from .scaling import PowerLaw
 
 SEEDS = 3
@@ -75,7 +76,7 @@ ANCHORS = {  # of the literature
     "cluttered 100x100": Cluttered(size=100, pieces=8),
     "cluttered 60x60, small pieces": Cluttered(pieces=16, piece=6),
 }
-PUBLISHED = {  # of the same: what others report, system -> error and where
+PUBLISHED = {  # of the same: what others report, system -> error and where; Mnih et al. as in the proceedings
     "cluttered 60x60": {
         "convolutional network": (0.0809, "Mnih et al. 2014"),
         "recurrent attention, eight glimpses": (0.0404, "Mnih et al. 2014"),
@@ -184,6 +185,12 @@ def sized_foveal(size: int) -> Training:
     """Return the training of a foveal searcher on fields of another size, taught by the evidence map of that size."""
     training = foveal(sized(size), retina=periphery(size))
     return replace(training, stages=tuple(replace(each, scene=Field.sized(size)) for each in training.stages))
+
+
+def learned(runs: Mapping[int, Ran]) -> list[int]:
+    """Return the sizes whose evidence map is above chance after its training, and can supervise a searcher; the first
+    if none is."""
+    return [size for size, run in runs.items() if run.history[-1]["accuracy"] > LOST] or list(runs)[:1]
 
 
 def anchor(name: str) -> Training:

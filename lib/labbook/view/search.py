@@ -256,22 +256,27 @@ def factorial(cells: Mapping[tuple[str, ...], float], effects: Mapping[str, Esti
 
 @styled
 def sizes(
-    accuracies: Mapping[int, Estimate], costs: Mapping[str, Mapping[str, Mapping[int, float]]], fits: Mapping
+    accuracies: Mapping[str, Mapping[int, Estimate]],
+    costs: Mapping[str, Mapping[str, Mapping[int, float]]],
+    fits: Mapping,
 ) -> Figure:
-    """Draw what larger fields cost: the accuracy of the evidence map, and a panel for each cost, with power laws.
+    """Draw what larger fields cost: the accuracy of two systems, and a panel for each cost, with power laws.
 
     Args:
-        accuracies: edge of the field, pixels -> accuracy. costs: label of an axis -> system -> {edge: cost}.
+        accuracies: system -> {edge of the field, pixels: accuracy}. costs: label of an axis -> system -> {edge: cost}.
         fits: the same keys -> power law; what has none is drawn as a line through its points.
     """
     figure, (first, *others) = plt.subplots(1, 1 + len(costs), figsize=(9.6, 3.4))
-    for edge, each in accuracies.items():
-        first.plot([edge, edge], [100 * bound for bound in each.interval], color=BLUE, lw=1.4)
-        first.plot(edge, 100 * each.value, "o", color=BLUE, ms=6)
+    styles = (BLUE, "o"), (ORANGE, "D")
+    for points, (colour, mark) in zip(accuracies.values(), styles, strict=True):
+        for edge, each in points.items():
+            first.plot([edge, edge], [100 * bound for bound in each.interval], color=colour, lw=1.4)
+            first.plot(edge, 100 * each.value, mark, color=colour, ms=6)
     first.set(xscale="log", ylabel="accuracy (%)")
-    first.set_xticks(list(accuracies), [f"{edge}" for edge in accuracies])
+    edges = list(dict.fromkeys(edge for points in accuracies.values() for edge in points))
+    first.set_xticks(edges, [f"{edge}" for edge in edges])
     for axis, (label, systems) in zip(others, costs.items(), strict=True):
-        for (name, points), colour, mark in zip(systems.items(), (BLUE, ORANGE), "oD", strict=True):
+        for (name, points), (colour, mark) in zip(systems.items(), styles, strict=True):
             fit = fits.get((label, name))
             law = [fit.at(x) if fit else y for x, y in points.items()]
             axis.plot(list(points), list(points.values()), mark, color=colour, ms=6, label=name)
@@ -286,5 +291,8 @@ def sizes(
         axis.set_xlabel("edge of the field (pixels)")
         axis.xaxis.set_minor_formatter("")
         axis.tick_params(which="minor", bottom=False)
-    drawn = figures.in_words({f"{edge} px": 100 * each.value for edge, each in accuracies.items()})
-    return figures.described(figure, f"Accuracy of evidence maps: {drawn}. Costs that grow with the edge of the field.")
+    drawn = [
+        f"Accuracy, {name}: {figures.in_words({f'{edge} px': 100 * each.value for edge, each in points.items()})}."
+        for name, points in accuracies.items()
+    ]
+    return figures.described(figure, " ".join([*drawn, "Costs that grow with the edge of the field."]))
