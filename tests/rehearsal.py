@@ -42,7 +42,9 @@ def shorten() -> None:
         if getattr(module, "seeded", None) is whole:
             module.seeded = seeded
     store.evaluate = few
-    store.accuracy_map = lambda self, run, scene, n=0: few(self, evaluations.accuracy_map, run, scene=scene, step=9)
+    store.accuracy_map = lambda self, run, scene, n=0: few(
+        self, evaluations.accuracy_map, run, scene=scene, n=n, step=9
+    )
 
 
 def rehearse(path: Path, out: Path, **values) -> str:
