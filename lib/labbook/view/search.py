@@ -272,23 +272,21 @@ def sizes(
         for edge, each in points.items():
             first.plot([edge, edge], [100 * bound for bound in each.interval], color=colour, lw=1.4)
             first.plot(edge, 100 * each.value, mark, color=colour, ms=6)
-    first.set(xscale="log", ylabel="accuracy (%)")
-    edges = list(dict.fromkeys(edge for points in accuracies.values() for edge in points))
-    first.set_xticks(edges, [f"{edge}" for edge in edges])
+    first.set(ylabel="accuracy (%)")
     for axis, (label, systems) in zip(others, costs.items(), strict=True):
         for (name, points), (colour, mark) in zip(systems.items(), styles, strict=True):
             fit = fits.get((label, name))
             law = [fit.at(x) if fit else y for x, y in points.items()]
             axis.plot(list(points), list(points.values()), mark, color=colour, ms=6, label=name)
             axis.plot(list(points), law, color=colour, lw=1.2)
-        axis.set(xscale="log", yscale="log", ylabel=label)
-        edges = list(dict.fromkeys(edge for points in systems.values() for edge in points))
-        axis.set_xticks(edges, [f"{edge:,}" for edge in edges])
+        axis.set(yscale="log", ylabel=label)
         axis.yaxis.set_major_formatter("{x:,.0f}")
         axis.yaxis.set_minor_formatter("")
     others[0].legend(loc="upper left", frameon=False, fontsize=9)
     for axis in (first, *others):
+        axis.set_xscale("log", base=2)
         axis.set_xlabel("edge of the field (pixels)")
+        axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.xaxis.set_minor_formatter("")
         axis.tick_params(which="minor", bottom=False)
     drawn = [
