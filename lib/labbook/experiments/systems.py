@@ -141,8 +141,8 @@ def views(runs: Sequence[Trained]) -> str:
 
 
 def cost(runs: Sequence[Trained], networks: Sequence[nn.Module], coefficients: float) -> dict[str, object]:
-    """Return what a system cost, as `results.measured` takes it: parameters of its networks, numbers used for an
-    answer, training images, seconds and device of all its parts."""
+    """Return what a system cost, as `results.measured` takes it: parameters of its networks, input values per
+    prediction, training images, seconds and device of all its parts."""
     return {
         "parameters": sum(map(classifiers.count, networks)),
         "coefficients": round(coefficients),

@@ -273,7 +273,7 @@ def _ceiling(table: Measured | Counted) -> float | None:
 
 @dataclass(frozen=True)
 class Made:
-    """How a system was made: the runs of all its parts, its networks, its numbers used for an answer, and what taught
+    """How a system was made: the runs of all its parts, its networks, its input values per prediction, and what taught
     it; `times`: how often each network is used for an answer, if not once."""
 
     runs: Sequence[Run]
@@ -307,11 +307,11 @@ def costs(
     figures.show(
         figures.costs(
             {name: (made[name].cost["coefficients"], each.accuracy()) for name, each in found.items()},
-            ("numbers used for one answer", "accuracy (%)"),
+            ("input values per prediction", "accuracy (%)"),
         ),
-        alt="Accuracy against the numbers used for one answer: "
+        alt="Accuracy against the input values per prediction: "
         + "; ".join(f"{name} {made[name].cost['coefficients']:,}" for name in found),
-        caption="Mean accuracy over the 27 cells, with 95 % intervals, against the numbers used for one answer: all "
+        caption="Mean accuracy over the 27 cells, with 95 % intervals, against the input values per prediction: all "
         "pixels of the field, or log-polar coefficients and pixels of the fovea times the mean number of encodings.",
     )
     report.table(
@@ -319,7 +319,7 @@ def costs(
             "system",
             "supervision",
             "training images",
-            "numbers used",
+            "input values",
             "parameters",
             "million operations",
             "speed",
