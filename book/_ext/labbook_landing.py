@@ -42,9 +42,9 @@ def answer(measured):
     ours, theirs = mean(measured[TRANSFORMER]), mean(measured[MODEL])
     return (
         f"**{'Yes' if ours > theirs else 'No'}: given every pixel of the field, a spatial transformer classifies "
-        f"{ours:.0f} % of the digits correctly, the What/Where model {theirs:.0f} %.** A transformer that localises "
-        f"the digit through a log-polar retina {'does not' if mean(measured[POLAR]) < theirs else 'does so too'}, after "
-        "the numbers of training images below; {doc}`week 8 <week8_benchmark>` also compares them at equal budgets."
+        f"{ours:.0f} % of the digits correctly, the What/Where model {theirs:.0f} %.** Trained on the numbers of images "
+        f"below, a transformer behind a log-polar retina is {'less' if mean(measured[POLAR]) < theirs else 'more'} "
+        "accurate than that model; {doc}`week 8 <week8_benchmark>` compares them at equal budgets."
     )
 
 
