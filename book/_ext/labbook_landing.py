@@ -43,8 +43,9 @@ def answer(measured):
     return (
         f"**{'Yes' if ours > theirs else 'No'}: given every pixel of the field, a spatial transformer classifies "
         f"{ours:.0f} % of the digits correctly, the What/Where model {theirs:.0f} %.** Trained on the numbers of "
-        f"images below, a transformer behind a log-polar retina is {'less' if mean(measured[POLAR]) < theirs else 'more'} "
-        "accurate than that model; {doc}`week 8 <week8_benchmark>` compares them at equal budgets."
+        "images below, a transformer behind a log-polar retina is "
+        f"{'less' if mean(measured[POLAR]) < theirs else 'more'} accurate than that model; "
+        "{doc}`week 8 <week8_benchmark>` compares them at equal budgets."
     )
 
 
