@@ -17,6 +17,7 @@ from labbook import digits
 from labbook.book import execution, pages
 from labbook.errors import ConfigurationError
 from labbook.ops import cli
+from labbook.runtime import mnist
 
 
 def lib(*arguments):
@@ -105,10 +106,10 @@ def test_run_writes_beside_the_book_unless_told_to_publish(checkout):
     ],
 )
 def test_all_executions_of_a_sweep_use_the_digits_that_auto_means_here(monkeypatch, tmp_path, pairs, meant):
-    def missing():
-        raise digits.Missing("no network.")
+    def missing(read):
+        raise mnist.Missing("no network.")
 
-    monkeypatch.setattr(digits, "_cached", missing)
+    monkeypatch.setattr(mnist, "cached", missing)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for name in ("LABBOOK_DATA", "LABBOOK_PROFILE"):
         monkeypatch.delenv(name, raising=False)

@@ -14,11 +14,10 @@ from here import ROOT
 from PIL import Image
 from typer.testing import CliRunner
 
-from labbook import digits
 from labbook.errors import ConfigurationError
 from labbook.ops import cli, compare
 from labbook.ops.compare import Count
-from labbook.runtime import files
+from labbook.runtime import files, mnist
 
 PIXELS = np.full((6, 8, 3), 120, np.uint8)
 
@@ -136,10 +135,10 @@ def test_the_command_compares_with_the_parameters_that_were_published(checkout, 
     monkeypatch.delenv("LABBOOK_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(checkout / "cache"))
 
-    def missing():
-        raise digits.Missing("no network.")
+    def missing(read):
+        raise mnist.Missing("no network.")
 
-    monkeypatch.setattr(digits, "_cached", missing)
+    monkeypatch.setattr(mnist, "cached", missing)
     assert "data='mnist' finds no MNIST" in run("drift").stderr
     assert run(*published, "-p", "data=digits").exit_code == 0
     done = run("drift")
