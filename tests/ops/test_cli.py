@@ -13,7 +13,6 @@ import pytest
 from chapters import write_chapter
 from typer.testing import CliRunner
 
-from labbook import digits
 from labbook.book import execution, pages
 from labbook.errors import ConfigurationError
 from labbook.ops import cli
