@@ -195,12 +195,6 @@ def test_dead_hidden_units_are_counted():
     assert evaluation.active_units(model, images) == 1 / 32
 
 
-def test_the_average_of_runs_is_that_of_each_cell():
-    runs = [{(0.7, 4.0): evaluation.Proportion(k, 10), (0.3, 4.0): evaluation.Proportion(2 * k, 10)} for k in (2, 4)]
-    assert evaluation.mean_over_runs(runs) == pytest.approx({(0.7, 4.0): 0.3, (0.3, 4.0): 0.6})
-    assert evaluation.mean_accuracy(evaluation.mean_over_runs(runs)) == pytest.approx(0.45)
-
-
 def test_stimuli_that_are_kept_are_those_that_are_drawn(sets, monkeypatch):
     scene, drawn = Scene28(), evaluation.fixed_stimuli(sets.test, Scene28(), 30, 1)
     for name in ("_kept", "_kept_on"):

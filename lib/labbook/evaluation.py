@@ -205,11 +205,6 @@ def mean_accuracy(
     return sum(values) / len(values)
 
 
-def mean_over_runs(runs: Sequence[Mapping[tuple[float, float], Proportion]]) -> dict[tuple[float, float], float]:
-    """Return the mean over runs of each cell (contrast, radius)."""
-    return {cell: sum(cells[cell].value for cells in runs) / len(runs) for cell in runs[0]}
-
-
 # ---- theta ----------------------------------------------------------------------------------------------------------
 
 

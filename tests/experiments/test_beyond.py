@@ -93,13 +93,6 @@ def test_an_error_that_halves_with_every_fourfold_budget_has_exponent_minus_one_
     assert law.exponent.value == pytest.approx(-0.5) and law.at(640_000) == pytest.approx(0.025)
 
 
-def test_aims_take_the_lowest_cell_at_the_highest_contrast():
-    correct = {(0.7, 4.4): 99, (0.7, 40.0): 96, (0.3, 4.4): 90, (0.3, 40.0): 50}
-    cells = {cell: evaluation.Proportion(k, 100) for cell, k in correct.items()}
-    met = beyond.aims([0.98, 0.94], 96_082, [cells])
-    assert list(met.values()) == [True, True, False, False] and "lowest: 96.0 %" in list(met)[-1]
-
-
 def test_only_what_lies_further_below_than_the_seeds_differ_is_below():
     assert beyond.below([0.95, 0.96], {"a": 0.93, "b": 0.945, "c": 0.97}) == ["a"]
 

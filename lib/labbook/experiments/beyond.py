@@ -343,18 +343,6 @@ def searched(counts: Mapping[str, list], n: int) -> dict[str, list[float]]:
     return {name: [sum(each) / (n * len(rows)) for each in zip(*rows, strict=True)] for name, rows in counts.items()}
 
 
-def aims(means: Sequence[float], parameters: int, foveal: Sequence[Mapping]) -> dict[str, bool]:
-    """Return which aims are met: of the mean accuracies of map and foveal searcher, the map's parameters, and the cells
-    of each run of the foveal searcher."""
-    lowest = min(each for (c, _), each in evaluation.mean_over_runs(foveal).items() if c == max(CONTRASTS))
-    return {
-        "97.5 % over the 27 cells for the evidence map": means[0] >= 0.975,
-        "at most 100 000 parameters": parameters <= 100_000,
-        "95 % for the foveal searcher": means[1] >= 0.95,
-        f"97 % for it in every cell at contrast 70 % (lowest: {100 * lowest:.1f} %)": lowest >= 0.97,
-    }
-
-
 def _seconds(work: Callable[[], object], times: int = 2) -> float:
     """Return the least processor time of some repetitions."""
 
