@@ -40,6 +40,7 @@ REFUSED = {
 ALLOWED = {  # and what a real card gives
     "(card + torch.tensor(1.0)).device": "cuda:0",
     "card[index].device": "cuda:0",
+    "card.cumsum(0)[[2, 0]].tolist()": "[[3.0, 3.0], [1.0, 1.0]]",
     "layer.to('cuda')(card).device": "cuda:0",
     "host.copy_(card).device": "cpu",
     "card.cpu().numpy().shape": "(3, 2)",

@@ -51,6 +51,10 @@ class OnCard(torch.Tensor):
     device = property(lambda self: CARD)
     is_cuda = property(lambda self: True)
 
+    def __getitem__(self, index):
+        """Index by a list too, which PyTorch would make a tensor on "meta", without values."""
+        return super().__getitem__(torch.tensor(index) if isinstance(index, list) else index)
+
     def __repr__(self):
         return f"OnCard({self.inner})"
 
