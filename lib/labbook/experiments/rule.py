@@ -82,7 +82,7 @@ def learns(best: Sequence[float]) -> str:
 
 
 def reaches(values: Sequence[float], stated: float, enough: int = SEEDS) -> str:
-    """Return the verdict on "it works and reads so much".
+    """Return the verdict on "it works, with the accuracy stated".
 
     Confirmed: the mean over seeds is at most `TOLERANCE` below the number stated, and no seed failed. Refuted: every
     seed failed, that is, it is nearer to chance than to the number. Partly: what lies between. Open: too few seeds.
