@@ -211,7 +211,7 @@ def shared_budgets(store: ChapterStore, found: Mapping[str, Measured | Counted])
         at[budget] = {name: one for name, one in each.items() if one}
     best = {name: each for at_one in at.values() for name, each in at_one.items()}  # at the largest budget
     if best:
-        _draw_budgets(at, [name for name in ranked({name: each.found for name, each in best.items()})])
+        _draw_budgets(at, list(ranked({name: each.found for name, each in best.items()})))
     for budget, each in at.items():
         missing = [name for name in (*budgets.trainings(), model) if name not in each]
         report.table(
